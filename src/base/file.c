@@ -1,0 +1,167 @@
+/* Whole-file reading, atomic replacing and content hashes. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+apq_status apq_file_read(const char *path, char **bytes, size_t *n_bytes) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "rb");
+    if (file == NULL) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    }
+    apq_status st = APQ_OK;
+    size_t used = 0, capacity = 1 << 16;
+    char *buffer = malloc(capacity);
+    while (buffer != NULL) {
+        used += fread(buffer + used, 1, capacity - used - 1, file);
+        if (used < capacity - 1) {
+            break;
+        }
+        char *grown = realloc(buffer, capacity * 2);
+        if (grown == NULL) {
+            free(buffer);
+        }
+        buffer = grown;
+        capacity *= 2;
+    }
+    if (buffer == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path);
+    } else if (ferror(file)) {
+        st = APQ_ERROR(APQ_ERR_IO, "%s: cannot read: %s", path,
+                       strerror(errno));
+        free(buffer);
+    } else {
+        buffer[used] = '\0';
+        *bytes = buffer;
+        *n_bytes = used;
+    }
+    if (!is_stdin) {
+        (void)fclose(file);
+    }
+    return st;
+}
+
+static bool write_all(int fd, const char *bytes, size_t n_bytes) {
+    while (n_bytes > 0) {
+        ssize_t n = write(fd, bytes, n_bytes);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        bytes += n;
+        n_bytes -= (size_t)n;
+    }
+    return true;
+}
+
+static void sync_folder_of(const char *path) {
+    char copy[APQ_PATH_MAX];
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        (void)close(fd);
+    }
+}
+
+apq_status apq_file_write(const char *path, const void *bytes,
+                          size_t n_bytes) {
+    char temporary[APQ_PATH_MAX];
+    int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path,
+                     (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof temporary) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: path too long", path);
+    }
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path, strerror(errno));
+    }
+    bool ok = write_all(fd, bytes, n_bytes) && fsync(fd) == 0;
+    int error = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && rename(temporary, path) != 0) {
+        ok = false;
+        error = errno;
+    }
+    if (!ok) {
+        (void)unlink(temporary);
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
+    }
+    sync_folder_of(path);
+    return APQ_OK;
+}
+
+bool apq_file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool apq_dir_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+apq_status apq_dir_make(const char *path) {
+    char part[APQ_PATH_MAX];
+    int n = snprintf(part, sizeof part, "%s", path);
+    if (n <= 0 || (size_t)n >= sizeof part) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: path empty or too long", path);
+    }
+    for (char *p = part + 1;; p++) {
+        if (*p != '/' && *p != '\0') {
+            continue;
+        }
+        bool last = *p == '\0';
+        *p = '\0';
+        if (mkdir(part, 0755) != 0 && errno != EEXIST) {
+            APQ_FAIL(APQ_ERR_IO, "%s: cannot make folder: %s", part,
+                     strerror(errno));
+        }
+        if (last) {
+            break;
+        }
+        *p = '/';
+    }
+    if (!apq_dir_exists(path)) {
+        APQ_FAIL(APQ_ERR_IO, "%s: is not a folder", path);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a,
+                         const char *b) {
+    int n = snprintf(out, APQ_PATH_MAX, "%s/%s", a, b);
+    if (n < 0 || n >= APQ_PATH_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "%s/%s: path too long", a, b);
+    }
+    return APQ_OK;
+}
+
+void apq_hash_hex(const void *bytes, size_t n_bytes, char out[APQ_HASH_MAX]) {
+    (void)snprintf(out, APQ_HASH_MAX, "%016" PRIx64,
+                   (uint64_t)XXH3_64bits(bytes, n_bytes));
+}
+
+apq_status apq_file_hash(const char *path, char out[APQ_HASH_MAX]) {
+    char *bytes;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(path, &bytes, &n_bytes));
+    apq_hash_hex(bytes, n_bytes, out);
+    free(bytes);
+    return APQ_OK;
+}

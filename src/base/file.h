@@ -1,0 +1,37 @@
+#ifndef APQ_BASE_FILE_H
+#define APQ_BASE_FILE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { APQ_PATH_MAX = 4096, APQ_HASH_MAX = 17 };
+
+/* Whole file into malloc'd memory with a terminating NUL not counted in
+ * *n_bytes. "-" reads standard input. */
+APQ_NODISCARD apq_status apq_file_read(const char *path, char **bytes,
+                                       size_t *n_bytes);
+
+/* Replaces `path` with the bytes: temporary file beside it, fsync, rename,
+ * fsync of the folder. On failure the old file is untouched and the temporary
+ * is gone. */
+APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
+                                        size_t n_bytes);
+
+bool apq_file_exists(const char *path);
+bool apq_dir_exists(const char *path);
+/* Makes a folder and its parents; an existing one is fine. */
+APQ_NODISCARD apq_status apq_dir_make(const char *path);
+/* "a" + "b" -> "a/b"; fails when it does not fit in APQ_PATH_MAX. */
+APQ_NODISCARD apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a,
+                                       const char *b);
+
+/* XXH3-64 of bytes as 16 hexadecimal digits. */
+void apq_hash_hex(const void *bytes, size_t n_bytes, char out[APQ_HASH_MAX]);
+/* The same of a file's content. */
+APQ_NODISCARD apq_status apq_file_hash(const char *path,
+                                       char out[APQ_HASH_MAX]);
+
+#endif

@@ -1,0 +1,41 @@
+/* Status codes and the thread-local message of the last failure. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Thread_local char message[1024];
+
+const char *apq_status_text(apq_status status) {
+    static const char *const texts[] = {
+#define APQ_STATUS_TEXT(code, text) text,
+        APQ_STATUS_LIST(APQ_STATUS_TEXT)
+#undef APQ_STATUS_TEXT
+    };
+    size_t i = (size_t)status;
+    return i < sizeof texts / sizeof texts[0] ? texts[i] : "unknown status";
+}
+
+apq_status apq_error_set(apq_status status, const char *file, int line,
+                         const char *format, ...) {
+    (void)file;
+    (void)line;
+    char text[sizeof message];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void)snprintf(message, sizeof message, "%s", text);
+    return status;
+}
+
+const char *apq_error_message(void) {
+    return message;
+}
+
+void apq_assert_fail(const char *expr, const char *file, int line) {
+    (void)fprintf(stderr, "apq: bug: %s:%d: assertion failed: %s\n", file, line,
+                  expr);
+    abort();
+}
