@@ -1,0 +1,127 @@
+#ifndef APQ_BACKEND_BACKEND_H
+#define APQ_BACKEND_BACKEND_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The arithmetic. Activations are NHWC float32, densely packed with the
+ * active channel count C; weights are views into larger tensors, given by a
+ * pointer and a leading dimension. `ref` is the definition: plain loops.
+ * Every other backend is tested against it over the whole registry.
+ *
+ * Letters: N images, H W input sides, P = N*H'*W' output pixels, C input
+ * channels, K output channels, R = S kernel side. */
+
+/* c (m,n) = op(a) op(b) + beta * c, row-major, beta 0 or 1.
+ * op(a) is (m,k): a is (m,k) with lda >= k, or (k,m) with lda >= m when
+ * is_a_transposed; likewise b (k,n) or (n,k). c must not alias a or b. */
+typedef struct apq_gemm_args {
+    bool is_a_transposed, is_b_transposed;
+    int64_t m, n, k;
+    const float *a;
+    int64_t lda;
+    const float *b;
+    int64_t ldb;
+    float beta;
+    float *c;
+    int64_t ldc;
+} apq_gemm_args;
+
+/* Depthwise convolution, padding R/2, H' = ceil(H / stride), likewise W'.
+ *   x (N,H,W,C)  w (R*R,C) tap-major with leading dimension ldw  y (N,H',W',C)
+ * Taps are in row-major order of the kernel. Any C >= 1, R in {3,5,7},
+ * stride in {1,2}. */
+typedef struct apq_depthwise_shape {
+    int n, in_height, in_width, channels, kernel, stride;
+    int64_t ldw;
+} apq_depthwise_shape;
+
+/* Batch normalisation with clamp, on (P,C).
+ * Forward:  v = scale[c] * x + shift[c] + residual (if any);
+ *   clip > 0: y = min(max(v, 0), clip), else y = v;
+ *   step > 0: y = step * roundeven(y / step)   (only with clip > 0).
+ * scale = gamma / sqrt(var + eps), shift = beta - mean * scale. */
+typedef struct apq_bn_apply_args {
+    int64_t rows; /* P */
+    int channels; /* C */
+    const float *x;
+    const float *scale, *shift; /* (C) */
+    const float *residual;      /* (P,C) or NULL */
+    float clip;                 /* <= 0: linear */
+    float step;                 /* <= 0: not quantised */
+    float *y;                   /* (P,C), may alias x */
+} apq_bn_apply_args;
+
+/* Batch normalisation backward, in two passes over (P,C).
+ * g = dy where clip <= 0 or 0 < v < clip, else 0, with v = scale*x + shift.
+ * reduce: sum_g[c] = sum g;  sum_gx[c] = sum g * (x - mean[c]) * inv_std[c];
+ *         *clip_grad = sum of dy where v >= clip (0 when clip <= 0).
+ *         The three are overwritten, not accumulated.
+ * apply:  dx = scale[c] * (g - sum_g[c]/P - xhat * sum_gx[c]/P),
+ *         xhat = (x - mean) * inv_std;   dx may alias dy. */
+typedef struct apq_bn_backward_args {
+    int64_t rows;
+    int channels;
+    const float *x;
+    const float *dy;
+    const float *mean, *inv_std, *scale, *shift; /* (C) */
+    float clip;
+    float *sum_g, *sum_gx; /* (C): outputs of reduce, inputs of apply */
+    double *clip_grad;
+    float *dx; /* (P,C) */
+} apq_bn_backward_args;
+
+typedef struct apq_backend {
+    const char *name;
+    const char *summary;
+    /* Whether this machine can run it. */
+    bool (*is_available)(void);
+
+    /* REQUIRED. All are safe to call from one thread at a time and use up to
+     * the OpenMP thread limit inside. */
+    apq_status (*gemm)(const apq_gemm_args *args);
+    apq_status (*depthwise_forward)(const apq_depthwise_shape *shape,
+                                    const float *x, const float *w, float *y);
+    /* dx (N,H,W,C) overwritten. */
+    apq_status (*depthwise_backward_data)(const apq_depthwise_shape *shape,
+                                          const float *dy, const float *w,
+                                          float *dx);
+    /* dw (R*R,ldw) accumulated. */
+    apq_status (*depthwise_backward_weights)(const apq_depthwise_shape *shape,
+                                             const float *x, const float *dy,
+                                             float *dw);
+    /* Dense convolution as a product: col (N*H'*W', R*R*C), taps row-major,
+     * zero padded; col = the patches of x (N,H,W,C). */
+    apq_status (*im2col)(const apq_depthwise_shape *shape, const float *x,
+                         float *col);
+    /* Biased mean and variance per channel of x (P,C), both (C). */
+    apq_status (*bn_statistics)(int64_t rows, int channels, const float *x,
+                                float *mean, float *variance);
+    apq_status (*bn_apply)(const apq_bn_apply_args *args);
+    apq_status (*bn_backward_reduce)(const apq_bn_backward_args *args);
+    apq_status (*bn_backward_apply)(const apq_bn_backward_args *args);
+} apq_backend;
+
+/* "ref", "cpu", or "auto" (the fastest available). Borrowed, static. Unknown
+ * names are refused with the list of legal ones. */
+APQ_NODISCARD apq_status apq_backend_find(const char *name,
+                                          const apq_backend **out);
+/* The complete list, NULL-terminated. */
+const apq_backend *const *apq_backend_list(void);
+
+/* Instruction sets found at run time, e.g. "AVX-512" , "AVX2", "portable";
+ * static text. */
+const char *apq_backend_isa(void);
+
+/* OpenMP threads used inside operators; 0 = all cores. */
+void apq_backend_set_threads(int n_threads);
+int apq_backend_threads(void);
+
+/* Best GEMM rate in FLOP/s of a backend over about `seconds`, at 1024^3 and
+ * the current thread count: the denominator of peak fractions. */
+double apq_backend_gemm_peak(const apq_backend *backend, double seconds);
+
+#endif

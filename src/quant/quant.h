@@ -1,0 +1,50 @@
+#ifndef APQ_QUANT_QUANT_H
+#define APQ_QUANT_QUANT_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Quantiser A: linear, per tensor, with a clip chosen by KL divergence below
+ * 5 bits and the maximum otherwise. Source: METHODS: HAQ and APQ code, the
+ * intent of APQ Eq. 5.
+ *   weights  s = t / (2^(b-1)-1), w_q = s * roundeven(clamp(w,-t,t) / s)
+ *   unsigned activations (after ReLU6)  s = r / (2^b-1),   clamp to [0,r]
+ *   signed activations (linear outputs) s = r / (2^(b-1)-1), clamp to [-r,r] */
+
+/* Threshold on |x| minimising the KL-style distance of cumulative
+ * distributions at 2^(bits-1) levels; max |x| when there are too few values.
+ * At most 65,536 values are used (evenly strided). Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_quant_kl_threshold(const float *x, size_t n,
+                                                int bits, float *threshold);
+
+/* Clip t of a weight view (rows, cols) with leading dimension ld. */
+APQ_NODISCARD apq_status apq_quant_weight_clip(const float *w, int64_t rows,
+                                               int64_t cols, int64_t ld,
+                                               int bits, float *clip);
+/* out (rows, cols) with leading dimension ldo = fake-quantised w. */
+void apq_quant_weights(const float *w, int64_t rows, int64_t cols, int64_t ld,
+                       float clip, int bits, float *out, int64_t ldo);
+/* Integer codes in -(2^(b-1)-1) .. 2^(b-1)-1. */
+void apq_quant_weight_codes(const float *w, int64_t rows, int64_t cols,
+                            int64_t ld, float clip, int bits, int8_t *codes);
+float apq_quant_weight_step(float clip, int bits);
+
+/* Range r from a sample of activations: min(6, max |x|), and the KL
+ * threshold too when the magnitude has fewer than 5 bits. */
+APQ_NODISCARD apq_status apq_quant_act_range(const float *x, size_t n,
+                                             int bits, bool is_signed,
+                                             float *range);
+float apq_quant_act_step(float range, int bits, bool is_signed);
+/* y = fake-quantised x; may alias. */
+void apq_quant_act(const float *x, size_t n, float range, int bits,
+                   bool is_signed, float *y);
+/* Straight-through: dx = dy inside the range, 0 outside; *range_grad = sum of
+ * dy above minus sum below (PACT-style). dx may alias dy. */
+void apq_quant_act_backward(const float *x, const float *dy, size_t n,
+                            float range, bool is_signed, float *dx,
+                            double *range_grad);
+
+#endif
