@@ -1,0 +1,70 @@
+#ifndef APQ_APP_APP_H
+#define APQ_APP_APP_H
+
+#include "app/recipe.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cost/cost.h"
+#include "space/space.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The workflow: each function is one command, joins the modules, and reads
+ * and writes the run directory. All of them resume: a finished step is
+ * skipped, an unfinished one goes on from its last checkpoint.
+ *
+ *   supernet.safetensors     train
+ *   run.db                   collect
+ *   predictor.safetensors    predictor fit
+ *   best.json front.svg/png  search
+ *   network.safetensors, finetune.json  finetune
+ *   report.json              run
+ */
+APQ_NODISCARD apq_status apq_app_train(const apq_recipe *recipe,
+                                       const char *run_dir,
+                                       const apq_progress *progress);
+APQ_NODISCARD apq_status apq_app_collect(const apq_recipe *recipe,
+                                         const char *run_dir,
+                                         const apq_progress *progress);
+APQ_NODISCARD apq_status apq_app_predictor_fit(const apq_recipe *recipe,
+                                               const char *run_dir,
+                                               const apq_progress *progress);
+APQ_NODISCARD apq_status apq_app_finetune(const apq_recipe *recipe,
+                                          const char *run_dir,
+                                          const apq_progress *progress);
+/* All steps in order, then report.json. */
+APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
+                                     const char *run_dir,
+                                     const apq_progress *progress);
+
+/* Folder of the artefacts shipped for a space (models/SPACE), used when no
+ * run directory is given. */
+APQ_NODISCARD apq_status apq_app_shipped_dir(const char *space,
+                                             char out[APQ_PATH_MAX]);
+
+typedef struct apq_eval_request {
+    const char *policy; /* largest, smallest, random:SEED, or a JSON file */
+    const char *split;  /* val or test */
+    bool is_quantised;  /* the policy's bits; else float */
+    int64_t limit;      /* images; 0 = all */
+} apq_eval_request;
+typedef struct apq_eval_answer {
+    double top1, loss, seconds;
+    int64_t count;
+    apq_policy policy;
+} apq_eval_answer;
+/* A sub-network of the run's (or the shipped) supernet, recalibrated. */
+APQ_NODISCARD apq_status apq_app_eval(const apq_recipe *recipe,
+                                      const char *run_dir_or_null,
+                                      const apq_eval_request *request,
+                                      const apq_progress *progress,
+                                      apq_eval_answer *out);
+
+/* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. */
+APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
+                                       const char *what,
+                                       const apq_progress *progress,
+                                       char **json);
+
+#endif

@@ -1,0 +1,62 @@
+#ifndef APQ_APP_RECIPE_H
+#define APQ_APP_RECIPE_H
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Everything a run is made from. Read from recipes/NAME.yaml; every command
+ * line option that changes a step writes here, so that run.json repeats it. */
+typedef struct apq_recipe {
+    char space[APQ_PATH_MAX];  /* name or file */
+    char target[APQ_PATH_MAX]; /* name or file */
+    char data[APQ_PATH_MAX];   /* URI, see docs/formats/datasets.md */
+    char backend[32];          /* auto, cpu, ref */
+    uint64_t seed;
+    int threads;       /* 0 = all cores */
+    int64_t n_val;     /* images carved from train; -1 = default */
+    double checkpoint_s; /* seconds between checkpoints of a training */
+
+    struct {
+        int epochs, batch;
+        double learning_rate, weight_decay, label_smoothing, momentum;
+        double warmup_epochs;
+        int random_subnets;  /* beside largest and smallest: the sandwich */
+        int largest_epochs;  /* first epochs that train the largest only */
+    } train;
+    struct {
+        int float_records, quantised_records;
+        int val_images;         /* per record */
+        int recalibrate_images; /* train images for batch-norm statistics */
+    } collect;
+    struct {
+        int hidden, epochs, batch;
+        double learning_rate, weight_decay, held_out;
+    } predictor;
+    struct {
+        double latency_ms, energy_mj, bitops_g, size_kb; /* 0 = no budget */
+        char strategy[32];
+        int population, parents, iterations;
+        double mutation;
+    } search;
+    struct {
+        int epochs, batch;
+        double learning_rate, weight_decay, label_smoothing;
+        double distill;       /* weight of the soft labels of the largest */
+        char baseline[16];    /* "uniform4", "uniform8" or "none" */
+    } finetune;
+} apq_recipe;
+
+/* Values that suit `cifar10` on a small machine. */
+void apq_recipe_default(apq_recipe *out);
+/* Defaults overwritten by the file; unknown keys and values outside their
+ * range are refused with line and legal range. Relative paths are relative
+ * to the working folder. */
+APQ_NODISCARD apq_status apq_recipe_load(const char *path, apq_recipe *out);
+/* The recipe as indented JSON (malloc'd), for run.json and hashes. */
+char *apq_recipe_to_json(const apq_recipe *recipe);
+
+#endif
