@@ -50,12 +50,10 @@ size_t apq_tensor_file_length(const apq_tensor_file *file);
 apq_file_tensor apq_tensor_file_at(const apq_tensor_file *file, size_t i);
 /* A tensor that must have this type and shape. */
 APQ_NODISCARD apq_status apq_tensor_file_get(const apq_tensor_file *file,
-                                             const char *name,
-                                             apq_dtype dtype, int rank,
-                                             const int64_t *shape,
+                                             const char *name, apq_dtype dtype,
+                                             int rank, const int64_t *shape,
                                              const void **data);
 /* NULL when absent. */
-const char *apq_tensor_file_meta(const apq_tensor_file *file,
-                                 const char *key);
+const char *apq_tensor_file_meta(const apq_tensor_file *file, const char *key);
 
 #endif
