@@ -1,0 +1,25 @@
+#!/bin/sh
+# Every header compiles alone, so each includes what it uses.
+#   headers.sh [ROOT]     CC names the compiler, default cc
+set -u
+cd "${1:-.}" || exit 1
+
+headers=$(find src include -name '*.h' | LC_ALL=C sort)
+[ -n "$headers" ] || { echo 'lint.headers: no headers found'; exit 1; }
+
+bad=0
+for header in $headers; do
+    # Public headers see only each other; the others see src as well.
+    case $header in
+    include/*) paths='-Iinclude' ;;
+    *) paths='-Iinclude -Isrc' ;;
+    esac
+    # shellcheck disable=SC2086
+    if ! printf '#include "%s"\ntypedef int not_empty;\n' "$header" |
+        "${CC:-cc}" -std=c17 -D_POSIX_C_SOURCE=200809L -Wall -Wextra \
+            -pedantic -Werror -fsyntax-only -I. $paths -x c -; then
+        echo "lint.headers: $header does not compile alone"
+        bad=1
+    fi
+done
+exit $bad
