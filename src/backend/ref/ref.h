@@ -1,0 +1,26 @@
+#ifndef APQ_BACKEND_REF_REF_H
+#define APQ_BACKEND_REF_REF_H
+
+#include "backend/backend.h"
+
+/* The operators of the reference backend; contracts in backend.h. */
+apq_status apq_ref_gemm(const apq_gemm_args *args);
+apq_status apq_ref_depthwise_forward(const apq_depthwise_shape *shape,
+                                     const float *x, const float *w, float *y);
+apq_status apq_ref_depthwise_backward_data(const apq_depthwise_shape *shape,
+                                           const float *dy, const float *w,
+                                           float *dx);
+apq_status apq_ref_depthwise_backward_weights(const apq_depthwise_shape *shape,
+                                              const float *x, const float *dy,
+                                              float *dw);
+apq_status apq_ref_im2col(const apq_depthwise_shape *shape, const float *x,
+                          float *col);
+apq_status apq_ref_bn_statistics(int64_t rows, int channels, const float *x,
+                                 float *mean, float *variance);
+apq_status apq_ref_bn_apply(const apq_bn_apply_args *args);
+apq_status apq_ref_bn_backward_reduce(const apq_bn_backward_args *args);
+apq_status apq_ref_bn_backward_apply(const apq_bn_backward_args *args);
+
+extern const apq_backend apq_backend_ref;
+
+#endif
