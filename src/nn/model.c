@@ -1,0 +1,171 @@
+/* A stand-alone network: parameters named after the layers of its ir. */
+#include "nn/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static apq_status add(apq_params *params, const char *layer, const char *what,
+                      int rank, const int64_t *shape, bool has_decay,
+                      size_t *index) {
+    char name[APQ_PARAM_NAME_MAX];
+    (void)snprintf(name, sizeof name, "%.40s.%s", layer, what);
+    return apq_params_add(params, name, rank, shape, has_decay, index);
+}
+
+static apq_status add_layer(apq_model *model, size_t i) {
+    const apq_ir_layer *l = &model->ir.layers[i];
+    apq_params *p = &model->params;
+    int64_t taps = (int64_t)l->kernel * l->kernel;
+    int64_t shape[2] = {l->out_channels, taps * l->in_channels};
+    if (l->kind == APQ_IR_DEPTHWISE) {
+        shape[0] = taps;
+        shape[1] = l->in_channels;
+    }
+    int64_t channels = l->out_channels;
+    APQ_TRY(add(p, l->name, "weight", 2, shape, true, &model->weight[i]));
+    if (l->kind == APQ_IR_LINEAR) {
+        return add(p, l->name, "bias", 1, &channels, false, &model->gamma[i]);
+    }
+    APQ_TRY(add(p, l->name, "gamma", 1, &channels, false, &model->gamma[i]));
+    return add(p, l->name, "beta", 1, &channels, false, &model->beta[i]);
+}
+
+static apq_status build(apq_model *model) {
+    for (size_t i = 0; i < model->ir.n_layers; i++) {
+        APQ_TRY(add_layer(model, i));
+    }
+    int64_t n_layers = (int64_t)model->ir.n_layers;
+    APQ_TRY(apq_params_add(&model->params, "act_range", 1, &n_layers, false,
+                           &model->act_range));
+    APQ_TRY(apq_params_allocate(&model->params));
+    for (size_t i = 0; i < model->ir.n_layers; i++) {
+        if (model->ir.layers[i].kind != APQ_IR_LINEAR) {
+            apq_params_init_constant(&model->params, model->gamma[i], 1.0F);
+        }
+    }
+    apq_params_init_constant(&model->params, model->act_range, 6.0F);
+    return APQ_OK;
+}
+
+apq_status apq_model_create(const apq_ir_network *network, int image_channels,
+                            apq_model **out) {
+    apq_model *model = calloc(1, sizeof *model);
+    if (model == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "model: out of memory");
+    }
+    model->ir = *network;
+    model->image_channels = image_channels;
+    apq_status st = build(model);
+    if (st != APQ_OK) {
+        apq_model_destroy(model);
+        return st;
+    }
+    *out = model;
+    return APQ_OK;
+}
+
+void apq_model_destroy(apq_model *model) {
+    if (model != NULL) {
+        apq_params_fini(&model->params);
+        free(model);
+    }
+}
+
+apq_status apq_model_bind(apq_model *model, const apq_backend *backend,
+                          apq_arena *arena, apq_nn_net *net) {
+    APQ_TRY(apq_nn_net_init(net, backend, arena, &model->ir,
+                            model->image_channels));
+    const apq_params *p = &model->params;
+    for (size_t i = 0; i < net->n_layers; i++) {
+        apq_nn_layer *l = &net->layers[i];
+        l->w = apq_params_value(p, model->weight[i]);
+        l->dw = apq_params_grad(p, model->weight[i]);
+        l->ldw = p->items[model->weight[i]].shape[1];
+        if (l->ir.kind == APQ_IR_LINEAR) {
+            l->bias = apq_params_value(p, model->gamma[i]);
+            l->dbias = apq_params_grad(p, model->gamma[i]);
+            continue;
+        }
+        l->gamma = apq_params_value(p, model->gamma[i]);
+        l->dgamma = apq_params_grad(p, model->gamma[i]);
+        l->beta = apq_params_value(p, model->beta[i]);
+        l->dbeta = apq_params_grad(p, model->beta[i]);
+    }
+    apq_model_pull_ranges(model, net);
+    return APQ_OK;
+}
+
+void apq_model_push_range_grads(apq_model *model, apq_nn_net *net) {
+    float *grad = apq_params_grad(&model->params, model->act_range);
+    for (size_t i = 0; i < net->n_layers; i++) {
+        grad[i] += (float)net->layers[i].act_range_grad;
+        net->layers[i].act_range_grad = 0;
+    }
+}
+
+void apq_model_pull_ranges(apq_model *model, apq_nn_net *net) {
+    float *range = apq_params_value(&model->params, model->act_range);
+    for (size_t i = 0; i < net->n_layers; i++) {
+        range[i] = range[i] < 0.05F ? 0.05F : range[i];
+        net->layers[i].act_range = range[i];
+    }
+}
+
+void apq_model_store_ranges(apq_model *model, const apq_nn_net *net) {
+    float *range = apq_params_value(&model->params, model->act_range);
+    for (size_t i = 0; i < net->n_layers; i++) {
+        range[i] = net->layers[i].act_range;
+    }
+}
+
+static void statistics_name(char out[APQ_PARAM_NAME_MAX], const apq_nn_layer *l,
+                            const char *what) {
+    (void)snprintf(out, APQ_PARAM_NAME_MAX, "%.40s.%s", l->ir.name, what);
+}
+
+apq_status apq_model_put(const apq_model *model, const apq_nn_net *net,
+                         bool with_momentum, apq_tensor_file *file) {
+    APQ_TRY(apq_params_put(&model->params, with_momentum, file));
+    float clips[APQ_IR_MAX_LAYERS];
+    for (size_t i = 0; i < net->n_layers; i++) {
+        const apq_nn_layer *l = &net->layers[i];
+        clips[i] = l->weight_clip;
+        char name[APQ_PARAM_NAME_MAX];
+        int64_t channels = l->ir.out_channels;
+        statistics_name(name, l, "mean");
+        APQ_TRY(
+            apq_tensor_file_put(file, name, APQ_F32, 1, &channels, l->mean));
+        statistics_name(name, l, "variance");
+        APQ_TRY(apq_tensor_file_put(file, name, APQ_F32, 1, &channels,
+                                    l->variance));
+    }
+    int64_t n_layers = (int64_t)net->n_layers;
+    return apq_tensor_file_put(file, "weight_clip", APQ_F32, 1, &n_layers,
+                               clips);
+}
+
+apq_status apq_model_get(apq_model *model, apq_nn_net *net, bool with_momentum,
+                         const apq_tensor_file *file) {
+    APQ_TRY(apq_params_get(&model->params, with_momentum, file));
+    int64_t n_layers = (int64_t)net->n_layers;
+    const void *clips;
+    APQ_TRY(apq_tensor_file_get(file, "weight_clip", APQ_F32, 1, &n_layers,
+                                &clips));
+    for (size_t i = 0; i < net->n_layers; i++) {
+        apq_nn_layer *l = &net->layers[i];
+        l->weight_clip = ((const float *)clips)[i];
+        char name[APQ_PARAM_NAME_MAX];
+        int64_t channels = l->ir.out_channels;
+        size_t n_bytes = (size_t)channels * sizeof(float);
+        const void *data;
+        statistics_name(name, l, "mean");
+        APQ_TRY(apq_tensor_file_get(file, name, APQ_F32, 1, &channels, &data));
+        memcpy(l->mean, data, n_bytes);
+        statistics_name(name, l, "variance");
+        APQ_TRY(apq_tensor_file_get(file, name, APQ_F32, 1, &channels, &data));
+        memcpy(l->variance, data, n_bytes);
+    }
+    apq_model_pull_ranges(model, net);
+    return APQ_OK;
+}

@@ -1,0 +1,45 @@
+#ifndef APQ_NN_MODEL_H
+#define APQ_NN_MODEL_H
+
+#include "nn/net.h"
+#include "nn/params.h"
+
+/* A stand-alone network: its own weights, batch-norm statistics, weight clips
+ * and activation ranges, shaped by a layer list. Made by extraction from a
+ * supernet, fine-tuned, saved and deployed. */
+typedef struct apq_model {
+    apq_ir_network ir;
+    apq_params params;
+    size_t weight[APQ_IR_MAX_LAYERS]; /* parameter indices */
+    size_t gamma[APQ_IR_MAX_LAYERS];  /* linear: its bias */
+    size_t beta[APQ_IR_MAX_LAYERS];
+    size_t act_range; /* (n_layers) */
+    int image_channels;
+} apq_model;
+
+/* Zero weights, gamma 1, ranges 6. */
+APQ_NODISCARD apq_status apq_model_create(const apq_ir_network *network,
+                                          int image_channels, apq_model **out);
+void apq_model_destroy(apq_model *model);
+
+/* A runnable net over the model's weights. The net borrows from the model. */
+APQ_NODISCARD apq_status apq_model_bind(apq_model *model,
+                                        const apq_backend *backend,
+                                        apq_arena *arena, apq_nn_net *net);
+/* After backward: range gradients into the parameters; after a step: ranges
+ * back into the net, kept at or above a small positive number. */
+void apq_model_push_range_grads(apq_model *model, apq_nn_net *net);
+void apq_model_pull_ranges(apq_model *model, apq_nn_net *net);
+/* Ranges chosen by apq_nn_calibrate become the parameters' values. */
+void apq_model_store_ranges(apq_model *model, const apq_nn_net *net);
+
+/* Weights, ranges, and from the net statistics and weight clips. */
+APQ_NODISCARD apq_status apq_model_put(const apq_model *model,
+                                       const apq_nn_net *net,
+                                       bool with_momentum,
+                                       apq_tensor_file *file);
+APQ_NODISCARD apq_status apq_model_get(apq_model *model, apq_nn_net *net,
+                                       bool with_momentum,
+                                       const apq_tensor_file *file);
+
+#endif

@@ -1,0 +1,96 @@
+#ifndef APQ_NN_NET_H
+#define APQ_NN_NET_H
+
+#include "backend/backend.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "ir/network.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A network bound to weights and ready to run: one layer per ir layer, each
+ * convolution followed by batch norm. Weights are views, so that a sub-network
+ * of a supernet and a stand-alone network run through the same code.
+ *
+ * Weight layouts: pointwise and linear (K, ldw >= C); conv (K, R*R*C) with
+ * taps row-major; depthwise (R*R, ldw >= C) tap-major. */
+typedef struct apq_nn_layer {
+    apq_ir_layer ir;
+
+    /* Views: values and where gradients are accumulated (NULL: none). */
+    const float *w;
+    float *dw;
+    int64_t ldw;
+    const float *gamma, *beta; /* (K); NULL for linear */
+    float *dgamma, *dbeta;
+    const float *bias; /* linear only, (K) */
+    float *dbias;
+
+    /* Quantiser state of the layer (see quant.h): frozen weight clip, range
+     * of the input, which is trained in quantisation-aware training. */
+    float weight_clip;
+    float act_range;
+    double act_range_grad;
+
+    /* Batch-norm statistics for evaluation, owned by the net, (K) each. */
+    float *mean, *variance;
+
+    /* Of the last forward pass, in the arena. */
+    const float *x;      /* input as convolved (quantised if quantised) */
+    const float *raw_x;  /* input before signed quantisation */
+    float *z;            /* before batch norm */
+    float *y;            /* output */
+    const float *w_used; /* weights as convolved and their leading dim. */
+    int64_t ldw_used;
+    float *batch_mean, *inv_std, *scale, *shift;
+} apq_nn_layer;
+
+typedef enum apq_nn_mode {
+    APQ_NN_TRAIN,       /* batch statistics, keeps what backward needs */
+    APQ_NN_EVAL,        /* stored statistics */
+    APQ_NN_RECALIBRATE, /* batch statistics, averaged into the stored ones */
+} apq_nn_mode;
+
+typedef struct apq_nn_net {
+    const apq_backend *backend; /* borrowed */
+    apq_arena *arena;           /* borrowed; reset by the caller per step */
+    size_t n_layers;
+    apq_nn_layer layers[APQ_IR_MAX_LAYERS];
+    int n_classes, resolution, image_channels;
+    bool is_quantised; /* fake-quantise weights and activations */
+    float bn_epsilon;
+    float *statistics;         /* owned storage of mean and variance */
+    double recalibrate_weight; /* images seen since the reset */
+    int n_images;              /* of the last forward pass */
+    const float *pooled;       /* (N, C) input of the classifier, as used */
+    const float *raw_pooled;
+} apq_nn_net;
+
+/* Copies the layer list and allocates statistics; views are filled by the
+ * owner of the weights afterwards. Batch-norm epsilon is 1e-3 (APQ code). */
+APQ_NODISCARD apq_status apq_nn_net_init(apq_nn_net *net,
+                                         const apq_backend *backend,
+                                         apq_arena *arena,
+                                         const apq_ir_network *network,
+                                         int image_channels);
+void apq_nn_net_fini(apq_nn_net *net);
+
+/* images (N,H,W,image_channels) -> *logits (N, n_classes), in the arena. */
+APQ_NODISCARD apq_status apq_nn_forward(apq_nn_net *net, apq_nn_mode mode,
+                                        const float *images, int n_images,
+                                        float **logits);
+/* After a TRAIN forward: accumulates the gradients of every view and of the
+ * activation ranges. */
+APQ_NODISCARD apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits);
+
+/* Start averaging statistics anew. */
+void apq_nn_recalibrate_reset(apq_nn_net *net);
+
+/* Chooses weight clips and activation ranges from one batch run in float with
+ * batch statistics; sets is_quantised. Source: APQ calibrate(), METHODS 0. */
+APQ_NODISCARD apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
+                                          int n_images);
+
+#endif

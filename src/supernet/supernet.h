@@ -1,0 +1,49 @@
+#ifndef APQ_SUPERNET_SUPERNET_H
+#define APQ_SUPERNET_SUPERNET_H
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "nn/model.h"
+#include "nn/net.h"
+#include "nn/params.h"
+#include "space/space.h"
+
+/* Shared weights of a space. A sub-network is a set of views: middle channels
+ * are prefixes, depth keeps the first blocks of a stage, and smaller kernels
+ * come from the centre of the larger through learned matrices 7->5 and 5->3
+ * shared by all channels (identity at the start).
+ * Source: Once-for-All (ICLR 2020) section 3; METHODS 3.2. */
+typedef struct apq_supernet apq_supernet;
+
+APQ_NODISCARD apq_status apq_supernet_create(const apq_space *space,
+                                             uint64_t seed, apq_supernet **out);
+void apq_supernet_destroy(apq_supernet *supernet);
+const apq_space *apq_supernet_space(const apq_supernet *supernet);
+apq_params *apq_supernet_params(apq_supernet *supernet);
+
+/* A sub-network bound to the shared weights. Depthwise kernels smaller than
+ * the largest are computed into the arena at bind, so a binding is valid
+ * until the arena is reset or a weight changes. */
+typedef struct apq_subnet {
+    apq_nn_net net;
+    apq_supernet *supernet;
+    float *kernel_grad[APQ_MAX_BLOCKS]; /* (k*k, C) in the arena, or NULL */
+    apq_policy policy;
+} apq_subnet;
+
+/* Initialises *out in place; apq_subnet_fini afterwards, also on error. */
+APQ_NODISCARD apq_status apq_subnet_bind(apq_supernet *supernet,
+                                         const apq_policy *policy,
+                                         const apq_backend *backend,
+                                         apq_arena *arena, apq_subnet *out);
+void apq_subnet_fini(apq_subnet *subnet);
+/* After backward: gradients of transformed kernels into the matrices and the
+ * largest kernel. */
+APQ_NODISCARD apq_status apq_subnet_collect_grads(apq_subnet *subnet);
+
+/* A stand-alone copy of the sub-network's weights. */
+APQ_NODISCARD apq_status apq_supernet_extract(apq_supernet *supernet,
+                                              const apq_policy *policy,
+                                              apq_model **out);
+
+#endif
