@@ -1,0 +1,24 @@
+#ifndef APQ_SEARCH_CACHE_H
+#define APQ_SEARCH_CACHE_H
+
+#include "search/strategy.h"
+
+/* Scores by the policy's 64-bit hash, in order of first sight. Grows as
+ * needed. Two distinct policies share a hash with probability ~n^2 / 2^65. */
+typedef struct apq_score_cache {
+    uint32_t *slots;   /* (n_slots) entry index + 1; 0 is free */
+    size_t n_slots;    /* a power of two */
+    uint64_t *hashes;  /* (cap_entries) */
+    apq_score *scores; /* (cap_entries) */
+    size_t n_entries, cap_entries;
+} apq_score_cache;
+
+/* Zero-initialise before use; fini accepts that too. */
+void apq_score_cache_fini(apq_score_cache *cache);
+/* Index of the hash's entry; *is_new when it was made now, score zeroed.
+ * Indices stay valid; pointers into `scores` do not. */
+APQ_NODISCARD apq_status apq_score_cache_at(apq_score_cache *cache,
+                                            uint64_t hash, size_t *entry,
+                                            bool *is_new);
+
+#endif

@@ -1,0 +1,86 @@
+#ifndef APQ_SEARCH_DRIVER_H
+#define APQ_SEARCH_DRIVER_H
+
+#include "base/log.h"
+#include "search/strategy.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Best distinct policies kept for measuring again: the predictor's error is
+ * largest at its own optimum. */
+enum { APQ_SEARCH_MAX_TOP = 32 };
+
+/* Scores n distinct canonical policies: scores[i] of batch[i], value finite.
+ * The scores arrive zeroed with is_feasible set; clearing it excludes the
+ * policy. */
+typedef apq_status (*apq_evaluate_fn)(void *ctx, const apq_policy *batch,
+                                      size_t n, apq_score *scores);
+
+typedef struct apq_search_options {
+    const char *strategy; /* see apq_strategy_names() */
+    int population;       /* candidates of one iteration, 2..100000 */
+    int parents;          /* 1..population */
+    int iterations;       /* 1..1000000, the initial population included */
+    double mutation;      /* per block and per depth, (0, 1] */
+    uint64_t seed;        /* equal seeds, equal traces */
+    const apq_progress *progress; /* NULL: silent, never stopped */
+    apq_evaluate_fn evaluate;     /* required; the predictor */
+    apq_feasible_fn feasible;     /* NULL: every policy is feasible */
+    void *ctx;                    /* of evaluate and feasible */
+    const apq_policy *seeds; /* (n_seeds) legal, the cheapest known; NULL: */
+    size_t n_seeds;          /* the smallest policy at the fewest bits */
+} apq_search_options;
+
+/* The paper's settings (APQ, CVPR 2020, section 3.4); of each population
+ * half are mutants and half crossovers. */
+#define APQ_SEARCH_OPTIONS_INIT                                                \
+    {                                                                          \
+        .strategy = "evolution", .population = 100, .parents = 25,             \
+        .iterations = 500, .mutation = 0.1                                     \
+    }
+
+/* State after one iteration. */
+typedef struct apq_search_history_row {
+    int iteration;        /* 1.. */
+    uint64_t evaluations; /* distinct policies scored so far */
+    double best;          /* best value so far */
+    double mean;          /* of this iteration's feasible candidates */
+} apq_search_history_row;
+
+typedef struct apq_search_entry {
+    apq_policy policy; /* canonical */
+    uint64_t hash;
+    apq_score score;
+} apq_search_entry;
+
+typedef struct apq_search_result {
+    apq_policy best; /* canonical; equals top[0].policy */
+    double best_value;
+    uint64_t n_evaluations; /* distinct policies given to evaluate */
+    uint64_t n_cached;      /* candidates seen before; the sum of the two is
+                               population * iterations unless stopped */
+    double seconds;         /* wall clock */
+    bool is_stopped;        /* the user asked to stop */
+    apq_search_history_row *history;
+    size_t n_history;
+    apq_search_entry top[APQ_SEARCH_MAX_TOP]; /* best first, all distinct */
+    size_t n_top;
+} apq_search_result;
+
+/* Searches the space for the feasible policy of highest value. The budget is
+ * population * iterations candidates; a candidate met before costs no
+ * evaluation. Equal scores are ordered by hash. A stop request ends the
+ * search after the current iteration with the best so far.
+ * Errors: APQ_ERR_ARG options out of range; APQ_ERR_INFEASIBLE no policy
+ * meets the constraint; APQ_ERR_NUMERIC a value is not finite;
+ * APQ_ERR_INTERRUPTED stopped before anything was scored; whatever a
+ * callback returns. *out is NULL on failure. */
+APQ_NODISCARD apq_status apq_search_run(const apq_space *space,
+                                        const apq_search_options *options,
+                                        apq_search_result **out);
+/* NULL is fine. */
+void apq_search_result_destroy(apq_search_result *result);
+
+#endif

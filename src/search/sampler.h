@@ -1,0 +1,31 @@
+#ifndef APQ_SEARCH_SAMPLER_H
+#define APQ_SEARCH_SAMPLER_H
+
+#include "search/strategy.h"
+
+/* Tries per individual before a strategy falls back or gives up. */
+enum { APQ_SEARCH_MAX_TRIES = 200 };
+
+/* Draws feasible policies. Plain data; part of a strategy's state. */
+typedef struct apq_sampler {
+    apq_rng rng;
+    int max_draws; /* uniform draws tried before starting from a seed */
+} apq_sampler;
+
+/* `stream` keeps the strategies' random numbers apart. */
+apq_sampler apq_sampler_make(uint64_t seed, uint64_t stream);
+
+/* Asks the environment's constraint. */
+APQ_NODISCARD apq_status apq_env_feasible(const apq_search_env *env,
+                                          const apq_policy *policy,
+                                          bool *is_feasible);
+
+/* One feasible policy: uniform by rejection; where that fails, a random walk
+ * of feasible mutations from a feasible seed (budgets of a fraction of a
+ * percent need ~700 uniform draws each). Errors: APQ_ERR_INFEASIBLE when
+ * neither a draw nor a seed is feasible. */
+APQ_NODISCARD apq_status apq_sampler_draw(apq_sampler *sampler,
+                                          const apq_search_env *env,
+                                          apq_policy *out);
+
+#endif
