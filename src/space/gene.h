@@ -1,0 +1,41 @@
+#ifndef APQ_SPACE_GENE_H
+#define APQ_SPACE_GENE_H
+
+#include "space/space.h"
+
+/* The six genes of a block seen alike: each has an ascending list of legal
+ * values. Private to this module. */
+enum {
+    APQ_GENE_KERNEL,
+    APQ_GENE_CHANNELS,
+    APQ_GENE_BITS, /* + apq_bit_gene */
+    APQ_N_BLOCK_GENES = APQ_GENE_BITS + APQ_N_BIT_GENES,
+};
+
+/* Name in messages and JSON, e.g. "bits.pw_weight". */
+const char *apq_gene_name(int gene);
+/* Number of legal values, and the k-th. */
+int apq_gene_count(const apq_space *space, int gene, int block);
+int apq_gene_value(const apq_space *space, int gene, int block, int k);
+/* Position of a value among the legal ones, or -1. */
+int apq_gene_find(const apq_space *space, int gene, int block, int64_t value);
+
+int apq_gene_get(const apq_policy *policy, int gene, int block);
+/* `value` must be legal. */
+void apq_gene_set(apq_policy *policy, int gene, int block, int value);
+
+/* A block whose kernel 7 meets 4-bit depthwise activations where the space
+ * has no such entries. Activity of the block is the caller's question. */
+bool apq_block_is_forbidden(const apq_space *space, const apq_policy *policy,
+                            int block);
+
+/* APQ_ERR_FORMAT with the legal values unless `value` is one of them. */
+APQ_NODISCARD apq_status apq_gene_check(const apq_space *space, int gene,
+                                        int block, int64_t value);
+APQ_NODISCARD apq_status apq_depth_check(const apq_space *space, int stage,
+                                         int64_t value);
+APQ_NODISCARD apq_status apq_forbidden_check(const apq_space *space,
+                                             const apq_policy *policy,
+                                             int block);
+
+#endif
