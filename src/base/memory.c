@@ -1,6 +1,7 @@
-/* Aligned zeroed memory and a step arena made of chained blocks. On reset
- * the blocks are merged into one of the total size, so that a loop of equal
- * steps allocates only in its first two iterations. */
+/* Aligned zeroed memory and a step arena: a list of blocks in order of use,
+ * with a current one. Rewinding moves the current block back and keeps the
+ * later ones for reuse; a full reset merges them into one, so that a loop of
+ * equal steps allocates only in its first two iterations. */
 #include "base/memory.h"
 
 #include <stdint.h>
@@ -10,14 +11,13 @@
 enum { ALIGNMENT = 64 };
 
 typedef struct block {
-    struct block *next;
+    struct block *next; /* later in use */
     size_t used, capacity;
     char *bytes;
 } block;
 
 struct apq_arena {
-    block *head;
-    size_t total;
+    block *first, *current;
 };
 
 static void *aligned_bytes(size_t n_bytes) {
@@ -72,9 +72,32 @@ apq_status apq_arena_create(apq_arena **out) {
 
 void apq_arena_destroy(apq_arena *arena) {
     if (arena != NULL) {
-        blocks_destroy(arena->head);
+        blocks_destroy(arena->first);
         free(arena);
     }
+}
+
+/* Makes a block with room for `bytes` current: the next one kept, or a new
+ * one put in its place. */
+static block *advance(apq_arena *arena, size_t bytes) {
+    block *next = arena->current == NULL ? arena->first : arena->current->next;
+    if (next == NULL || next->capacity < bytes) {
+        size_t minimum = (size_t)1 << 24;
+        block *fresh = block_create(bytes > minimum ? bytes : minimum);
+        if (fresh == NULL) {
+            return NULL;
+        }
+        fresh->next = next;
+        if (arena->current == NULL) {
+            arena->first = fresh;
+        } else {
+            arena->current->next = fresh;
+        }
+        next = fresh;
+    }
+    next->used = 0;
+    arena->current = next;
+    return next;
 }
 
 void *apq_arena_alloc(apq_arena *arena, size_t n, size_t size) {
@@ -82,34 +105,41 @@ void *apq_arena_alloc(apq_arena *arena, size_t n, size_t size) {
         return NULL;
     }
     size_t bytes = (n * size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-    block *b = arena->head;
+    block *b = arena->current;
     if (b == NULL || b->capacity - b->used < bytes) {
-        size_t minimum = (size_t)1 << 22;
-        block *fresh = block_create(bytes > minimum ? bytes : minimum);
-        if (fresh == NULL) {
+        b = advance(arena, bytes);
+        if (b == NULL) {
             return NULL;
         }
-        fresh->next = b;
-        arena->head = fresh;
-        arena->total += fresh->capacity;
-        b = fresh;
     }
     void *p = b->bytes + b->used;
     b->used += bytes;
     return p;
 }
 
+apq_arena_mark apq_arena_position(const apq_arena *arena) {
+    return (apq_arena_mark){
+        .block = arena->current,
+        .used = arena->current == NULL ? 0 : arena->current->used,
+    };
+}
+
+void apq_arena_rewind(apq_arena *arena, apq_arena_mark mark) {
+    arena->current = mark.block;
+    if (arena->current != NULL) {
+        arena->current->used = mark.used;
+    }
+}
+
 void apq_arena_reset(apq_arena *arena) {
-    block *b = arena->head;
-    if (b != NULL && b->next != NULL) {
-        block *merged = block_create(arena->total);
-        if (merged != NULL) {
-            blocks_destroy(b);
-            arena->head = merged;
-            b = merged;
+    block *first = arena->first;
+    if (first != NULL && first->next != NULL) {
+        size_t total = 0;
+        for (const block *b = first; b != NULL; b = b->next) {
+            total += b->capacity;
         }
+        blocks_destroy(first);
+        arena->first = block_create(total);
     }
-    for (; b != NULL; b = b->next) {
-        b->used = 0;
-    }
+    arena->current = NULL;
 }

@@ -2,6 +2,7 @@
 #include "nn/loss.h"
 
 #include <math.h>
+#include <stddef.h>
 
 static int argmax(const float *x, int n) {
     int best = 0;

@@ -44,7 +44,7 @@ static apq_status add_block(apq_supernet *s, int b) {
     const apq_space_block *sb = &s->space.blocks[b];
     block *out = &s->blocks[b];
     int64_t side = largest_kernel(&s->space);
-    char name[32];
+    char name[APQ_PARAM_NAME_MAX - 16];
     (void)snprintf(name, sizeof name, "block%d.expand", b);
     APQ_TRY(add_unit(&s->params, name, sb->max_channels, sb->in_channels,
                      sb->max_channels, &out->expand));

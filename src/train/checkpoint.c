@@ -1,0 +1,68 @@
+/* Position metadata of checkpoints and the append-only training log. */
+#include "train/checkpoint.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+apq_status apq_checkpoint_put_position(apq_tensor_file *file,
+                                       const apq_train_position *position) {
+    char text[32];
+    (void)snprintf(text, sizeof text, "%" PRIu64, position->seed);
+    APQ_TRY(apq_tensor_file_put_meta(file, "seed", text));
+    (void)snprintf(text, sizeof text, "%" PRId64, position->step);
+    APQ_TRY(apq_tensor_file_put_meta(file, "step", text));
+    (void)snprintf(text, sizeof text, "%" PRId64, position->n_steps);
+    return apq_tensor_file_put_meta(file, "n_steps", text);
+}
+
+static apq_status meta_int(const apq_tensor_file *file, const char *path,
+                           const char *key, uint64_t *out) {
+    const char *text = apq_tensor_file_meta(file, key);
+    char *end = NULL;
+    if (text != NULL) {
+        *out = strtoull(text, &end, 10);
+    }
+    if (text == NULL || end == text || *end != '\0') {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: checkpoint without a valid '%s'", path,
+                 key);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_checkpoint_get_position(const apq_tensor_file *file,
+                                       const char *path,
+                                       const apq_train_position *expected,
+                                       int64_t *step) {
+    uint64_t seed = 0, at = 0, n_steps = 0;
+    APQ_TRY(meta_int(file, path, "seed", &seed));
+    APQ_TRY(meta_int(file, path, "step", &at));
+    APQ_TRY(meta_int(file, path, "n_steps", &n_steps));
+    if (seed != expected->seed) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: made with seed %" PRIu64 ", now %" PRIu64, path, seed,
+                 expected->seed);
+    }
+    if ((int64_t)n_steps != expected->n_steps || at > n_steps) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: made for %" PRIu64 " steps, now %" PRId64, path, n_steps,
+                 expected->n_steps);
+    }
+    *step = (int64_t)at;
+    return APQ_OK;
+}
+
+apq_status apq_log_append(const char *path, const char *line) {
+    FILE *file = fopen(path, "a");
+    if (file == NULL) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    }
+    bool ok = fprintf(file, "%s\n", line) > 0;
+    ok = fclose(file) == 0 && ok;
+    if (!ok) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    }
+    return APQ_OK;
+}

@@ -1,0 +1,27 @@
+#ifndef APQ_TRAIN_CHECKPOINT_H
+#define APQ_TRAIN_CHECKPOINT_H
+
+#include "base/status.h"
+#include "tensor/safetensors.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where a training stands; everything random follows from seed and step. */
+typedef struct apq_train_position {
+    uint64_t seed;
+    int64_t step, n_steps;
+} apq_train_position;
+
+/* Position into and out of a checkpoint's metadata. Another seed or length
+ * than `expected` is APQ_ERR_MISMATCH with both values. */
+APQ_NODISCARD apq_status apq_checkpoint_put_position(
+    apq_tensor_file *file, const apq_train_position *position);
+APQ_NODISCARD apq_status
+apq_checkpoint_get_position(const apq_tensor_file *file, const char *path,
+                            const apq_train_position *expected, int64_t *step);
+
+/* Appends a line to a log, creating it when missing. */
+APQ_NODISCARD apq_status apq_log_append(const char *path, const char *line);
+
+#endif

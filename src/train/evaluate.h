@@ -1,0 +1,34 @@
+#ifndef APQ_TRAIN_EVALUATE_H
+#define APQ_TRAIN_EVALUATE_H
+
+#include "base/status.h"
+#include "data/data.h"
+#include "nn/net.h"
+
+#include <stdint.h>
+
+typedef struct apq_evaluation {
+    double top1; /* fraction */
+    double loss; /* mean cross-entropy */
+    int64_t count;
+    double seconds;
+} apq_evaluation;
+
+/* Runs a whole epoch of the loader in evaluation mode. The arena is reset
+ * after every batch, except for what lay in it before. */
+APQ_NODISCARD apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
+                                      apq_evaluation *out);
+
+/* Batch-norm statistics from the first `n_batches` of the loader's epoch 0:
+ * sample-weighted averages of batch means and variances, in the net's current
+ * precision. Source: METHODS 0, used by every one-shot system. */
+APQ_NODISCARD apq_status apq_recalibrate(apq_nn_net *net, apq_loader *loader,
+                                         int n_batches);
+
+/* Weight clips and activation ranges from the first batch of epoch 0, then
+ * statistics as above with quantisation on: the order in which later layers
+ * see what they will see when deployed. */
+APQ_NODISCARD apq_status apq_calibrate(apq_nn_net *net, apq_loader *loader,
+                                       int n_batches);
+
+#endif

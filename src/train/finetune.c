@@ -1,0 +1,207 @@
+/* Quantisation-aware training. Clips of weights are frozen at calibration,
+ * ranges of activations are trained without weight decay. */
+#include "train/finetune.h"
+
+#include "base/file.h"
+#include "nn/loss.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/schedule.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CALIBRATION_BATCH = 250 }; /* as APQ */
+
+typedef struct tuner {
+    apq_model *model;
+    apq_nn_net *net;
+    const apq_finetune_options *options;
+    apq_loader *loader;
+    apq_loader *calibration;
+    int64_t steps_per_epoch;
+    apq_train_position position;
+    apq_loss_sum sum;
+    int64_t n_seen;
+    double last_save_s;
+} tuner;
+
+static apq_status save(tuner *t) {
+    t->last_save_s = apq_now_s();
+    if (t->options->checkpoint_path == NULL) {
+        return APQ_OK;
+    }
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_create(&file));
+    apq_status st = apq_checkpoint_put_position(file, &t->position);
+    if (st == APQ_OK) {
+        st = apq_model_put(t->model, t->net, true, file);
+    }
+    if (st == APQ_OK) {
+        st = apq_tensor_file_save(file, t->options->checkpoint_path);
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+/* Resumes from a checkpoint, or calibrates a fresh start. */
+static apq_status begin(tuner *t) {
+    const char *path = t->options->checkpoint_path;
+    int n_batches = (t->options->recalibrate_images + CALIBRATION_BATCH - 1) /
+                    CALIBRATION_BATCH;
+    if (path == NULL || !apq_file_exists(path)) {
+        APQ_TRY(apq_calibrate(t->net, t->calibration, n_batches));
+        apq_model_store_ranges(t->model, t->net);
+        return APQ_OK;
+    }
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_load(path, &file));
+    apq_status st = apq_checkpoint_get_position(file, path, &t->position,
+                                                &t->position.step);
+    if (st == APQ_OK) {
+        st = apq_model_get(t->model, t->net, true, file);
+        t->net->is_quantised = true;
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+static apq_status tune_step(tuner *t, const float *images, const int *labels,
+                            int n) {
+    const apq_finetune_options *o = t->options;
+    apq_params *params = &t->model->params;
+    apq_arena_reset(t->net->arena);
+    apq_params_zero_grad(params);
+    float *logits;
+    APQ_TRY(apq_nn_forward(t->net, APQ_NN_TRAIN, images, n, &logits));
+    int k = t->net->n_classes;
+    float *dlogits =
+        apq_arena_alloc(t->net->arena, (size_t)n * (size_t)k, sizeof *dlogits);
+    if (dlogits == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "fine-tuning: out of memory");
+    }
+    apq_loss_sum sum =
+        apq_loss_labels(logits, labels, n, k, o->label_smoothing, dlogits);
+    if (!isfinite(sum.loss)) {
+        APQ_FAIL(APQ_ERR_NUMERIC,
+                 "fine-tuning diverged at step %" PRId64
+                 "; lower the learning rate (now %g)",
+                 t->position.step, o->learning_rate);
+    }
+    t->sum.loss += sum.loss;
+    t->sum.correct += sum.correct;
+    t->n_seen += n;
+    APQ_TRY(apq_nn_backward(t->net, dlogits));
+    apq_model_push_range_grads(t->model, t->net);
+    double lr = apq_schedule_cosine(o->learning_rate, t->position.step,
+                                    t->position.n_steps, 0.0);
+    apq_params_step(params, lr, o->momentum, o->weight_decay);
+    apq_model_pull_ranges(t->model, t->net);
+    t->position.step++;
+    return APQ_OK;
+}
+
+static apq_status after_step(tuner *t) {
+    const apq_finetune_options *o = t->options;
+    char detail[64];
+    (void)snprintf(detail, sizeof detail, "loss %.3f, top-1 %.1f %%",
+                   t->sum.loss / (double)t->n_seen,
+                   100.0 * (double)t->sum.correct / (double)t->n_seen);
+    if (o->label != NULL) {
+        apq_progress_update(o->progress, o->label, (uint64_t)t->position.step,
+                            (uint64_t)t->position.n_steps, detail);
+        if (t->position.step % t->steps_per_epoch == 0) {
+            apq_note(o->progress, "%s: epoch %" PRId64 ": %s", o->label,
+                     t->position.step / t->steps_per_epoch, detail);
+        }
+    }
+    if (t->position.step % t->steps_per_epoch == 0) {
+        t->sum = (apq_loss_sum){0};
+        t->n_seen = 0;
+    }
+    if (o->checkpoint_path == NULL) {
+        return APQ_OK;
+    }
+    if (apq_stop_requested(o->progress)) {
+        APQ_TRY(save(t));
+        APQ_FAIL(APQ_ERR_INTERRUPTED,
+                 "fine-tuning interrupted at step %" PRId64 ", state saved",
+                 t->position.step);
+    }
+    if (apq_now_s() - t->last_save_s >= o->checkpoint_s) {
+        APQ_TRY(save(t));
+    }
+    return APQ_OK;
+}
+
+static apq_status tune_loop(tuner *t) {
+    while (t->position.step < t->position.n_steps) {
+        int64_t epoch = t->position.step / t->steps_per_epoch;
+        int64_t batch = t->position.step % t->steps_per_epoch;
+        APQ_TRY(apq_loader_start(t->loader, (uint64_t)epoch, (size_t)batch));
+        for (; batch < t->steps_per_epoch &&
+               t->position.step < t->position.n_steps;
+             batch++) {
+            const float *images;
+            const int *labels;
+            int n;
+            APQ_TRY(apq_loader_next(t->loader, &images, &labels, &n));
+            APQ_ASSERT(n > 0);
+            APQ_TRY(tune_step(t, images, labels, n));
+            APQ_TRY(after_step(t));
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status open_loaders(tuner *t, const apq_dataset *dataset) {
+    const apq_finetune_options *o = t->options;
+    apq_loader_options options = {
+        .split = APQ_SPLIT_TRAIN,
+        .batch = o->batch,
+        .augment = true,
+        .shuffle = true,
+        .drop_last = true,
+        .seed = o->seed,
+        .n_threads = o->loader_threads,
+    };
+    APQ_TRY(apq_loader_create(dataset, &options, &t->loader));
+    options.batch = CALIBRATION_BATCH;
+    options.drop_last = false;
+    APQ_TRY(apq_loader_create(dataset, &options, &t->calibration));
+    t->steps_per_epoch = (int64_t)apq_loader_batches(t->loader);
+    if (t->steps_per_epoch == 0) {
+        APQ_FAIL(APQ_ERR_ARG, "batch %d is larger than the training split",
+                 o->batch);
+    }
+    t->position = (apq_train_position){
+        .seed = o->seed,
+        .n_steps = o->epochs > 0 ? o->epochs * t->steps_per_epoch : o->n_steps,
+    };
+    return APQ_OK;
+}
+
+apq_status apq_finetune(apq_model *model, apq_nn_net *net,
+                        const apq_dataset *dataset,
+                        const apq_finetune_options *options) {
+    tuner t = {.model = model, .net = net, .options = options};
+    apq_status st = open_loaders(&t, dataset);
+    if (st == APQ_OK) {
+        st = begin(&t);
+    }
+    t.last_save_s = apq_now_s();
+    if (st == APQ_OK) {
+        st = tune_loop(&t);
+    }
+    if (st == APQ_OK && t.position.n_steps > 0) {
+        int n_batches = (options->recalibrate_images + CALIBRATION_BATCH - 1) /
+                        CALIBRATION_BATCH;
+        apq_arena_reset(net->arena);
+        st = apq_recalibrate(net, t.calibration, n_batches);
+    }
+    apq_loader_destroy(t.loader);
+    apq_loader_destroy(t.calibration);
+    return st;
+}

@@ -1,0 +1,38 @@
+#ifndef APQ_TRAIN_FINETUNE_H
+#define APQ_TRAIN_FINETUNE_H
+
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "data/data.h"
+#include "nn/model.h"
+
+#include <stdint.h>
+
+/* Quantisation-aware training of a stand-alone network: calibrate, then SGD
+ * with straight-through gradients and trained activation ranges, then
+ * batch-norm recalibration. Source: METHODS 2.7. */
+typedef struct apq_finetune_options {
+    const apq_backend *backend;
+    const apq_progress *progress;
+    const char *checkpoint_path; /* NULL: none */
+    double checkpoint_s;
+    const char *label; /* what progress calls it */
+    uint64_t seed;
+    int epochs; /* or, when 0, n_steps */
+    int64_t n_steps;
+    int batch;
+    double learning_rate, momentum, weight_decay, label_smoothing;
+    int recalibrate_images;
+    int loader_threads;
+} apq_finetune_options;
+
+/* Trains `model` in place; *net must be bound to it and holds statistics and
+ * clips afterwards, quantised, ready for evaluation. Checkpoints, stopping
+ * and errors as apq_train_supernet. n_steps == 0 and epochs == 0 calibrates
+ * and recalibrates only. */
+APQ_NODISCARD apq_status apq_finetune(apq_model *model, apq_nn_net *net,
+                                      const apq_dataset *dataset,
+                                      const apq_finetune_options *options);
+
+#endif
