@@ -16,7 +16,9 @@
 
 /* Threshold on |x| minimising the KL-style distance of cumulative
  * distributions at 2^(bits-1) levels; max |x| when there are too few values.
- * At most 65,536 values are used (evenly strided). Errors: NOMEM. */
+ * At most 65,536 values are used (evenly strided). bits 2..8. The result may
+ * exceed max |x| by half a bin, as the authors'. Errors: NOMEM; NUMERIC when a
+ * value is not finite. */
 APQ_NODISCARD apq_status apq_quant_kl_threshold(const float *x, size_t n,
                                                 int bits, float *threshold);
 
@@ -27,16 +29,15 @@ APQ_NODISCARD apq_status apq_quant_weight_clip(const float *w, int64_t rows,
 /* out (rows, cols) with leading dimension ldo = fake-quantised w. */
 void apq_quant_weights(const float *w, int64_t rows, int64_t cols, int64_t ld,
                        float clip, int bits, float *out, int64_t ldo);
-/* Integer codes in -(2^(b-1)-1) .. 2^(b-1)-1. */
+/* Dense (rows, cols) integer codes, bits 2..8, in -(2^(b-1)-1) .. 2^(b-1)-1. */
 void apq_quant_weight_codes(const float *w, int64_t rows, int64_t cols,
                             int64_t ld, float clip, int bits, int8_t *codes);
 float apq_quant_weight_step(float clip, int bits);
 
 /* Range r from a sample of activations: min(6, max |x|), and the KL
- * threshold too when the magnitude has fewer than 5 bits. */
-APQ_NODISCARD apq_status apq_quant_act_range(const float *x, size_t n,
-                                             int bits, bool is_signed,
-                                             float *range);
+ * threshold too when the magnitude has fewer than 5 bits; 6 when all are 0. */
+APQ_NODISCARD apq_status apq_quant_act_range(const float *x, size_t n, int bits,
+                                             bool is_signed, float *range);
 float apq_quant_act_step(float range, int bits, bool is_signed);
 /* y = fake-quantised x; may alias. */
 void apq_quant_act(const float *x, size_t n, float range, int bits,
