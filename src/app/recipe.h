@@ -16,21 +16,24 @@ typedef struct apq_recipe {
     char data[APQ_PATH_MAX];   /* URI, see docs/formats/datasets.md */
     char backend[32];          /* auto, cpu, ref */
     uint64_t seed;
-    int threads;       /* 0 = all cores */
-    int64_t n_val;     /* images carved from train; -1 = default */
+    int threads;         /* 0 = all cores */
+    int64_t n_val;       /* images carved from train; -1 = default */
     double checkpoint_s; /* seconds between checkpoints of a training */
 
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing, momentum;
         double warmup_epochs;
-        int random_subnets;  /* beside largest and smallest: the sandwich */
-        int largest_epochs;  /* first epochs that train the largest only */
+        int random_subnets; /* beside largest and smallest: the sandwich */
+        int largest_epochs; /* first epochs that train the largest only */
     } train;
     struct {
         int float_records, quantised_records;
         int val_images;         /* per record */
         int recalibrate_images; /* train images for batch-norm statistics */
+        int qat_steps; /* short quantisation-aware training per quantised
+                          record; 0 measures without it */
+        double qat_learning_rate;
     } collect;
     struct {
         int hidden, epochs, batch;
@@ -45,8 +48,8 @@ typedef struct apq_recipe {
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
-        double distill;       /* weight of the soft labels of the largest */
-        char baseline[16];    /* "uniform4", "uniform8" or "none" */
+        double distill;    /* weight of the soft labels of the largest */
+        char baseline[16]; /* "uniform4", "uniform8" or "none" */
     } finetune;
 } apq_recipe;
 

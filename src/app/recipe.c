@@ -1,0 +1,305 @@
+/* Recipes: one table of fields gives the reader, the range checks and the
+ * JSON. Adding a field means a member in recipe.h and a row here. */
+#include "app/recipe.h"
+
+#include "base/yaml.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum field_type {
+    FIELD_TEXT,
+    FIELD_INT,
+    FIELD_INT64,
+    FIELD_UINT64,
+    FIELD_DOUBLE,
+} field_type;
+
+typedef struct recipe_field {
+    const char *section; /* NULL: top level */
+    const char *key;
+    field_type type;
+    size_t offset, size;
+    double low, high;
+} recipe_field;
+
+#define FIELD(section, key, member, type, low, high)                           \
+    {                                                                          \
+        section, key, type, offsetof(apq_recipe, member),                      \
+            sizeof(((apq_recipe *)0)->member), low, high                       \
+    }
+
+/* Largest integer that the JSON and YAML readers and double share. */
+#define LARGEST 9007199254740992.0
+
+static const recipe_field fields[] = {
+    FIELD(NULL, "space", space, FIELD_TEXT, 0, 0),
+    FIELD(NULL, "target", target, FIELD_TEXT, 0, 0),
+    FIELD(NULL, "data", data, FIELD_TEXT, 0, 0),
+    FIELD(NULL, "backend", backend, FIELD_TEXT, 0, 0),
+    FIELD(NULL, "seed", seed, FIELD_UINT64, 0, LARGEST),
+    FIELD(NULL, "threads", threads, FIELD_INT, 0, 1024),
+    FIELD(NULL, "n_val", n_val, FIELD_INT64, -1, 1e9),
+    FIELD(NULL, "checkpoint_s", checkpoint_s, FIELD_DOUBLE, 0, 1e6),
+    FIELD("train", "epochs", train.epochs, FIELD_INT, 0, 100000),
+    FIELD("train", "batch", train.batch, FIELD_INT, 1, 65536),
+    FIELD("train", "learning_rate", train.learning_rate, FIELD_DOUBLE, 0, 100),
+    FIELD("train", "weight_decay", train.weight_decay, FIELD_DOUBLE, 0, 1),
+    FIELD("train", "label_smoothing", train.label_smoothing, FIELD_DOUBLE, 0,
+          0.9),
+    FIELD("train", "momentum", train.momentum, FIELD_DOUBLE, 0, 0.9999),
+    FIELD("train", "warmup_epochs", train.warmup_epochs, FIELD_DOUBLE, 0,
+          100000),
+    FIELD("train", "random_subnets", train.random_subnets, FIELD_INT, 0, 64),
+    FIELD("train", "largest_epochs", train.largest_epochs, FIELD_INT, 0,
+          100000),
+    FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
+          10000000),
+    FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,
+          0, 10000000),
+    FIELD("collect", "val_images", collect.val_images, FIELD_INT, 1, 10000000),
+    FIELD("collect", "recalibrate_images", collect.recalibrate_images,
+          FIELD_INT, 0, 10000000),
+    FIELD("collect", "qat_steps", collect.qat_steps, FIELD_INT, 0, 1000000),
+    FIELD("collect", "qat_learning_rate", collect.qat_learning_rate,
+          FIELD_DOUBLE, 0, 100),
+    FIELD("predictor", "hidden", predictor.hidden, FIELD_INT, 1, 65536),
+    FIELD("predictor", "epochs", predictor.epochs, FIELD_INT, 0, 1000000),
+    FIELD("predictor", "batch", predictor.batch, FIELD_INT, 1, 65536),
+    FIELD("predictor", "learning_rate", predictor.learning_rate, FIELD_DOUBLE,
+          0, 100),
+    FIELD("predictor", "weight_decay", predictor.weight_decay, FIELD_DOUBLE, 0,
+          1),
+    FIELD("predictor", "held_out", predictor.held_out, FIELD_DOUBLE, 0, 0.9),
+    FIELD("search", "latency_ms", search.latency_ms, FIELD_DOUBLE, 0, 1e12),
+    FIELD("search", "energy_mj", search.energy_mj, FIELD_DOUBLE, 0, 1e12),
+    FIELD("search", "bitops_g", search.bitops_g, FIELD_DOUBLE, 0, 1e12),
+    FIELD("search", "size_kb", search.size_kb, FIELD_DOUBLE, 0, 1e12),
+    FIELD("search", "strategy", search.strategy, FIELD_TEXT, 0, 0),
+    FIELD("search", "population", search.population, FIELD_INT, 2, 1000000),
+    FIELD("search", "parents", search.parents, FIELD_INT, 1, 1000000),
+    FIELD("search", "iterations", search.iterations, FIELD_INT, 1, 10000000),
+    FIELD("search", "mutation", search.mutation, FIELD_DOUBLE, 0, 1),
+    FIELD("finetune", "epochs", finetune.epochs, FIELD_INT, 0, 100000),
+    FIELD("finetune", "batch", finetune.batch, FIELD_INT, 1, 65536),
+    FIELD("finetune", "learning_rate", finetune.learning_rate, FIELD_DOUBLE, 0,
+          100),
+    FIELD("finetune", "weight_decay", finetune.weight_decay, FIELD_DOUBLE, 0,
+          1),
+    FIELD("finetune", "label_smoothing", finetune.label_smoothing, FIELD_DOUBLE,
+          0, 0.9),
+    FIELD("finetune", "baseline", finetune.baseline, FIELD_TEXT, 0, 0),
+};
+enum { N_FIELDS = sizeof fields / sizeof fields[0] };
+
+static const char *const sections[] = {"train",  "collect",  "predictor",
+                                       "search", "finetune", NULL};
+
+void apq_recipe_default(apq_recipe *out) {
+    *out = (apq_recipe){
+        .space = "cifar10",
+        .target = "bitfusion",
+        .data = "data/cifar10",
+        .backend = "auto",
+        .seed = 1,
+        .n_val = -1,
+        .checkpoint_s = 120,
+        .train = {.epochs = 30,
+                  .batch = 128,
+                  .learning_rate = 0.1,
+                  .weight_decay = 4e-5,
+                  .label_smoothing = 0.1,
+                  .momentum = 0.9,
+                  .warmup_epochs = 1,
+                  .random_subnets = 1,
+                  .largest_epochs = 5},
+        .collect = {.float_records = 2000,
+                    .quantised_records = 1000,
+                    .val_images = 2000,
+                    .recalibrate_images = 1000},
+        .predictor = {.hidden = 400,
+                      .epochs = 200,
+                      .batch = 64,
+                      .learning_rate = 1e-3,
+                      .weight_decay = 1e-4,
+                      .held_out = 0.2},
+        /* Population, parents, iterations, mutation: APQ section 4. */
+        .search = {.strategy = "evolution",
+                   .population = 100,
+                   .parents = 25,
+                   .iterations = 500,
+                   .mutation = 0.1},
+        .finetune = {.epochs = 15,
+                     .batch = 128,
+                     .learning_rate = 0.02,
+                     .weight_decay = 4e-5,
+                     .label_smoothing = 0.1,
+                     .distill = 0.5,
+                     .baseline = "uniform4"},
+    };
+}
+
+static bool same_section(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static apq_status check_section(const apq_yaml *yaml, apq_yaml_node node,
+                                const char *section) {
+    const char *legal[N_FIELDS + sizeof sections / sizeof sections[0] + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        if (same_section(fields[i].section, section)) {
+            legal[n++] = fields[i].key;
+        }
+    }
+    for (size_t i = 0; section == NULL && sections[i] != NULL; i++) {
+        legal[n++] = sections[i];
+    }
+    legal[n] = NULL;
+    return apq_yaml_check_keys(yaml, node, legal);
+}
+
+static apq_status read_text(const apq_yaml *yaml, apq_yaml_node node,
+                            const recipe_field *field, char *slot) {
+    const char *text = NULL;
+    APQ_TRY(apq_yaml_string(yaml, node, field->key, true, &text));
+    if (text == NULL) {
+        return APQ_OK;
+    }
+    if (strlen(text) >= field->size) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: %s is longer than %zu characters",
+                 apq_yaml_path(yaml),
+                 apq_yaml_line(yaml, apq_yaml_find(yaml, node, field->key)),
+                 field->key, field->size - 1);
+    }
+    (void)strcpy(slot, text);
+    return APQ_OK;
+}
+
+static apq_status read_field(const apq_yaml *yaml, apq_yaml_node node,
+                             const recipe_field *field, apq_recipe *recipe) {
+    void *slot = (char *)recipe + field->offset;
+    if (field->type == FIELD_TEXT) {
+        return read_text(yaml, node, field, slot);
+    }
+    if (field->type == FIELD_DOUBLE) {
+        return apq_yaml_double(yaml, node, field->key, true, field->low,
+                               field->high, slot);
+    }
+    if (apq_yaml_find(yaml, node, field->key) == 0) {
+        return APQ_OK;
+    }
+    int64_t value = 0;
+    APQ_TRY(apq_yaml_int(yaml, node, field->key, false, (int64_t)field->low,
+                         (int64_t)field->high, &value));
+    if (field->type == FIELD_INT) {
+        *(int *)slot = (int)value;
+    } else if (field->type == FIELD_INT64) {
+        *(int64_t *)slot = value;
+    } else {
+        *(uint64_t *)slot = (uint64_t)value;
+    }
+    return APQ_OK;
+}
+
+static apq_status read_section(const apq_yaml *yaml, apq_yaml_node node,
+                               const char *section, apq_recipe *recipe) {
+    APQ_TRY(check_section(yaml, node, section));
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        if (same_section(fields[i].section, section)) {
+            APQ_TRY(read_field(yaml, node, &fields[i], recipe));
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status check_choice(const char *path, const char *key,
+                               const char *value, const char *const *choices) {
+    for (size_t i = 0; choices[i] != NULL; i++) {
+        if (strcmp(choices[i], value) == 0) {
+            return APQ_OK;
+        }
+    }
+    const char *nearest = apq_nearest_word(value, choices);
+    APQ_FAIL(APQ_ERR_FORMAT, "%s: %s \"%s\" is unknown%s%s", path, key, value,
+             nearest != NULL ? "; did you mean " : "",
+             nearest != NULL ? nearest : "");
+}
+
+static apq_status read_recipe(const apq_yaml *yaml, apq_recipe *recipe) {
+    apq_yaml_node root = apq_yaml_root(yaml);
+    APQ_TRY(read_section(yaml, root, NULL, recipe));
+    for (size_t i = 0; sections[i] != NULL; i++) {
+        apq_yaml_node node = apq_yaml_find(yaml, root, sections[i]);
+        if (node == 0) {
+            continue;
+        }
+        if (!apq_yaml_is_mapping(yaml, node)) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: %s must be a mapping",
+                     apq_yaml_path(yaml), apq_yaml_line(yaml, node),
+                     sections[i]);
+        }
+        APQ_TRY(read_section(yaml, node, sections[i], recipe));
+    }
+    static const char *const baselines[] = {"uniform4", "uniform8", "none",
+                                            NULL};
+    static const char *const backends[] = {"auto", "cpu", "ref", NULL};
+    const char *path = apq_yaml_path(yaml);
+    APQ_TRY(check_choice(path, "finetune.baseline", recipe->finetune.baseline,
+                         baselines));
+    return check_choice(path, "backend", recipe->backend, backends);
+}
+
+apq_status apq_recipe_load(const char *path, apq_recipe *out) {
+    apq_yaml *yaml = NULL;
+    APQ_TRY(apq_yaml_load(path, &yaml));
+    apq_recipe recipe;
+    apq_recipe_default(&recipe);
+    apq_status st = read_recipe(yaml, &recipe);
+    if (st == APQ_OK) {
+        *out = recipe;
+    }
+    apq_yaml_destroy(yaml);
+    return st;
+}
+
+static json_t *field_json(const recipe_field *field, const apq_recipe *recipe) {
+    const void *slot = (const char *)recipe + field->offset;
+    switch (field->type) {
+    case FIELD_TEXT:
+        return json_string(slot);
+    case FIELD_INT:
+        return json_integer(*(const int *)slot);
+    case FIELD_INT64:
+        return json_integer(*(const int64_t *)slot);
+    case FIELD_UINT64:
+        return json_integer((json_int_t) * (const uint64_t *)slot);
+    case FIELD_DOUBLE:
+        return json_real(*(const double *)slot);
+    }
+    return NULL;
+}
+
+char *apq_recipe_to_json(const apq_recipe *recipe) {
+    json_t *root = json_object();
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        json_t *parent = root;
+        if (fields[i].section != NULL) {
+            parent = json_object_get(root, fields[i].section);
+            if (parent == NULL) {
+                parent = json_object();
+                (void)json_object_set_new(root, fields[i].section, parent);
+            }
+        }
+        if (json_object_set_new(parent, fields[i].key,
+                                field_json(&fields[i], recipe)) != 0) {
+            json_decref(root);
+            return NULL;
+        }
+    }
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    json_decref(root);
+    return text;
+}

@@ -1,0 +1,28 @@
+/* The artefacts shipped with apq: models/SPACE below the data folders. */
+#include "app/app.h"
+
+#include "base/datapath.h"
+
+#include <stdio.h>
+#include <string.h>
+
+apq_status apq_app_shipped_dir(const char *space, char out[APQ_PATH_MAX]) {
+    /* A space given as a file ships under its own name, without the folder
+     * and the ending. */
+    const char *slash = strrchr(space, '/');
+    const char *name = slash == NULL ? space : slash + 1;
+    const char *dot = strrchr(name, '.');
+    int n = dot == NULL ? (int)strlen(name) : (int)(dot - name);
+    char relative[APQ_PATH_MAX];
+    (void)snprintf(relative, sizeof relative,
+                   "models/%.*s/predictor.safetensors", n < 256 ? n : 256,
+                   name);
+    if (apq_data_path(relative, out) != APQ_OK) {
+        APQ_FAIL(APQ_ERR_IO,
+                 "no artefacts are shipped for space %.*s (%s is missing); "
+                 "give --run or --predictor",
+                 n < 256 ? n : 256, name, relative);
+    }
+    *strrchr(out, '/') = '\0';
+    return APQ_OK;
+}

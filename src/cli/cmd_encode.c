@@ -1,0 +1,78 @@
+/* apq encode: the predictor's input of policies, as indices of the ones. */
+#include "cli/command.h"
+
+#include "app/app.h"
+
+#include <stdio.h>
+
+typedef struct encode_options {
+    apq_common_options common;
+    const char *space, *specs;
+    bool is_float;
+} encode_options;
+
+typedef struct encode_context {
+    const encode_options *options;
+    apq_space space;
+} encode_context;
+
+static apq_status encode(const char *text, const char *where, size_t i,
+                         void *ctx) {
+    (void)i;
+    const encode_context *self = ctx;
+    apq_policy policy;
+    APQ_TRY(apq_policy_from_json(&self->space, text, where, &policy));
+    bool with_bits = !self->options->is_float;
+    int active[6 * APQ_MAX_BLOCKS];
+    size_t n = apq_encode(&self->space, &policy, with_bits, active);
+    int dim = with_bits ? apq_encode_dim(&self->space)
+                        : apq_encode_float_dim(&self->space);
+    printf("{\"dim\":%d,\"active\":[", dim);
+    for (size_t k = 0; k < n; k++) {
+        printf("%s%d", k == 0 ? "" : ",", active[k]);
+    }
+    printf("]}\n");
+    return APQ_OK;
+}
+
+static const apq_command_help help = {
+    .usage = "apq encode --space S --specs F [--float] [options]",
+    .summary = "The predictor's input of policies, one JSON a line.",
+    .examples =
+        "  apq encode --space imagenet-apq --specs policies.jsonl\n"
+        "  apq encode --space cifar10 --specs - --float < policies.jsonl\n",
+};
+
+#define AT(member) offsetof(encode_options, member)
+static const apq_option table[] = {
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "search space: a name of apq list spaces, or a YAML file",
+     .offset = AT(space)},
+    {.name = "specs",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "policies, one JSON a line; - is standard input",
+     .offset = AT(specs),
+     .is_required = true},
+    {.name = "float",
+     .type = APQ_OPTION_FLAG,
+     .help = "without the bit-widths",
+     .offset = AT(is_float)},
+    {.name = NULL},
+};
+
+int apq_cmd_encode(int argc, char **argv) {
+    encode_options options = {.space = "cifar10"};
+    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    if (code >= 0) {
+        return code;
+    }
+    encode_context self = {.options = &options};
+    apq_status st = apq_space_load(options.space, &self.space);
+    if (st == APQ_OK) {
+        st = apq_cli_each_spec(options.specs, encode, &self);
+    }
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,171 @@
+/* What commands share: exit codes, JSON output, reading policies, recipes. */
+#include "cli/command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int exit_code(apq_status st) {
+    switch (st) {
+    case APQ_OK:
+        return APQ_EXIT_OK;
+    case APQ_ERR_ARG:
+    case APQ_ERR_FORMAT:
+        return APQ_EXIT_INPUT;
+    case APQ_ERR_IO:
+        /* Failing to write (a full disk) is not the input's fault. */
+        return strstr(apq_error_message(), "write") != NULL ||
+                       strstr(apq_error_message(), "No space left") != NULL
+                   ? APQ_EXIT_FAILURE
+                   : APQ_EXIT_INPUT;
+    case APQ_ERR_INFEASIBLE:
+        return APQ_EXIT_INFEASIBLE;
+    case APQ_ERR_MISMATCH:
+        return APQ_EXIT_MISMATCH;
+    case APQ_ERR_INTERRUPTED:
+        return APQ_EXIT_INTERRUPTED;
+    case APQ_ERR_NOMEM:
+    case APQ_ERR_UNSUPPORTED:
+    case APQ_ERR_EXTERNAL:
+    case APQ_ERR_NUMERIC:
+        break;
+    }
+    return APQ_EXIT_FAILURE;
+}
+
+int apq_cli_exit(apq_status st) {
+    if (st != APQ_OK) {
+        const char *message = apq_error_message();
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "apq: %s\n",
+                      message[0] != '\0' ? message : apq_status_text(st));
+    }
+    return exit_code(st);
+}
+
+int apq_cli_usage(const char *command) {
+    (void)fprintf(stderr, "apq %s: %s (see apq %s --help)\n", command,
+                  apq_error_message(), command);
+    return APQ_EXIT_USAGE;
+}
+
+int apq_cli_parse(const apq_command_help *help, const apq_option *table,
+                  int argc, char **argv, int max_words, void *target) {
+    if (apq_options_parse(table, argc, argv, 1, max_words, target) != APQ_OK) {
+        return apq_cli_usage(argv[0]);
+    }
+    if (((const apq_common_options *)target)->help) {
+        apq_options_help(help, table);
+        return APQ_EXIT_OK;
+    }
+    return -1;
+}
+
+void apq_cli_print_json(json_t *value, bool is_line) {
+    size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+    flags |= is_line ? JSON_COMPACT : JSON_INDENT(2);
+    (void)json_dumpf(value, stdout, flags);
+    (void)fputc('\n', stdout);
+    json_decref(value);
+}
+
+json_t *apq_cli_number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static size_t count_lines(const char *text, size_t n) {
+    size_t lines = 0;
+    for (size_t i = 0; i < n; i++) {
+        lines += text[i] == '\n';
+    }
+    return lines;
+}
+
+/* Rows that carry their policy beside other members, as best.json does. */
+static apq_status unwrapped(const json_t *value, const char *text,
+                            const char *where, size_t i, apq_spec_fn *fn,
+                            void *ctx) {
+    static const char *const keys[] = {"policy", "spec"};
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        const json_t *inner = json_object_get(value, keys[k]);
+        if (inner == NULL) {
+            continue;
+        }
+        char *inner_text = json_dumps(inner, JSON_ENCODE_ANY);
+        if (inner_text == NULL) {
+            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
+        }
+        apq_status st = fn(inner_text, where, i, ctx);
+        free(inner_text);
+        return st;
+    }
+    return fn(text, where, i, ctx);
+}
+
+static apq_status each_document(const char *path, char *text, size_t n,
+                                apq_spec_fn *fn, void *ctx) {
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    size_t line = 1, count = 0, at = 0;
+    for (;;) {
+        size_t blank = strspn(text + at, " \t\r\n");
+        line += count_lines(text + at, blank);
+        at += blank;
+        if (at >= n) {
+            break;
+        }
+        json_error_t error;
+        json_t *value =
+            json_loadb(text + at, n - at,
+                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &error);
+        if (value == NULL) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s:%zu: not JSON: %s", name,
+                     line + (size_t)(error.line > 0 ? error.line - 1 : 0),
+                     error.text);
+        }
+        size_t used = (size_t)error.position;
+        char where[APQ_PATH_MAX + 32];
+        (void)snprintf(where, sizeof where, "%s:%zu", name, line);
+        char after = text[at + used];
+        text[at + used] = '\0';
+        apq_status st = unwrapped(value, text + at, where, count++, fn, ctx);
+        text[at + used] = after;
+        json_decref(value);
+        APQ_TRY(st);
+        line += count_lines(text + at, used);
+        at += used;
+    }
+    if (count == 0) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy in it", name);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn, void *ctx) {
+    char *text = NULL;
+    size_t n = 0;
+    APQ_TRY(apq_file_read(path, &text, &n));
+    apq_status st = each_document(path, text, n, fn, ctx);
+    free(text);
+    return st;
+}
+
+apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
+                          apq_recipe *out) {
+    char run_json[APQ_PATH_MAX];
+    apq_recipe_default(out);
+    if (path == NULL && common->run != NULL) {
+        APQ_TRY(apq_path_join(run_json, common->run, "run.json"));
+        path = apq_file_exists(run_json) ? run_json : NULL;
+    }
+    if (path != NULL) {
+        APQ_TRY(apq_recipe_load(path, out));
+    }
+    if (common->has_seed) {
+        out->seed = common->seed;
+    }
+    if (common->threads > 0) {
+        out->threads = common->threads;
+    }
+    return APQ_OK;
+}

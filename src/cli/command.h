@@ -1,0 +1,60 @@
+#ifndef APQ_CLI_COMMAND_H
+#define APQ_CLI_COMMAND_H
+
+#include "app/recipe.h"
+#include "base/status.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit codes of CONTRACT.md. */
+typedef enum apq_exit {
+    APQ_EXIT_OK = 0,
+    APQ_EXIT_FAILURE = 1,
+    APQ_EXIT_USAGE = 2,
+    APQ_EXIT_INPUT = 3,
+    APQ_EXIT_INFEASIBLE = 4,
+    APQ_EXIT_VERIFICATION = 5,
+    APQ_EXIT_MISMATCH = 6,
+    APQ_EXIT_INTERRUPTED = 130,
+} apq_exit;
+
+/* A command: argv[0] is its name. Returns an exit code. */
+typedef int apq_command_fn(int argc, char **argv);
+apq_command_fn apq_cmd_bench, apq_cmd_collect, apq_cmd_cost, apq_cmd_data,
+    apq_cmd_doctor, apq_cmd_encode, apq_cmd_eval, apq_cmd_finetune,
+    apq_cmd_list, apq_cmd_lut, apq_cmd_predict, apq_cmd_predictor, apq_cmd_run,
+    apq_cmd_search, apq_cmd_train;
+
+/* Exit code of a status; a failure is printed on standard error. */
+int apq_cli_exit(apq_status st);
+/* The same for a wrong command line, pointing to the help of `command`. */
+int apq_cli_usage(const char *command);
+
+/* Parses; returns -1 to go on, else the exit code (help shown, or wrong
+ * usage). */
+int apq_cli_parse(const apq_command_help *help, const apq_option *table,
+                  int argc, char **argv, int max_words, void *target);
+
+/* Prints one JSON value and a newline and releases it; `is_line` is the
+ * compact form. */
+void apq_cli_print_json(json_t *value, bool is_line);
+/* A number, or null when it is not finite. */
+json_t *apq_cli_number(double value);
+
+/* Calls `fn` with each JSON document of a file ("-" is standard input), one a
+ * line or spread over lines, in order. `where` is "file:line". */
+typedef apq_status apq_spec_fn(const char *text, const char *where, size_t i,
+                               void *ctx);
+APQ_NODISCARD apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn,
+                                           void *ctx);
+
+/* The recipe of a command: the file given, else the run directory's run.json,
+ * else the defaults; --seed and --threads overwrite it. */
+APQ_NODISCARD apq_status apq_cli_recipe(const apq_common_options *common,
+                                        const char *path, apq_recipe *out);
+
+#endif

@@ -1,0 +1,59 @@
+#ifndef APQ_CLI_OPTIONS_H
+#define APQ_CLI_OPTIONS_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum apq_option_type {
+    APQ_OPTION_FLAG,   /* bool; takes no value */
+    APQ_OPTION_TEXT,   /* const char *, borrowed from argv */
+    APQ_OPTION_CHOICE, /* const char *, one of `choices` */
+    APQ_OPTION_INT,    /* int in [low, high] */
+    APQ_OPTION_COUNT,  /* int64_t in [low, high] */
+    APQ_OPTION_SEED,   /* uint64_t */
+    APQ_OPTION_REAL,   /* double in [low, high] */
+} apq_option_type;
+
+/* One row of a command's table; the last row has a NULL name. */
+typedef struct apq_option {
+    const char *name; /* without the leading "--" */
+    apq_option_type type;
+    const char *argument; /* placeholder in the help, e.g. "FILE" */
+    const char *help;
+    size_t offset; /* of the target in the command's struct */
+    double low, high;
+    const char *const *choices; /* NULL-terminated */
+    bool is_required;
+} apq_option;
+
+typedef struct apq_command_help {
+    const char *usage;    /* "apq search --space S ..." */
+    const char *summary;  /* one sentence */
+    const char *examples; /* lines, each indented by two spaces */
+} apq_command_help;
+
+/* Options of every command; every command's struct begins with them. */
+typedef struct apq_common_options {
+    bool json, quiet, help;
+    bool has_seed; /* --seed was given */
+    unsigned long long seed;
+    int threads;     /* 0 = all cores */
+    const char *run; /* run directory, or NULL */
+    int n_words;     /* arguments that are not options */
+    const char *words[4];
+} apq_common_options;
+
+/* Parses argv[first..argc) into `target`, a struct that begins with
+ * apq_common_options and holds its defaults. At most `max_words` arguments
+ * that are not options are taken. APQ_ERR_ARG with one line for an unknown
+ * option (and its nearest match), a missing or illegal value. "--name=value"
+ * is read as well; "--" ends options. */
+APQ_NODISCARD apq_status apq_options_parse(const apq_option *table, int argc,
+                                           char **argv, int first,
+                                           int max_words, void *target);
+/* Prints examples, usage and options to standard output. */
+void apq_options_help(const apq_command_help *help, const apq_option *table);
+
+#endif
