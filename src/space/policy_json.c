@@ -68,7 +68,7 @@ static apq_status read_ratio(const apq_space *space, const json_t *list,
 
 static apq_status read_gene(const apq_space *space, const layout *from,
                             int gene, int block, apq_policy *out) {
-    int64_t value;
+    int64_t value = 0;
     if (gene == APQ_GENE_CHANNELS && from->channels_are_ratios) {
         APQ_TRY(read_ratio(space, from->genes[gene], block, &value));
     } else {
@@ -133,14 +133,14 @@ static apq_status find_authors(const apq_space *space, const json_t *object,
 
 static apq_status read_policy(const apq_space *space, const json_t *object,
                               apq_policy *out) {
-    layout from;
+    layout from = {0};
     memset(out, 0, sizeof *out);
     bool is_authors = json_object_get(object, "ks") != NULL;
     APQ_TRY(is_authors ? find_authors(space, object, &from)
                        : find_native(space, object, &from));
     for (int s = 0; s < space->n_stages; s++) {
         const apq_space_stage *stage = &space->stages[s];
-        int64_t depth;
+        int64_t depth = 0;
         APQ_TRY(
             read_integer(from.depth, is_authors ? "d" : "depth", s, &depth));
         if (is_authors && stage->min_depth == stage->max_depth) {

@@ -57,7 +57,7 @@ typedef struct apq_space {
     int n_bits, bits[APQ_MAX_BITS];          /* ascending */
     double expand_min, expand_max;           /* middle / input channels */
     int channel_step;                        /* 8 */
-    bool prices_all_layers; /* false: as the authors' table (BITFUSION 10) */
+    bool prices_all_layers;  /* false: as the authors' table (BITFUSION 10) */
     bool forbids_k7_dw_act4; /* the authors' table has no such entries */
 } apq_space;
 
@@ -100,9 +100,8 @@ void apq_policy_random(const apq_space *space, apq_rng *rng, apq_policy *out);
 void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,
                        const apq_policy *parent, apq_policy *child);
 /* Uniform block-wise; depth per stage from either parent. */
-void apq_policy_cross(const apq_space *space, apq_rng *rng,
-                      const apq_policy *a, const apq_policy *b,
-                      apq_policy *child);
+void apq_policy_cross(const apq_space *space, apq_rng *rng, const apq_policy *a,
+                      const apq_policy *b, apq_policy *child);
 /* First violated rule as a message: gene, block, value, legal values. */
 APQ_NODISCARD apq_status apq_policy_check(const apq_space *space,
                                           const apq_policy *policy);
