@@ -1,0 +1,276 @@
+/* Gradients of every shared tensor against finite differences, and the
+ * meaning of views: extraction, kernel transforms, masks of unused weights. */
+#include "supernet/supernet.h"
+
+#include "nn/loss.h"
+#include "supernet/kernel.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_IMAGES = 6, SIDE = 16, N_CLASSES = 10 };
+
+typedef struct fixture {
+    apq_space space;
+    apq_supernet *supernet;
+    apq_arena *arena;
+    const apq_backend *backend;
+    float images[N_IMAGES * SIDE * SIDE * 3];
+    int labels[N_IMAGES];
+} fixture;
+
+static int setup(void **state) {
+    fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
+    assert_int_equal(apq_space_load("tiny", &f->space), APQ_OK);
+    assert_int_equal(f->space.resolution, SIDE);
+    apq_space_set_classes(&f->space, N_CLASSES);
+    assert_int_equal(apq_supernet_create(&f->space, 3, &f->supernet), APQ_OK);
+    assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
+    assert_int_equal(apq_backend_find("ref", &f->backend), APQ_OK);
+    apq_rng rng = apq_rng_make(5, APQ_RNG_TEST, 0);
+    for (size_t i = 0; i < sizeof f->images / sizeof f->images[0]; i++) {
+        f->images[i] = (float)apq_rng_normal(&rng);
+    }
+    for (int i = 0; i < N_IMAGES; i++) {
+        f->labels[i] = i % N_CLASSES;
+    }
+    /* Away from gamma 1, beta 0 and identity matrices. */
+    apq_params *p = apq_supernet_params(f->supernet);
+    for (size_t i = 0; i < p->n_values; i++) {
+        p->value[i] += 0.05F * (float)apq_rng_normal(&rng);
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    fixture *f = *state;
+    apq_supernet_destroy(f->supernet);
+    apq_arena_destroy(f->arena);
+    free(f);
+    return 0;
+}
+
+/* Mean loss; with gradients into the supernet when asked. */
+static double loss_of(fixture *f, const apq_policy *policy,
+                      bool with_gradient) {
+    apq_arena_reset(f->arena);
+    apq_subnet subnet;
+    assert_int_equal(
+        apq_subnet_bind(f->supernet, policy, f->backend, f->arena, &subnet),
+        APQ_OK);
+    float *logits;
+    float dlogits[N_IMAGES * N_CLASSES];
+    assert_int_equal(
+        apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &logits),
+        APQ_OK);
+    apq_loss_sum sum =
+        apq_loss_labels(logits, f->labels, N_IMAGES, N_CLASSES, 0.1, dlogits);
+    if (with_gradient) {
+        apq_params_zero_grad(apq_supernet_params(f->supernet));
+        assert_int_equal(apq_nn_backward(&subnet.net, dlogits), APQ_OK);
+        assert_int_equal(apq_subnet_collect_grads(&subnet), APQ_OK);
+    }
+    apq_subnet_fini(&subnet);
+    return sum.loss / N_IMAGES;
+}
+
+/* Central difference along the gradient g of tensor t against |g|^2. ReLU6
+ * has kinks, so the best of three steps counts. */
+static bool difference_agrees(fixture *f, const apq_policy *policy, size_t t,
+                              const float *g, double norm2,
+                              const float *saved) {
+    apq_params *p = apq_supernet_params(f->supernet);
+    double best = INFINITY;
+    for (double step = 1e-3; step > 5e-5; step /= 4) {
+        double h = step / sqrt(norm2);
+        double sides[2];
+        for (int side = 0; side < 2; side++) {
+            float *w = apq_params_value(p, t);
+            for (size_t i = 0; i < p->items[t].n; i++) {
+                w[i] += (float)((side == 0 ? h : -h) * (double)g[i]);
+            }
+            sides[side] = loss_of(f, policy, false);
+            memcpy(p->value, saved, p->n_values * sizeof *saved);
+        }
+        double measured = (sides[0] - sides[1]) / (2 * h);
+        best = fmin(best, fabs(measured / norm2 - 1.0));
+    }
+    return best <= 0.05;
+}
+
+/* d loss along each tensor's own gradient equals the gradient's squared
+ * norm. One policy after another must touch every tensor of the space. */
+static void gradients_match_differences(void **state) {
+    fixture *f = *state;
+    apq_params *p = apq_supernet_params(f->supernet);
+    bool *is_checked = calloc(p->n_items, sizeof *is_checked);
+    float *saved = malloc(p->n_values * sizeof *saved);
+    float *gradient = malloc(p->n_values * sizeof *gradient);
+    assert_non_null(is_checked);
+    assert_non_null(saved);
+    assert_non_null(gradient);
+    memcpy(saved, p->value, p->n_values * sizeof *saved);
+    for (int round = 0; round < 4; round++) {
+        apq_policy policy;
+        apq_rng rng = apq_rng_make(9, APQ_RNG_TEST, (uint64_t)round);
+        apq_policy_random(&f->space, &rng, &policy);
+        if (round < 2) { /* full depth: every block has gradients */
+            apq_policy_largest(&f->space, 8, &policy);
+        }
+        if (round == 1) {
+            for (int b = 0; b < f->space.n_blocks; b++) {
+                policy.kernel[b] = (int8_t)f->space.kernels[0];
+            }
+        }
+        (void)loss_of(f, &policy, true);
+        memcpy(gradient, p->grad, p->n_values * sizeof *gradient);
+        for (size_t t = 0; t < p->n_items; t++) {
+            const float *g = gradient + p->items[t].offset;
+            double norm2 = 0;
+            for (size_t i = 0; i < p->items[t].n; i++) {
+                norm2 += (double)g[i] * (double)g[i];
+            }
+            if (norm2 < 1e-12) {
+                continue;
+            }
+            if (!difference_agrees(f, &policy, t, g, norm2, saved)) {
+                fail_msg("round %d, %s: gradient does not match", round,
+                         p->items[t].name);
+            }
+            is_checked[t] = true;
+        }
+    }
+    for (size_t t = 0; t < p->n_items; t++) {
+        if (!is_checked[t]) {
+            fail_msg("%s never had a gradient", p->items[t].name);
+        }
+    }
+    free(is_checked);
+    free(saved);
+    free(gradient);
+}
+
+static void skipped_weights_get_no_gradient(void **state) {
+    fixture *f = *state;
+    apq_policy policy;
+    apq_policy_smallest(&f->space, 8, &policy);
+    (void)loss_of(f, &policy, true);
+    const apq_params *p = apq_supernet_params(f->supernet);
+    int b = -1; /* a block that the smallest policy skips */
+    for (int i = 0; i < f->space.n_blocks; i++) {
+        b = apq_space_block_active(&f->space, &policy, i) ? b : i;
+    }
+    assert_true(b >= 0);
+    char prefix[32];
+    (void)snprintf(prefix, sizeof prefix, "block%d.", b);
+    size_t n_seen = 0;
+    for (size_t t = 0; t < p->n_items; t++) {
+        if (strncmp(p->items[t].name, prefix, strlen(prefix)) != 0) {
+            continue;
+        }
+        n_seen++;
+        for (size_t i = 0; i < p->items[t].n; i++) {
+            assert_true(apq_params_grad(p, t)[i] == 0.0F);
+        }
+    }
+    assert_true(n_seen >= 9);
+}
+
+static void extraction_computes_the_same(void **state) {
+    fixture *f = *state;
+    for (uint64_t i = 0; i < 5; i++) {
+        apq_rng rng = apq_rng_make(1, APQ_RNG_TEST, i);
+        apq_policy policy;
+        apq_policy_random(&f->space, &rng, &policy);
+        apq_arena_reset(f->arena);
+        apq_subnet subnet;
+        assert_int_equal(apq_subnet_bind(f->supernet, &policy, f->backend,
+                                         f->arena, &subnet),
+                         APQ_OK);
+        apq_model *model;
+        assert_int_equal(apq_supernet_extract(f->supernet, &policy, &model),
+                         APQ_OK);
+        apq_nn_net net;
+        assert_int_equal(apq_model_bind(model, f->backend, f->arena, &net),
+                         APQ_OK);
+        float *a, *b;
+        assert_int_equal(
+            apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &a),
+            APQ_OK);
+        assert_int_equal(
+            apq_nn_forward(&net, APQ_NN_TRAIN, f->images, N_IMAGES, &b),
+            APQ_OK);
+        for (int k = 0; k < N_IMAGES * N_CLASSES; k++) {
+            assert_true(fabsf(a[k] - b[k]) <= 1e-5F);
+        }
+        apq_nn_net_fini(&net);
+        apq_model_destroy(model);
+        apq_subnet_fini(&subnet);
+    }
+}
+
+static void recalibration_averages_batches(void **state) {
+    fixture *f = *state;
+    apq_policy policy;
+    apq_policy_largest(&f->space, 8, &policy);
+    apq_subnet subnet;
+    assert_int_equal(
+        apq_subnet_bind(f->supernet, &policy, f->backend, f->arena, &subnet),
+        APQ_OK);
+    float *logits;
+    apq_nn_recalibrate_reset(&subnet.net);
+    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, f->images,
+                                    N_IMAGES, &logits),
+                     APQ_OK);
+    float first = subnet.net.layers[0].mean[0];
+    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, f->images,
+                                    N_IMAGES / 2, &logits),
+                     APQ_OK);
+    float half = subnet.net.layers[0].batch_mean[0];
+    float expected = (2.0F * first + half) / 3.0F;
+    assert_true(fabsf(subnet.net.layers[0].mean[0] - expected) <= 1e-6F);
+    apq_subnet_fini(&subnet);
+}
+
+/* With identity matrices the smaller kernel is the centre of the larger. */
+static void identity_shrinks_to_the_centre(void **state) {
+    (void)state;
+    enum { C = 3, LD = 5 };
+    float large[49 * LD], matrix[25 * 25] = {0}, small[25 * C];
+    for (int i = 0; i < 49 * LD; i++) {
+        large[i] = (float)i;
+    }
+    for (int i = 0; i < 25; i++) {
+        matrix[i * 25 + i] = 1.0F;
+    }
+    apq_kernel_shrink(large, LD, 7, C, matrix, small);
+    for (int t = 0; t < 25; t++) {
+        int tap = (t / 5 + 1) * 7 + t % 5 + 1;
+        for (int c = 0; c < C; c++) {
+            assert_true(small[t * C + c] == large[tap * LD + c]);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(gradients_match_differences, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(skipped_weights_get_no_gradient, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(extraction_computes_the_same, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(recalibration_averages_batches, setup,
+                                        teardown),
+        cmocka_unit_test(identity_shrinks_to_the_centre),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
