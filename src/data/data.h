@@ -37,11 +37,12 @@ typedef struct apq_data_options {
     int64_t n_val;  /* validation images; -1 is 5,000, or 10 % of the training
                        images when there are fewer than 20,000 */
     uint64_t split_seed;
-    int n_threads; /* decoding threads, >= 1; 0 is two */
+    int n_threads;                /* decoding threads, >= 1; 0 is two */
     const apq_progress *progress; /* borrowed during the call; may be NULL */
 } apq_data_options;
 
-#define APQ_DATA_OPTIONS_INIT {.n_val = -1, .split_seed = 1}
+#define APQ_DATA_OPTIONS_INIT                                                  \
+    { .n_val = -1, .split_seed = 1 }
 
 /* Opens `uri`. `options` may be NULL for APQ_DATA_OPTIONS_INIT. The caller
  * owns *out. Any defect (see apq_data_check) fails with one line naming the
@@ -136,9 +137,9 @@ typedef struct apq_data_report {
                                 image, by content of the file */
     char *duplicate_example; /* "PATH = PATH", or NULL */
     int min_width, max_width, min_height, max_height; /* pixels; 0: none */
-    bool test_carved;       /* no test/ or val/: 10 % became the test split */
+    bool test_carved;        /* no test/ or val/: 10 % became the test split */
     bool val_folder_as_test; /* val/ is the test split */
-    char hash[17];          /* of apq_dataset_hash; empty with defects */
+    char hash[17];           /* of apq_dataset_hash; empty with defects */
 } apq_data_report;
 
 /* Reads every image and reports all defects: a truncated or damaged image, a
