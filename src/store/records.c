@@ -1,0 +1,329 @@
+/* Records in SQLite: one table, one transaction a record. WAL with
+ * synchronous=FULL makes each committed row survive a kill or a power cut
+ * (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous). */
+#include "store/records_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+enum {
+    APPLICATION_ID = 0x41505152, /* "APQR" in the SQLite header */
+    SCHEMA_VERSION = 1,
+    BUSY_MS = 10000,
+};
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS records ("
+    " id INTEGER PRIMARY KEY,"
+    " policy TEXT NOT NULL,"
+    " policy_hash INTEGER NOT NULL,"
+    " kind TEXT NOT NULL CHECK (kind IN ('float','quantised','qat')),"
+    " seq INTEGER NOT NULL,"
+    " accuracy REAL NOT NULL,"
+    " loss REAL NOT NULL,"
+    " count INTEGER NOT NULL,"
+    " seconds REAL NOT NULL,"
+    " weights_hash TEXT NOT NULL,"
+    " created TEXT NOT NULL,"
+    " UNIQUE (kind, seq));";
+
+static const char insert_sql[] =
+    "INSERT INTO records (policy, policy_hash, kind, seq, accuracy, loss,"
+    " count, seconds, weights_hash, created) VALUES (?,?,?,?,?,?,?,?,?,?)";
+
+static const char *const kind_names[APQ_RECORD_N_KINDS] = {
+    [APQ_RECORD_FLOAT] = "float",
+    [APQ_RECORD_QUANTISED] = "quantised",
+    [APQ_RECORD_QAT] = "qat",
+};
+
+const char *apq_record_kind_name(apq_record_kind kind) {
+    APQ_ASSERT((size_t)kind < APQ_RECORD_N_KINDS);
+    return kind_names[kind];
+}
+
+apq_status apq_record_kind_parse(const char *name, apq_record_kind *out) {
+    for (size_t i = 0; i < APQ_RECORD_N_KINDS; i++) {
+        if (strcmp(name, kind_names[i]) == 0) {
+            *out = (apq_record_kind)i;
+            return APQ_OK;
+        }
+    }
+    APQ_FAIL(APQ_ERR_ARG, "record kind %s not in {float, quantised, qat}",
+             name);
+}
+
+apq_status apq_records_failed(const apq_records *records, const char *doing) {
+    int code = sqlite3_errcode(records->db);
+    apq_status st = APQ_ERR_IO;
+    if (code == SQLITE_NOMEM) {
+        st = APQ_ERR_NOMEM;
+    } else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) {
+        st = APQ_ERR_FORMAT;
+    }
+    APQ_FAIL(st, "%s: cannot %s: %s", records->path, doing,
+             sqlite3_errmsg(records->db));
+}
+
+apq_status apq_records_prepare(apq_records *records, const char *sql,
+                               sqlite3_stmt **out) {
+    if (sqlite3_prepare_v2(records->db, sql, -1, out, NULL) != SQLITE_OK) {
+        return apq_records_failed(records, "read records");
+    }
+    return APQ_OK;
+}
+
+static apq_status run_sql(apq_records *records, const char *sql,
+                          const char *doing) {
+    if (sqlite3_exec(records->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        return apq_records_failed(records, doing);
+    }
+    return APQ_OK;
+}
+
+static apq_status read_pragma(apq_records *records, const char *sql,
+                              int64_t *value) {
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(records, sql, &query));
+    apq_status st = APQ_OK;
+    if (sqlite3_step(query) == SQLITE_ROW) {
+        *value = sqlite3_column_int64(query, 0);
+    } else {
+        st = apq_records_failed(records, "read records");
+    }
+    (void)sqlite3_finalize(query);
+    return st;
+}
+
+/* Inside the opening transaction, so that two processes creating the file at
+ * once agree. */
+static apq_status check_schema(apq_records *records) {
+    int64_t application, version, n_tables;
+    APQ_TRY(read_pragma(records, "PRAGMA application_id", &application));
+    APQ_TRY(read_pragma(records, "PRAGMA user_version", &version));
+    APQ_TRY(
+        read_pragma(records, "SELECT count(*) FROM sqlite_master", &n_tables));
+    if (n_tables == 0 && application == 0) {
+        char pragmas[96];
+        (void)snprintf(pragmas, sizeof pragmas,
+                       "PRAGMA application_id=%d; PRAGMA user_version=%d",
+                       APPLICATION_ID, SCHEMA_VERSION);
+        APQ_TRY(run_sql(records, schema, "create table"));
+        return run_sql(records, pragmas, "create table");
+    }
+    if (application != APPLICATION_ID) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: a database, but not of apq records",
+                 records->path);
+    }
+    if (version != SCHEMA_VERSION) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: records of version %" PRId64 ", this program reads %d",
+                 records->path, version, SCHEMA_VERSION);
+    }
+    return APQ_OK;
+}
+
+static apq_status set_up(apq_records *records) {
+    (void)sqlite3_busy_timeout(records->db, BUSY_MS);
+    APQ_TRY(run_sql(records,
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                    "BEGIN IMMEDIATE",
+                    "open"));
+    apq_status st = check_schema(records);
+    if (st != APQ_OK) {
+        (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
+        return st;
+    }
+    APQ_TRY(run_sql(records, "COMMIT", "create table"));
+    if (sqlite3_prepare_v2(records->db, insert_sql, -1, &records->insert,
+                           NULL) != SQLITE_OK) {
+        return apq_records_failed(records, "open");
+    }
+    return APQ_OK;
+}
+
+apq_status apq_records_open(const char *path, apq_records **out) {
+    size_t n_path = strlen(path) + 1;
+    apq_records *records = calloc(1, sizeof *records + n_path);
+    if (records == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    memcpy(records->path, path, n_path);
+    apq_status st = APQ_OK;
+    if (sqlite3_open(path, &records->db) != SQLITE_OK) {
+        st = apq_records_failed(records, "open");
+    } else {
+        st = set_up(records);
+    }
+    if (st != APQ_OK) {
+        apq_records_close(records);
+        return st;
+    }
+    *out = records;
+    return APQ_OK;
+}
+
+void apq_records_close(apq_records *records) {
+    if (records == NULL) {
+        return;
+    }
+    (void)sqlite3_finalize(records->insert);
+    (void)sqlite3_close(records->db);
+    free(records);
+}
+
+static bool has_only(const char *text, const char *allowed) {
+    return text[strspn(text, allowed)] == '\0';
+}
+
+static apq_status check_policy(const apq_records *records, const char *policy) {
+    json_error_t error;
+    json_t *json = policy == NULL
+                       ? NULL
+                       : json_loads(policy, JSON_REJECT_DUPLICATES, &error);
+    if (policy == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record without policy", records->path);
+    }
+    if (json == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: policy of a record is not JSON: %s",
+                 records->path, error.text);
+    }
+    bool is_object = json_is_object(json);
+    json_decref(json);
+    if (!is_object) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: policy of a record is not a JSON object",
+                 records->path);
+    }
+    return APQ_OK;
+}
+
+static apq_status check_record(const apq_records *records,
+                               const apq_record *record) {
+    const char *path = records->path;
+    if ((size_t)record->kind >= APQ_RECORD_N_KINDS) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record kind %d not in 0..%d", path,
+                 (int)record->kind, APQ_RECORD_N_KINDS - 1);
+    }
+    if (record->seq < 0) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record seq %" PRId64 " below 0", path,
+                 record->seq);
+    }
+    if (!isfinite(record->accuracy) || !isfinite(record->loss) ||
+        !isfinite(record->seconds)) {
+        APQ_FAIL(APQ_ERR_NUMERIC,
+                 "%s: record %" PRId64 ": accuracy %g, loss %g or seconds %g "
+                 "is not finite",
+                 path, record->seq, record->accuracy, record->loss,
+                 record->seconds);
+    }
+    if (record->accuracy < 0 || record->accuracy > 1) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record accuracy %g not in [0, 1]", path,
+                 record->accuracy);
+    }
+    if (record->count < 1 || record->seconds < 0) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "%s: record count %" PRId64 " below 1 or seconds %g below 0",
+                 path, record->count, record->seconds);
+    }
+    if (!has_only(record->weights_hash, "0123456789abcdef")) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record weights_hash %s is not hexadecimal",
+                 path, record->weights_hash);
+    }
+    if (!has_only(record->created, "0123456789-:TZ")) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record created %s is not a UTC time", path,
+                 record->created);
+    }
+    return check_policy(records, record->policy);
+}
+
+static void write_now(char out[APQ_RECORD_TEXT_MAX]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc) == NULL ||
+        strftime(out, APQ_RECORD_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+        out[0] = '\0';
+    }
+}
+
+apq_status apq_records_add(apq_records *records, const apq_record *record) {
+    APQ_TRY(check_record(records, record));
+    char created[APQ_RECORD_TEXT_MAX];
+    memcpy(created, record->created, sizeof created);
+    if (created[0] == '\0') {
+        write_now(created);
+    }
+    /* SQLite integers are signed: the hash keeps its bits. */
+    int64_t policy_hash;
+    memcpy(&policy_hash, &record->policy_hash, sizeof policy_hash);
+    const char *kind = apq_record_kind_name(record->kind);
+
+    sqlite3_stmt *insert = records->insert;
+    int bad = sqlite3_bind_text(insert, 1, record->policy, -1, SQLITE_STATIC);
+    bad |= sqlite3_bind_int64(insert, 2, policy_hash);
+    bad |= sqlite3_bind_text(insert, 3, kind, -1, SQLITE_STATIC);
+    bad |= sqlite3_bind_int64(insert, 4, record->seq);
+    bad |= sqlite3_bind_double(insert, 5, record->accuracy);
+    bad |= sqlite3_bind_double(insert, 6, record->loss);
+    bad |= sqlite3_bind_int64(insert, 7, record->count);
+    bad |= sqlite3_bind_double(insert, 8, record->seconds);
+    bad |=
+        sqlite3_bind_text(insert, 9, record->weights_hash, -1, SQLITE_STATIC);
+    bad |= sqlite3_bind_text(insert, 10, created, -1, SQLITE_STATIC);
+
+    apq_status st = APQ_OK;
+    if (bad != SQLITE_OK) {
+        st = apq_records_failed(records, "add a record");
+    } else if (sqlite3_step(insert) != SQLITE_DONE) {
+        if (sqlite3_extended_errcode(records->db) == SQLITE_CONSTRAINT_UNIQUE) {
+            st = APQ_ERROR(APQ_ERR_ARG,
+                           "%s: %s record %" PRId64 " is there already",
+                           records->path, kind, record->seq);
+        } else {
+            st = apq_records_failed(records, "add a record");
+        }
+    }
+    (void)sqlite3_reset(insert);
+    (void)sqlite3_clear_bindings(insert);
+    return st;
+}
+
+apq_status apq_records_count(apq_records *records, apq_record_kind kind,
+                             size_t *n) {
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(
+        records, "SELECT count(*) FROM records WHERE kind = ?", &query));
+    (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
+                            SQLITE_STATIC);
+    apq_status st = APQ_OK;
+    if (sqlite3_step(query) == SQLITE_ROW) {
+        *n = (size_t)sqlite3_column_int64(query, 0);
+    } else {
+        st = apq_records_failed(records, "count records");
+    }
+    (void)sqlite3_finalize(query);
+    return st;
+}
+
+apq_status apq_records_has(apq_records *records, apq_record_kind kind,
+                           int64_t seq, bool *has) {
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(
+        records, "SELECT 1 FROM records WHERE kind = ? AND seq = ?", &query));
+    (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
+                            SQLITE_STATIC);
+    (void)sqlite3_bind_int64(query, 2, seq);
+    int code = sqlite3_step(query);
+    apq_status st = APQ_OK;
+    if (code == SQLITE_ROW || code == SQLITE_DONE) {
+        *has = code == SQLITE_ROW;
+    } else {
+        st = apq_records_failed(records, "read records");
+    }
+    (void)sqlite3_finalize(query);
+    return st;
+}

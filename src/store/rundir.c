@@ -1,0 +1,265 @@
+/* The run directory. The manifest is held as a JSON tree; a change is made on
+ * a copy, written atomically, and only then becomes the tree in memory, so
+ * memory and disk never disagree. The lock is flock(2) on a file of its own,
+ * because the manifest itself is replaced at each change. */
+#include "store/rundir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+enum { MANIFEST_VERSION = 1 };
+
+struct apq_rundir {
+    char path[APQ_PATH_MAX];
+    char manifest_path[APQ_PATH_MAX];
+    int lock_fd; /* -1: opened to read */
+    json_t *manifest;
+};
+
+static apq_status take_lock(apq_rundir *dir) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, dir->path, "lock"));
+    dir->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (dir->lock_fd < 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    }
+    char owner[24] = "";
+    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        int cause = errno;
+        if (cause != EWOULDBLOCK) {
+            APQ_FAIL(APQ_ERR_IO, "%s: cannot lock: %s", path, strerror(cause));
+        }
+        ssize_t n = pread(dir->lock_fd, owner, sizeof owner - 1, 0);
+        owner[n > 0 ? n : 0] = '\0';
+        owner[strcspn(owner, "\n")] = '\0';
+        APQ_FAIL(APQ_ERR_IO,
+                 "%s: run directory is in use by another process (%s)",
+                 dir->path, owner[0] == '\0' ? "unknown" : owner);
+    }
+    /* The number only helps the reader of the message above. */
+    int n = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
+    if (ftruncate(dir->lock_fd, 0) != 0 ||
+        pwrite(dir->lock_fd, owner, (size_t)n, 0) != n) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    }
+    return APQ_OK;
+}
+
+static apq_status save(const apq_rundir *dir, const json_t *manifest) {
+    char *text = json_dumps(manifest, JSON_INDENT(2) | JSON_SORT_KEYS);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", dir->manifest_path);
+    }
+    size_t n = strlen(text);
+    text[n] = '\n'; /* in place of the NUL: the length is given */
+    apq_status st = apq_file_write(dir->manifest_path, text, n + 1);
+    free(text);
+    return st;
+}
+
+static bool holds_strings(const json_t *object) {
+    const char *key;
+    json_t *value;
+    /* jansson iterates through a non-const pointer but changes nothing. */
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        if (!json_is_string(value)) {
+            return false;
+        }
+    }
+    return json_is_object(object);
+}
+
+static apq_status check_manifest(const apq_rundir *dir) {
+    const json_t *bound = json_object_get(dir->manifest, "bound");
+    json_t *steps = json_object_get(dir->manifest, "steps");
+    json_t *version = json_object_get(dir->manifest, "version");
+    if (!json_is_integer(version) ||
+        json_integer_value(version) != MANIFEST_VERSION) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: version is not %d", dir->manifest_path,
+                 MANIFEST_VERSION);
+    }
+    if (!holds_strings(bound) || !json_is_object(steps)) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: no texts in bound, or no object steps",
+                 dir->manifest_path);
+    }
+    const char *step;
+    json_t *value;
+    json_object_foreach(steps, step, value) {
+        if (!holds_strings(value) || json_object_get(value, "input") == NULL ||
+            json_object_get(value, "artefact") == NULL) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s: step %s lacks input or artefact",
+                     dir->manifest_path, step);
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status load(apq_rundir *dir) {
+    char *text;
+    size_t n;
+    APQ_TRY(apq_file_read(dir->manifest_path, &text, &n));
+    json_error_t error;
+    dir->manifest = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (dir->manifest == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: %s", dir->manifest_path, error.line,
+                 error.text);
+    }
+    return check_manifest(dir);
+}
+
+static apq_status start(apq_rundir *dir) {
+    dir->manifest = json_pack("{s:i, s:{}, s:{}}", "version", MANIFEST_VERSION,
+                              "bound", "steps");
+    if (dir->manifest == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", dir->manifest_path);
+    }
+    return save(dir, dir->manifest);
+}
+
+static apq_status open_in(apq_rundir *dir, const char *path, bool create,
+                          bool lock) {
+    int n = snprintf(dir->path, sizeof dir->path, "%s", path);
+    if (n <= 0 || (size_t)n >= sizeof dir->path) {
+        APQ_FAIL(APQ_ERR_ARG, "run directory: path empty or too long");
+    }
+    APQ_TRY(apq_path_join(dir->manifest_path, path, "manifest.json"));
+    if (create) {
+        APQ_TRY(apq_dir_make(path));
+    } else if (!apq_dir_exists(path)) {
+        APQ_FAIL(APQ_ERR_IO, "%s: no such run directory", path);
+    }
+    if (!create && !apq_file_exists(dir->manifest_path)) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a run directory: no manifest.json",
+                 path);
+    }
+    if (lock) {
+        APQ_TRY(take_lock(dir));
+    }
+    /* Looked at again under the lock: another process may have made it. */
+    if (create && !apq_file_exists(dir->manifest_path)) {
+        return start(dir);
+    }
+    return load(dir);
+}
+
+static apq_status open_new(const char *path, bool create, bool lock,
+                           apq_rundir **out) {
+    apq_rundir *dir = calloc(1, sizeof *dir);
+    if (dir == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    dir->lock_fd = -1;
+    apq_status st = open_in(dir, path, create, lock);
+    if (st != APQ_OK) {
+        apq_rundir_close(dir);
+        return st;
+    }
+    *out = dir;
+    return APQ_OK;
+}
+
+apq_status apq_rundir_open(const char *path, bool create, apq_rundir **out) {
+    return open_new(path, create, true, out);
+}
+
+apq_status apq_rundir_open_read(const char *path, apq_rundir **out) {
+    return open_new(path, false, false, out);
+}
+
+void apq_rundir_close(apq_rundir *dir) {
+    if (dir == NULL) {
+        return;
+    }
+    json_decref(dir->manifest);
+    if (dir->lock_fd >= 0) {
+        (void)close(dir->lock_fd); /* releases the lock */
+    }
+    free(dir);
+}
+
+const char *apq_rundir_path(const apq_rundir *dir) {
+    return dir->path;
+}
+
+apq_status apq_rundir_file(const apq_rundir *dir, const char *name,
+                           char out[APQ_PATH_MAX]) {
+    return apq_path_join(out, dir->path, name);
+}
+
+/* Puts `value` (its reference is taken) under section.key, on disk first. */
+static apq_status change(apq_rundir *dir, const char *section, const char *key,
+                         json_t *value) {
+    json_t *next = json_deep_copy(dir->manifest);
+    apq_status st = APQ_OK;
+    /* Both calls give the reference away or drop it, also on failure. */
+    if (json_object_set_new(json_object_get(next, section), key, value) != 0) {
+        st = APQ_ERROR(APQ_ERR_ARG,
+                       "%s: cannot store %s.%s: out of memory or not UTF-8",
+                       dir->manifest_path, section, key);
+    } else {
+        st = save(dir, next);
+    }
+    if (st != APQ_OK) {
+        json_decref(next);
+        return st;
+    }
+    json_decref(dir->manifest);
+    dir->manifest = next;
+    return APQ_OK;
+}
+
+apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
+                           const char *value) {
+    const char *earlier = apq_rundir_bound(dir, key);
+    if (earlier != NULL && strcmp(earlier, value) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "run directory %s was made with %s %s, now %s", dir->path, key,
+                 earlier, value);
+    }
+    if (earlier != NULL || dir->lock_fd < 0) {
+        return APQ_OK;
+    }
+    return change(dir, "bound", key, json_string(value));
+}
+
+const char *apq_rundir_bound(const apq_rundir *dir, const char *key) {
+    return json_string_value(
+        json_object_get(json_object_get(dir->manifest, "bound"), key));
+}
+
+static const char *step_text(const apq_rundir *dir, const char *step,
+                             const char *field) {
+    const json_t *steps = json_object_get(dir->manifest, "steps");
+    return json_string_value(
+        json_object_get(json_object_get(steps, step), field));
+}
+
+bool apq_rundir_step_done(const apq_rundir *dir, const char *step,
+                          const char *input_hash) {
+    const char *input = step_text(dir, step, "input");
+    return input != NULL && strcmp(input, input_hash) == 0;
+}
+
+const char *apq_rundir_step_artefact(const apq_rundir *dir, const char *step) {
+    return step_text(dir, step, "artefact");
+}
+
+apq_status apq_rundir_step_mark(apq_rundir *dir, const char *step,
+                                const char *input_hash,
+                                const char *artefact_hash) {
+    if (dir->lock_fd < 0) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: run directory is open to read only",
+                 dir->path);
+    }
+    return change(dir, "steps", step,
+                  json_pack("{s:s, s:s}", "input", input_hash, "artefact",
+                            artefact_hash));
+}
