@@ -89,7 +89,3 @@ double apq_backend_gemm_peak(const apq_backend *backend, double seconds) {
     free(data);
     return best;
 }
-
-const char *apq_backend_isa(void) {
-    return "portable";
-}

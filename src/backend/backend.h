@@ -41,7 +41,7 @@ typedef struct apq_depthwise_shape {
 
 /* Batch normalisation with clamp, on (P,C).
  * Forward:  v = scale[c] * x + shift[c] + residual (if any);
- *   clip > 0: y = min(max(v, 0), clip), else y = v;
+ *   clip > 0: y = min(max(v, 0), clip), a NaN staying one; else y = v;
  *   step > 0: y = step * roundeven(y / step)   (only with clip > 0).
  * scale = gamma / sqrt(var + eps), shift = beta - mean * scale. */
 typedef struct apq_bn_apply_args {
@@ -94,7 +94,8 @@ typedef struct apq_backend {
                                              const float *x, const float *dy,
                                              float *dw);
     /* Dense convolution as a product: col (N*H'*W', R*R*C), taps row-major,
-     * zero padded; col = the patches of x (N,H,W,C). */
+     * zero padded; col = the patches of x (N,H,W,C). Also R = 1; ldw is not
+     * read. */
     apq_status (*im2col)(const apq_depthwise_shape *shape, const float *x,
                          float *col);
     /* Biased mean and variance per channel of x (P,C), both (C). */
@@ -115,6 +116,12 @@ const apq_backend *const *apq_backend_list(void);
 /* Instruction sets found at run time, e.g. "AVX-512" , "AVX2", "portable";
  * static text. */
 const char *apq_backend_isa(void);
+
+/* Restricts `cpu` to "portable", "avx2" or "avx512" kernels, oneDNN left out;
+ * NULL lifts it. For tests and benchmarks, between operator calls. Unknown
+ * names and sets this machine lacks are refused (APQ_ERR_ARG,
+ * APQ_ERR_UNSUPPORTED). */
+APQ_NODISCARD apq_status apq_backend_limit_isa(const char *isa);
 
 /* OpenMP threads used inside operators; 0 = all cores. */
 void apq_backend_set_threads(int n_threads);

@@ -2,8 +2,6 @@
  * for the instruction set of this machine. */
 #include "backend/cpu/cpu.h"
 
-#include "backend/ref/ref.h"
-
 static bool is_available(void) {
     return true;
 }
@@ -13,12 +11,12 @@ const apq_backend apq_backend_cpu = {
     .summary = "threads and vector instructions, products through oneDNN",
     .is_available = is_available,
     .gemm = apq_cpu_gemm,
-    .depthwise_forward = apq_ref_depthwise_forward,
-    .depthwise_backward_data = apq_ref_depthwise_backward_data,
-    .depthwise_backward_weights = apq_ref_depthwise_backward_weights,
-    .im2col = apq_ref_im2col,
-    .bn_statistics = apq_ref_bn_statistics,
-    .bn_apply = apq_ref_bn_apply,
-    .bn_backward_reduce = apq_ref_bn_backward_reduce,
-    .bn_backward_apply = apq_ref_bn_backward_apply,
+    .depthwise_forward = apq_cpu_depthwise_forward,
+    .depthwise_backward_data = apq_cpu_depthwise_backward_data,
+    .depthwise_backward_weights = apq_cpu_depthwise_backward_weights,
+    .im2col = apq_cpu_im2col,
+    .bn_statistics = apq_cpu_bn_statistics,
+    .bn_apply = apq_cpu_bn_apply,
+    .bn_backward_reduce = apq_cpu_bn_backward_reduce,
+    .bn_backward_apply = apq_cpu_bn_backward_apply,
 };

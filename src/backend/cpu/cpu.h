@@ -5,6 +5,8 @@
 
 /* The operators of the fast CPU backend; contracts in backend.h. */
 apq_status apq_cpu_gemm(const apq_gemm_args *args);
+/* Without oneDNN; arguments already checked, all sizes >= 1. */
+apq_status apq_cpu_gemm_blocked(const apq_gemm_args *args);
 apq_status apq_cpu_depthwise_forward(const apq_depthwise_shape *shape,
                                      const float *x, const float *w, float *y);
 apq_status apq_cpu_depthwise_backward_data(const apq_depthwise_shape *shape,

@@ -1,11 +1,29 @@
-/* Matrix product through oneDNN's dnnl_sgemm (row-major, OpenMP threads). */
+/* Matrix product through oneDNN's dnnl_sgemm (row-major, OpenMP threads), or
+ * through the blocked product where oneDNN is left out. */
 #include "backend/cpu/cpu.h"
 
 #include "backend/check.h"
+#include "backend/cpu/kernels.h"
 
+#ifdef APQ_BACKEND_ONEDNN
 #include <dnnl.h>
+#endif
 
 #include <string.h>
+
+#ifdef APQ_BACKEND_ONEDNN
+static apq_status gemm_onednn(const apq_gemm_args *args) {
+    dnnl_status_t status = dnnl_sgemm(
+        args->is_a_transposed ? 'T' : 'N', args->is_b_transposed ? 'T' : 'N',
+        args->m, args->n, args->k, 1.0F, args->a, args->lda, args->b, args->ldb,
+        args->beta, args->c, args->ldc);
+    if (status != dnnl_success) {
+        APQ_FAIL(APQ_ERR_EXTERNAL, "gemm: oneDNN returned status %d",
+                 (int)status);
+    }
+    return APQ_OK;
+}
+#endif
 
 apq_status apq_cpu_gemm(const apq_gemm_args *args) {
     APQ_TRY(apq_check_gemm(args));
@@ -19,13 +37,10 @@ apq_status apq_cpu_gemm(const apq_gemm_args *args) {
         }
         return APQ_OK;
     }
-    dnnl_status_t status = dnnl_sgemm(
-        args->is_a_transposed ? 'T' : 'N', args->is_b_transposed ? 'T' : 'N',
-        args->m, args->n, args->k, 1.0F, args->a, args->lda, args->b, args->ldb,
-        args->beta, args->c, args->ldc);
-    if (status != dnnl_success) {
-        APQ_FAIL(APQ_ERR_EXTERNAL, "gemm: oneDNN returned status %d",
-                 (int)status);
+#ifdef APQ_BACKEND_ONEDNN
+    if (!apq_cpu_isa_is_limited()) {
+        return gemm_onednn(args);
     }
-    return APQ_OK;
+#endif
+    return apq_cpu_gemm_blocked(args);
 }

@@ -35,7 +35,9 @@ apq_status apq_ref_bn_apply(const apq_bn_apply_args *args) {
             v += args->residual[i];
         }
         if (args->clip > 0.0F) {
-            v = fminf(fmaxf(v, 0.0F), args->clip);
+            /* Not fmaxf and fminf: a NaN must stay one. */
+            v = v < 0.0F ? 0.0F : v;
+            v = v > args->clip ? args->clip : v;
             if (args->step > 0.0F) {
                 /* rintf rounds half to even in the default mode. */
                 v = args->step * rintf(v / args->step);

@@ -1,0 +1,480 @@
+/* Every operator of every backend and instruction set against ref, on odd
+ * sizes; inputs lie between NaN guards, so a read beyond them shows. */
+#include "unit/backend/cases.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const apq_backend *reference(void) {
+    const apq_backend *ref = NULL;
+    assert_int_equal(apq_backend_find("ref", &ref), APQ_OK);
+    return ref;
+}
+
+static void expect_equal(const variant *v, const char *what, const float *got,
+                         const float *want, int64_t n, double tol) {
+    int64_t i = first_difference(got, want, n, tol);
+    if (i >= 0) {
+        fail_msg("%s %s: %s[%lld] is %.9g, want %.9g", v->backend->name,
+                 v->isa != NULL ? v->isa : "auto", what, (long long)i,
+                 (double)got[i], (double)want[i]);
+    }
+    assert_true(guarded_intact(got, n));
+}
+
+/* Runs `check` for every variant. */
+static void for_variants(void (*check)(const variant *v)) {
+    variant list[16];
+    int n = variants_all(list, 16);
+    assert_true(n >= 2);
+    for (int i = 0; i < n; i++) {
+        assert_true(variant_use(&list[i]));
+        check(&list[i]);
+    }
+    assert_int_equal(apq_backend_limit_isa(NULL), APQ_OK);
+}
+
+/* Depthwise and im2col ------------------------------------------------- */
+
+static void check_depthwise_shape(const variant *v,
+                                  const apq_depthwise_shape *s) {
+    const apq_backend *ref = reference();
+    int64_t out_h = (s->in_height + s->stride - 1) / s->stride;
+    int64_t out_w = (s->in_width + s->stride - 1) / s->stride;
+    int64_t nx = (int64_t)s->n * s->in_height * s->in_width * s->channels;
+    int64_t ny = s->n * out_h * out_w * s->channels;
+    int64_t nw = s->kernel * s->kernel * s->ldw;
+    float *x = guarded_random(nx, 1);
+    float *dy = guarded_random(ny, 2);
+    float *w = guarded_random(nw, 3);
+    float *y = guarded_new(ny);
+    float *y_ref = guarded_new(ny);
+    float *dx = guarded_new(nx);
+    float *dx_ref = guarded_new(nx);
+    float *dw = guarded_random(nw, 4); /* accumulated onto */
+    float *dw_ref = guarded_copy(dw, nw);
+
+    assert_int_equal(v->backend->depthwise_forward(s, x, w, y), APQ_OK);
+    assert_int_equal(ref->depthwise_forward(s, x, w, y_ref), APQ_OK);
+    expect_equal(v, "y", y, y_ref, ny, 1e-5);
+
+    assert_int_equal(v->backend->depthwise_backward_data(s, dy, w, dx), APQ_OK);
+    assert_int_equal(ref->depthwise_backward_data(s, dy, w, dx_ref), APQ_OK);
+    expect_equal(v, "dx", dx, dx_ref, nx, 1e-5);
+
+    assert_int_equal(v->backend->depthwise_backward_weights(s, x, dy, dw),
+                     APQ_OK);
+    assert_int_equal(ref->depthwise_backward_weights(s, x, dy, dw_ref), APQ_OK);
+    /* Also the floats between channels and ldw, which must not change. */
+    expect_equal(v, "dw", dw, dw_ref, nw, 3e-5);
+
+    float *all[] = {x, dy, w, y, y_ref, dx, dx_ref, dw, dw_ref};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        guarded_free(all[i]);
+    }
+}
+
+static void check_depthwise(const variant *v) {
+    static const int k_channels[] = {1, 3, 8, 17, 40, 136};
+    static const int k_sides[][2] = {{1, 1}, {5, 7}, {7, 5},
+                                     {8, 8}, {4, 4}, {16, 9}};
+    for (int i = 0; i < 6 * 6; i++) {
+        for (int kernel = 3; kernel <= 7; kernel += 2) {
+            for (int stride = 1; stride <= 2; stride++) {
+                apq_depthwise_shape s = {
+                    .n = 1 + i % 3,
+                    .in_height = k_sides[i / 6][0],
+                    .in_width = k_sides[i / 6][1],
+                    .channels = k_channels[i % 6],
+                    .kernel = kernel,
+                    .stride = stride,
+                    .ldw = k_channels[i % 6] + (i % 2) * 5,
+                };
+                check_depthwise_shape(v, &s);
+            }
+        }
+    }
+    /* Several bands of rows and several channel groups. */
+    apq_depthwise_shape large = {
+        .n = 1,
+        .in_height = 33,
+        .in_width = 31,
+        .channels = 200,
+        .kernel = 5,
+        .stride = 1,
+        .ldw = 200,
+    };
+    check_depthwise_shape(v, &large);
+    large.stride = 2;
+    check_depthwise_shape(v, &large);
+}
+
+static void test_depthwise(void **state) {
+    (void)state;
+    for_variants(check_depthwise);
+}
+
+static void check_im2col(const variant *v) {
+    for (int i = 0; i < 4 * 2 * 3; i++) {
+        static const int k_channels[] = {1, 3, 17};
+        apq_depthwise_shape s = {
+            .n = 2,
+            .in_height = 5,
+            .in_width = 8,
+            .channels = k_channels[i % 3],
+            .kernel = 1 + 2 * (i / 6),
+            .stride = 1 + i / 3 % 2,
+        };
+        int64_t out = 2 * ((5 + s.stride - 1) / s.stride) *
+                      ((8 + s.stride - 1) / s.stride);
+        int64_t n = out * s.kernel * s.kernel * s.channels;
+        float *x = guarded_random((int64_t)2 * 5 * 8 * s.channels, 5);
+        float *col = guarded_new(n);
+        float *col_ref = guarded_new(n);
+        assert_int_equal(v->backend->im2col(&s, x, col), APQ_OK);
+        assert_int_equal(reference()->im2col(&s, x, col_ref), APQ_OK);
+        expect_equal(v, "col", col, col_ref, n, 0.0);
+        guarded_free(x);
+        guarded_free(col);
+        guarded_free(col_ref);
+    }
+}
+
+static void test_im2col(void **state) {
+    (void)state;
+    for_variants(check_im2col);
+}
+
+/* Products --------------------------------------------------------------- */
+
+static void check_gemm_case(const variant *v, int64_t m, int64_t n, int64_t k,
+                            int flags) {
+    apq_gemm_args g = {
+        .is_a_transposed = (flags & 1) != 0,
+        .is_b_transposed = (flags & 2) != 0,
+        .m = m,
+        .n = n,
+        .k = k,
+        .beta = (flags & 4) != 0 ? 1.0F : 0.0F,
+    };
+    int64_t extra = (flags & 8) != 0 ? 3 : 0;
+    g.lda = (g.is_a_transposed ? m : k) + extra;
+    g.ldb = (g.is_b_transposed ? k : n) + extra;
+    g.ldc = n + extra;
+    int64_t nc = m * g.ldc;
+    float *a = guarded_random((g.is_a_transposed ? k : m) * g.lda, 6);
+    float *b = guarded_random((g.is_b_transposed ? n : k) * g.ldb, 7);
+    float *c = guarded_random(nc, 8);
+    float *c_ref = guarded_copy(c, nc);
+    if (m > 0 && n > 0 && g.beta <= 0.0F) {
+        c[0] = NAN; /* beta 0 must not read c */
+    }
+    g.a = a;
+    g.b = b;
+    g.c = c;
+    assert_int_equal(v->backend->gemm(&g), APQ_OK);
+    g.c = c_ref;
+    assert_int_equal(reference()->gemm(&g), APQ_OK);
+    expect_equal(v, "c", c, c_ref, nc, 3e-5);
+    guarded_free(a);
+    guarded_free(b);
+    guarded_free(c);
+    guarded_free(c_ref);
+}
+
+static void check_gemm(const variant *v) {
+    static const int k_sizes[][3] = {
+        {1, 1, 1},    {3, 17, 8},  {40, 33, 1},    {7, 5, 300},
+        {64, 96, 24}, {13, 1, 29}, {1, 50, 17},    {0, 4, 4},
+        {4, 0, 4},    {5, 6, 0},   {100, 70, 530},
+    };
+    for (size_t i = 0; i < sizeof(k_sizes) / sizeof(k_sizes[0]); i++) {
+        for (int flags = 0; flags < 16; flags++) {
+            check_gemm_case(v, k_sizes[i][0], k_sizes[i][1], k_sizes[i][2],
+                            flags);
+        }
+    }
+}
+
+static void test_gemm(void **state) {
+    (void)state;
+    for_variants(check_gemm);
+}
+
+/* Batch normalisation ---------------------------------------------------- */
+
+static const int k_bn_shapes[][2] = {
+    {1, 1},   {1, 17},  {2, 3},    {49, 8},   {300, 1},  {1000, 17},
+    {75, 40}, {64, 96}, {33, 136}, {700, 24}, {3, 5000}, {2049, 131},
+};
+
+enum { N_BN_SHAPES = sizeof(k_bn_shapes) / sizeof(k_bn_shapes[0]) };
+
+static void check_statistics(const variant *v) {
+    for (int i = 0; i < N_BN_SHAPES; i++) {
+        int64_t rows = k_bn_shapes[i][0];
+        int channels = k_bn_shapes[i][1];
+        float *x = guarded_random(rows * channels, 9);
+        /* A mean far above the deviation: naive sums of squares fail. */
+        for (int64_t j = 0; j < rows * channels; j++) {
+            x[j] = x[j] * 0.01F + (float)(j % channels % 7) * 10.0F;
+        }
+        float *out = guarded_new(2 * channels);
+        float *want = guarded_new(2 * channels);
+        assert_int_equal(
+            v->backend->bn_statistics(rows, channels, x, out, out + channels),
+            APQ_OK);
+        assert_int_equal(reference()->bn_statistics(rows, channels, x, want,
+                                                    want + channels),
+                         APQ_OK);
+        for (int c = 0; c < channels; c++) {
+            /* Compare variances on their own scale. */
+            out[channels + c] *= 1e4F;
+            want[channels + c] *= 1e4F;
+        }
+        expect_equal(v, "mean, 1e4 * variance", out, want, 2 * channels, 2e-6);
+        guarded_free(x);
+        guarded_free(out);
+        guarded_free(want);
+    }
+}
+
+static void test_statistics(void **state) {
+    (void)state;
+    for_variants(check_statistics);
+}
+
+/* Levels may differ by one step where v / step lies half-way. */
+static void expect_levels(const apq_bn_apply_args *a, const float *got,
+                          const float *want) {
+    int64_t n_off = 0;
+    for (int64_t i = 0; i < a->rows * a->channels; i++) {
+        double d = fabs((double)got[i] - (double)want[i]);
+        if (!(d <= 1e-6)) {
+            assert_true(d <= (double)a->step * 1.0001);
+            n_off++;
+        }
+    }
+    assert_true(n_off <= a->rows * a->channels / 1000 + 1);
+}
+
+static void check_apply_case(const variant *v, int64_t rows, int channels,
+                             int flags) {
+    int64_t n = rows * channels;
+    float *x = guarded_random(n, 10);
+    float *scale = guarded_random(channels, 11);
+    float *shift = guarded_random(channels, 12);
+    float *residual = guarded_random(n, 13);
+    float *y_ref = guarded_new(n);
+    bool is_in_place = (flags & 8) != 0;
+    float *y = is_in_place ? guarded_copy(x, n) : guarded_new(n);
+    apq_bn_apply_args args = {
+        .rows = rows,
+        .channels = channels,
+        .x = x,
+        .scale = scale,
+        .shift = shift,
+        .residual = (flags & 1) != 0 ? residual : NULL,
+        .clip = (flags & 2) != 0 ? 0.75F : 0.0F,
+        .step = (flags & 4) != 0 ? 0.05F : 0.0F,
+        .y = y_ref,
+    };
+    assert_int_equal(reference()->bn_apply(&args), APQ_OK);
+    args.y = y;
+    args.x = is_in_place ? y : x;
+    assert_int_equal(v->backend->bn_apply(&args), APQ_OK);
+    if ((flags & 6) == 6) {
+        expect_levels(&args, y, y_ref);
+    } else {
+        expect_equal(v, "bn y", y, y_ref, n, 1e-6);
+    }
+    assert_true(guarded_intact(y, n));
+    float *all[] = {x, scale, shift, residual, y, y_ref};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        guarded_free(all[i]);
+    }
+}
+
+static void check_apply(const variant *v) {
+    for (int i = 0; i < N_BN_SHAPES; i++) {
+        for (int flags = 0; flags < 16; flags++) {
+            check_apply_case(v, k_bn_shapes[i][0], k_bn_shapes[i][1], flags);
+        }
+    }
+    /* A NaN is not clamped away; ties go to the even level; levels of bit
+     * patterns that a shortcut by adding 2^23 would lose. */
+    float x[6] = {NAN, 0.5F, 1.5F, 2.5F, 4194305.0F, 16777218.0F};
+    float one[1] = {1.0F};
+    float zero[1] = {0.0F};
+    float y[6];
+    apq_bn_apply_args args = {
+        .rows = 6,
+        .channels = 1,
+        .x = x,
+        .scale = one,
+        .shift = zero,
+        .clip = 1e9F,
+        .step = 1.0F,
+        .y = y,
+    };
+    assert_int_equal(v->backend->bn_apply(&args), APQ_OK);
+    static const float k_want[6] = {NAN,  0.0F,       2.0F,
+                                    2.0F, 4194305.0F, 16777218.0F};
+    assert_true(isnan(y[0]));
+    assert_memory_equal(y + 1, k_want + 1, sizeof(y) - sizeof(y[0]));
+}
+
+static void test_apply(void **state) {
+    (void)state;
+    for_variants(check_apply);
+}
+
+static void check_backward_case(const variant *v, int64_t rows, int channels,
+                                float clip) {
+    int64_t n = rows * channels;
+    float *x = guarded_random(n, 14);
+    float *dy = guarded_random(n, 15);
+    float *params = guarded_random(4 * (int64_t)channels, 16);
+    for (int c = 0; c < channels; c++) {
+        params[c] = 1.5F + params[c]; /* inv_std > 0 */
+    }
+    float *sums = guarded_new(2 * (int64_t)channels);
+    float *sums_ref = guarded_new(2 * (int64_t)channels);
+    float *dx_ref = guarded_new(n);
+    double clip_grad = NAN;
+    double clip_ref = NAN;
+    apq_bn_backward_args args = {
+        .rows = rows,
+        .channels = channels,
+        .x = x,
+        .dy = dy,
+        .inv_std = params,
+        .mean = params + channels,
+        .scale = params + 2 * (int64_t)channels,
+        .shift = params + 3 * (int64_t)channels,
+        .clip = clip,
+        .sum_g = sums_ref,
+        .sum_gx = sums_ref + channels,
+        .clip_grad = &clip_ref,
+        .dx = dx_ref,
+    };
+    assert_int_equal(reference()->bn_backward_reduce(&args), APQ_OK);
+    assert_int_equal(reference()->bn_backward_apply(&args), APQ_OK);
+    args.sum_g = sums;
+    args.sum_gx = sums + channels;
+    args.clip_grad = &clip_grad;
+    assert_int_equal(v->backend->bn_backward_reduce(&args), APQ_OK);
+    expect_equal(v, "bn sums", sums, sums_ref, 2 * (int64_t)channels, 3e-5);
+    assert_true(fabs(clip_grad - clip_ref) <= 1e-4 * (1.0 + fabs(clip_ref)));
+    args.dx = dy; /* in place */
+    assert_int_equal(v->backend->bn_backward_apply(&args), APQ_OK);
+    expect_equal(v, "bn dx", dy, dx_ref, n, 1e-5);
+    float *all[] = {x, dy, params, sums, sums_ref, dx_ref};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        guarded_free(all[i]);
+    }
+}
+
+static void check_backward(const variant *v) {
+    for (int i = 0; i < N_BN_SHAPES; i++) {
+        check_backward_case(v, k_bn_shapes[i][0], k_bn_shapes[i][1], 0.0F);
+        check_backward_case(v, k_bn_shapes[i][0], k_bn_shapes[i][1], 0.5F);
+    }
+}
+
+static void test_backward(void **state) {
+    (void)state;
+    for_variants(check_backward);
+}
+
+/* Refusals, repeatability, registry -------------------------------------- */
+
+static void test_refusals(void **state) {
+    (void)state;
+    const apq_backend *found = NULL;
+    assert_int_equal(apq_backend_find("gpu9", &found), APQ_ERR_ARG);
+    assert_non_null(strstr(apq_error_message(), "\"cpu\""));
+    assert_int_equal(apq_backend_limit_isa("sse9"), APQ_ERR_ARG);
+    assert_int_equal(apq_backend_find("auto", &found), APQ_OK);
+    assert_string_equal(found->name, "cpu");
+    float buffer[64] = {0};
+    for (int i = 0; apq_backend_list()[i] != NULL; i++) {
+        const apq_backend *b = apq_backend_list()[i];
+        apq_depthwise_shape s = {1, 2, 2, 2, 4, 1, 2};
+        assert_int_equal(b->depthwise_forward(&s, buffer, buffer, buffer),
+                         APQ_ERR_ARG);
+        s.kernel = 3;
+        s.stride = 3;
+        assert_int_equal(b->depthwise_backward_data(&s, buffer, buffer, buffer),
+                         APQ_ERR_ARG);
+        s.stride = 1;
+        s.ldw = 1;
+        assert_int_equal(
+            b->depthwise_backward_weights(&s, buffer, buffer, buffer),
+            APQ_ERR_ARG);
+        apq_gemm_args g = {.m = 2,
+                           .n = 2,
+                           .k = 2,
+                           .lda = 1,
+                           .ldb = 2,
+                           .ldc = 2,
+                           .a = buffer,
+                           .b = buffer,
+                           .c = buffer};
+        assert_int_equal(b->gemm(&g), APQ_ERR_ARG);
+        g.lda = 2;
+        g.beta = 0.5F;
+        assert_int_equal(b->gemm(&g), APQ_ERR_ARG);
+        assert_int_equal(b->bn_statistics(0, 1, buffer, buffer, buffer),
+                         APQ_ERR_ARG);
+    }
+}
+
+static void check_repeatable(const variant *v) {
+    apq_depthwise_shape s = {4, 16, 16, 40, 5, 1, 40};
+    int64_t n = 4 * 16 * 16 * 40;
+    float *x = guarded_random(n, 17);
+    float *dy = guarded_random(n, 18);
+    float *first = guarded_new(25 * 40);
+    float *second = guarded_new(25 * 40);
+    memset(first, 0, 25 * 40 * sizeof(*first));
+    memset(second, 0, 25 * 40 * sizeof(*second));
+    apq_backend_set_threads(3);
+    assert_int_equal(apq_backend_threads(), 3);
+    for (int i = 0; i < 2; i++) {
+        float *out = i == 0 ? first : second;
+        assert_int_equal(v->backend->depthwise_backward_weights(&s, x, dy, out),
+                         APQ_OK);
+    }
+    assert_memory_equal(first, second, 25 * 40 * sizeof(*first));
+    for (int i = 0; i < 2; i++) {
+        float *out = i == 0 ? first : second;
+        assert_int_equal(
+            v->backend->bn_statistics(n / 40, 40, x, out, out + 40), APQ_OK);
+    }
+    assert_memory_equal(first, second, 25 * 40 * sizeof(*first));
+    apq_backend_set_threads(0);
+    guarded_free(x);
+    guarded_free(dy);
+    guarded_free(first);
+    guarded_free(second);
+}
+
+static void test_repeatable(void **state) {
+    (void)state;
+    for_variants(check_repeatable);
+}
+
+int main(void) {
+    apq_backend_set_threads(2);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_im2col),
+        cmocka_unit_test(test_statistics), cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_backward),   cmocka_unit_test(test_repeatable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
