@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <cairo.h>
+/* Cairo's context, named as in cairo.h, which only the .c files include. */
+typedef struct _cairo cairo_t;
 
 /* One drawing for two file formats. Shapes go straight to cairo; text goes
  * through here, because cairo would turn it into outlines in an SVG, where

@@ -8,11 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cairo.h>
+
 /* Okabe and Ito, "Color universal design", 2008. */
 static const uint32_t palette[] = {0x0072b2, 0xd55e00, 0x009e73, 0xcc79a7,
                                    0xe69f00, 0x56b4e9, 0x222222, 0xf0e442};
 
-enum { N_COLORS = sizeof palette / sizeof *palette, WANTED_TICKS = 6 };
+enum {
+    N_COLORS = sizeof palette / sizeof *palette,
+    WANTED_X_TICKS = 8,
+    WANTED_Y_TICKS = 6
+};
 
 static const uint32_t ink = 0x222222;   /* titles and labels */
 static const uint32_t muted = 0x5a5a5a; /* ticks and notes */
@@ -45,7 +51,7 @@ static double map_y(const layout *l, double y) {
 }
 
 /* Range with 6 % of air on both sides and round ticks inside. */
-static axis make_axis(double low, double high) {
+static axis make_axis(double low, double high, int wanted_ticks) {
     double span = high - low;
     double size = fmax(fabs(low), fabs(high));
     if (!(span > size * 1e-9)) { /* a single value */
@@ -57,13 +63,18 @@ static axis make_axis(double low, double high) {
     if (low >= 0.0 && a.low < 0.0) {
         a.low = 0.0;
     }
-    double raw = (a.high - a.low) / WANTED_TICKS;
+    double raw = (a.high - a.low) / wanted_ticks;
     double power = pow(10.0, floor(log10(raw)));
     double lead = raw / power;
-    double factor = lead <= 1.0   ? 1.0
-                    : lead <= 2.0 ? 2.0
-                    : lead <= 5.0 ? 5.0
-                                  : 10.0;
+    /* The nearest of 1, 2, 5 and 10 on a logarithmic scale. */
+    double factor = 10.0;
+    if (lead < sqrt(2.0)) {
+        factor = 1.0;
+    } else if (lead < sqrt(10.0)) {
+        factor = 2.0;
+    } else if (lead < sqrt(50.0)) {
+        factor = 5.0;
+    }
     a.step = factor * power;
     double first = ceil(a.low / a.step - 1e-9);
     double last = floor(a.high / a.step + 1e-9);
@@ -198,39 +209,32 @@ static bool in_legend(const apq_plot_series *series) {
     return series->label != NULL && series->label[0] != '\0';
 }
 
-/* Places the legend row by row from (x, y); draws it when asked. Returns the
- * rows used. */
-static int legend(apq_canvas *canvas, const apq_plot *plot, double y,
-                  bool is_drawn) {
+/* The legend, row by row from the height y on. Returns the rows used. */
+static int draw_legend(apq_canvas *canvas, const apq_plot *plot, double y) {
     const double swatch = 30.0;
     double x = margin_left;
     int rows = 0;
     for (size_t i = 0; i < plot->n_series; i++) {
-        apq_plot_series series = plot->series[i];
-        if (!in_legend(&series)) {
+        const apq_plot_series *series = &plot->series[i];
+        if (!in_legend(series)) {
             continue;
         }
         apq_text_style text = style(12.5, APQ_ANCHOR_START, ink);
         double width =
-            swatch + apq_canvas_text_width(canvas, text, series.label) + 22.0;
+            swatch + apq_canvas_text_width(canvas, text, series->label) + 22.0;
         bool is_full = x > margin_left && x + width > plot_width - 8.0;
         rows += rows == 0 || is_full ? 1 : 0;
         x = is_full ? margin_left : x;
-        if (is_drawn) {
-            double middle = y + (rows - 1) * legend_row;
-            cairo_t *cr = apq_canvas_cairo(canvas);
-            series.is_faint = false;
-            if (series.has_line) {
-                apq_canvas_color(canvas, palette[series.color], 1.0);
-                set_dashes(cr, series.is_dashed);
-                apq_canvas_line(canvas, x, middle, x + swatch - 8.0, middle,
-                                2.0);
-                set_dashes(cr, false);
-            }
-            draw_marker(canvas, &series, x + (swatch - 8.0) / 2.0, middle);
-            apq_canvas_text(canvas, x + swatch, middle + 4.5, text,
-                            series.label);
+        double middle = y + (rows - 1) * legend_row;
+        cairo_t *cr = apq_canvas_cairo(canvas);
+        if (series->has_line) {
+            apq_canvas_color(canvas, palette[series->color], 1.0);
+            set_dashes(cr, series->is_dashed);
+            apq_canvas_line(canvas, x, middle, x + swatch - 8.0, middle, 2.0);
+            set_dashes(cr, false);
         }
+        draw_marker(canvas, series, x + (swatch - 8.0) / 2.0, middle);
+        apq_canvas_text(canvas, x + swatch, middle + 4.5, text, series->label);
         x += width;
     }
     return rows;
@@ -301,7 +305,7 @@ static void draw_plot(apq_canvas *canvas, const void *what) {
         apq_canvas_text(canvas, margin_left, 32.0, title, plot->title);
         y = 54.0;
     }
-    int rows = legend(canvas, plot, y, true);
+    int rows = draw_legend(canvas, plot, y);
     l.top = y + rows * legend_row;
     l.left = margin_left;
     l.right = plot_width - margin_right;
@@ -387,8 +391,8 @@ apq_status apq_plot_write(const apq_plot *plot, const char *svg_path,
         x_high = fmax(x_high, plot->vline);
     }
     layout l = {.plot = plot,
-                .x = make_axis(x_low, x_high),
-                .y = make_axis(y_low, y_high)};
+                .x = make_axis(x_low, x_high, WANTED_X_TICKS),
+                .y = make_axis(y_low, y_high, WANTED_Y_TICKS)};
     return apq_canvas_write(plot_width, plot_height, draw_plot, &l, svg_path,
                             png_path);
 }

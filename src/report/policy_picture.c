@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include <cairo.h>
+
 /* Viridis (van der Walt and Smith, 2015), light to dark: few bits to many. */
 static const uint32_t viridis[] = {0xfde725, 0x5ec962, 0x21918c, 0x3b528b,
                                    0x440154};
@@ -20,7 +22,7 @@ static const char *const gene_names[APQ_N_BIT_GENES] = {
 
 static const double width = 760.0, row_height = 34.0, strip = 6.0;
 static const double bar_left = 136.0, bar_width = 380.0;
-static const double share_left = 600.0, share_width = 100.0;
+static const double share_left = 586.0, share_width = 100.0;
 static const double rows_top = 128.0;
 static const uint32_t ink = 0x222222, muted = 0x5a5a5a, rule = 0xd0d0d0;
 

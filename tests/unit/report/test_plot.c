@@ -15,6 +15,14 @@
 
 #include <cmocka.h>
 
+/* Fontconfig keeps its configuration until the process ends; the leak checker
+ * asks for this by name, other builds ignore it. */
+__attribute__((visibility("default"))) const char *
+__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+    return "leak:libfontconfig\n";
+}
+
 typedef struct fixture {
     char dir[32];
     char svg[64], png[64];
@@ -176,7 +184,7 @@ static void test_degenerate_ranges(void **state) {
         for (char *p = svg; (p = strstr(p, "<text")) != NULL; p++) {
             n_texts++;
         }
-        assert_in_range(n_texts, 2 + 2 * 2, 2 + 2 * 9); /* 2..9 ticks each */
+        assert_in_range(n_texts, 2 + 2 * 2, 2 + 2 * 12); /* 2..12 ticks each */
         free(svg);
     }
 }
