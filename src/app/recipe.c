@@ -5,7 +5,9 @@
 #include "base/yaml.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,7 +138,6 @@ void apq_recipe_default(apq_recipe *out) {
                      .learning_rate = 0.02,
                      .weight_decay = 4e-5,
                      .label_smoothing = 0.1,
-                     .distill = 0.5,
                      .baseline = "uniform4"},
     };
 }
@@ -228,6 +229,15 @@ static apq_status check_choice(const char *path, const char *key,
              nearest != NULL ? nearest : "");
 }
 
+static apq_status check_choices(const char *where, const apq_recipe *recipe) {
+    static const char *const baselines[] = {"uniform4", "uniform8", "none",
+                                            NULL};
+    static const char *const backends[] = {"auto", "cpu", "ref", NULL};
+    APQ_TRY(check_choice(where, "finetune.baseline", recipe->finetune.baseline,
+                         baselines));
+    return check_choice(where, "backend", recipe->backend, backends);
+}
+
 static apq_status read_recipe(const apq_yaml *yaml, apq_recipe *recipe) {
     apq_yaml_node root = apq_yaml_root(yaml);
     APQ_TRY(read_section(yaml, root, NULL, recipe));
@@ -243,13 +253,7 @@ static apq_status read_recipe(const apq_yaml *yaml, apq_recipe *recipe) {
         }
         APQ_TRY(read_section(yaml, node, sections[i], recipe));
     }
-    static const char *const baselines[] = {"uniform4", "uniform8", "none",
-                                            NULL};
-    static const char *const backends[] = {"auto", "cpu", "ref", NULL};
-    const char *path = apq_yaml_path(yaml);
-    APQ_TRY(check_choice(path, "finetune.baseline", recipe->finetune.baseline,
-                         baselines));
-    return check_choice(path, "backend", recipe->backend, backends);
+    return check_choices(apq_yaml_path(yaml), recipe);
 }
 
 apq_status apq_recipe_load(const char *path, apq_recipe *out) {
@@ -263,6 +267,72 @@ apq_status apq_recipe_load(const char *path, apq_recipe *out) {
     }
     apq_yaml_destroy(yaml);
     return st;
+}
+
+static apq_status unknown_path(const char *path) {
+    char names[N_FIELDS][64];
+    const char *list[N_FIELDS + 1];
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%s%s%s",
+                       fields[i].section != NULL ? fields[i].section : "",
+                       fields[i].section != NULL ? "." : "", fields[i].key);
+        list[i] = names[i];
+    }
+    list[N_FIELDS] = NULL;
+    const char *nearest = apq_nearest_word(path, list);
+    APQ_FAIL(APQ_ERR_ARG, "recipe has no \"%s\"%s%s", path,
+             nearest != NULL ? "; did you mean " : "",
+             nearest != NULL ? nearest : "");
+}
+
+static const recipe_field *find_field(const char *path) {
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        const recipe_field *field = &fields[i];
+        size_t n = field->section != NULL ? strlen(field->section) : 0;
+        bool is_section =
+            n == 0 || (strncmp(path, field->section, n) == 0 && path[n] == '.');
+        if (is_section &&
+            strcmp(path + (n == 0 ? 0 : n + 1), field->key) == 0) {
+            return field;
+        }
+    }
+    return NULL;
+}
+
+apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
+                          const char *value) {
+    const recipe_field *field = find_field(path);
+    if (field == NULL) {
+        return unknown_path(path);
+    }
+    void *slot = (char *)recipe + field->offset;
+    if (field->type == FIELD_TEXT) {
+        if (strlen(value) >= field->size) {
+            APQ_FAIL(APQ_ERR_ARG, "%s is longer than %zu characters", path,
+                     field->size - 1);
+        }
+        (void)strcpy(slot, value);
+        return check_choices("recipe", recipe);
+    }
+    char *end = NULL;
+    double number = strtod(value, &end);
+    bool is_whole = field->type == FIELD_DOUBLE || number == rint(number);
+    if (end == value || *end != '\0' || !(number >= field->low) ||
+        !(number <= field->high) || !is_whole) {
+        APQ_FAIL(APQ_ERR_ARG, "%s=%s is not %s in %g ... %g", path, value,
+                 field->type == FIELD_DOUBLE ? "a number" : "an integer",
+                 field->low, field->high);
+    }
+    if (field->type == FIELD_DOUBLE) {
+        *(double *)slot = number;
+    } else if (field->type == FIELD_INT) {
+        *(int *)slot = (int)number;
+    } else if (field->type == FIELD_INT64) {
+        *(int64_t *)slot = (int64_t)number;
+    } else {
+        *(uint64_t *)slot = (uint64_t)number;
+    }
+    return APQ_OK;
 }
 
 static json_t *field_json(const recipe_field *field, const apq_recipe *recipe) {

@@ -48,7 +48,6 @@ typedef struct apq_recipe {
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
-        double distill;    /* weight of the soft labels of the largest */
         char baseline[16]; /* "uniform4", "uniform8" or "none" */
     } finetune;
 } apq_recipe;
@@ -59,6 +58,10 @@ void apq_recipe_default(apq_recipe *out);
  * range are refused with line and legal range. Relative paths are relative
  * to the working folder. */
 APQ_NODISCARD apq_status apq_recipe_load(const char *path, apq_recipe *out);
+/* Sets one field by its path in the file, e.g. "train.epochs" or "seed", from
+ * text. APQ_ERR_ARG with the nearest path or the legal range. */
+APQ_NODISCARD apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
+                                        const char *value);
 /* The recipe as indented JSON (malloc'd), for run.json and hashes. */
 char *apq_recipe_to_json(const apq_recipe *recipe);
 

@@ -1,0 +1,88 @@
+/* `apq eval`: one sub-network of a supernet, recalibrated, on validation or
+ * test images. */
+#include "app/app.h"
+
+#include "app/measure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static apq_status choose_policy(const apq_space *space, const char *text,
+                                apq_policy *out) {
+    if (strcmp(text, "largest") == 0) {
+        apq_policy_largest(space, 8, out);
+        return APQ_OK;
+    }
+    if (strcmp(text, "smallest") == 0) {
+        apq_policy_smallest(space, 8, out);
+        return APQ_OK;
+    }
+    if (strncmp(text, "random:", 7) == 0) {
+        char *end;
+        unsigned long long seed = strtoull(text + 7, &end, 10);
+        if (end == text + 7 || *end != '\0') {
+            APQ_FAIL(APQ_ERR_ARG, "--policy %s: expected random:SEED", text);
+        }
+        apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
+        apq_policy_random(space, &rng, out);
+        return APQ_OK;
+    }
+    char *json;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(text, &json, &n_bytes));
+    apq_status st = apq_policy_from_json(space, json, text, out);
+    free(json);
+    return st;
+}
+
+static apq_status eval_with(apq_session *session,
+                            const apq_eval_request *request,
+                            apq_eval_answer *out) {
+    bool is_test = strcmp(request->split, "test") == 0;
+    if (!is_test && strcmp(request->split, "val") != 0) {
+        APQ_FAIL(APQ_ERR_ARG, "--split %s: expected val or test",
+                 request->split);
+    }
+    APQ_TRY(choose_policy(&session->space, request->policy, &out->policy));
+    apq_meter meter;
+    apq_evaluation result;
+    apq_status st = apq_meter_open(
+        &meter, session, is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
+        (size_t)(request->limit > 0 ? request->limit : 0));
+    if (st == APQ_OK) {
+        st = apq_meter_subnet(&meter, &out->policy, request->is_quantised,
+                              &result);
+    }
+    apq_meter_fini(&meter);
+    if (st == APQ_OK) {
+        out->top1 = result.top1;
+        out->loss = result.loss;
+        out->count = result.count;
+        out->seconds = result.seconds;
+    }
+    return st;
+}
+
+apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
+                        const apq_eval_request *request,
+                        const apq_progress *progress, apq_eval_answer *out) {
+    char dir[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    if (run_dir_or_null == NULL) {
+        APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+    }
+    APQ_TRY(apq_path_join(path, run_dir_or_null != NULL ? run_dir_or_null : dir,
+                          "supernet.safetensors"));
+    apq_session session;
+    apq_status st = apq_session_open(&session, recipe, NULL, progress);
+    if (st == APQ_OK) {
+        st = apq_session_open_data(&session);
+    }
+    if (st == APQ_OK) {
+        st = apq_session_load_supernet(&session, path);
+    }
+    if (st == APQ_OK) {
+        st = eval_with(&session, request, out);
+    }
+    apq_session_fini(&session);
+    return st;
+}

@@ -1,0 +1,235 @@
+/* `apq finetune`: quantisation-aware training of the policy found, and of a
+ * uniform-bit baseline with the same schedule; each network reads the test
+ * images once. */
+#include "app/app.h"
+
+#include "app/session.h"
+#include "train/evaluate.h"
+#include "train/finetune.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct contender {
+    const char *name; /* "network" or "baseline" */
+    const char *file; /* NAME.safetensors */
+    apq_policy policy;
+    apq_cost cost;
+    apq_evaluation test;
+} contender;
+
+static apq_status read_best(const apq_session *session, apq_policy *out) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
+    char *text;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(path, &text, &n_bytes));
+    json_t *root = json_loads(text, 0, NULL);
+    free(text);
+    char *policy = json_dumps(json_object_get(root, "policy"), JSON_COMPACT);
+    json_decref(root);
+    if (policy == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: no 'policy' object", path);
+    }
+    apq_status st = apq_policy_from_json(&session->space, policy, path, out);
+    free(policy);
+    return st;
+}
+
+static apq_status save_model(const apq_session *session, const contender *c,
+                             const apq_model *model, const apq_nn_net *net,
+                             const char *path) {
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_create(&file));
+    char classes[16];
+    (void)snprintf(classes, sizeof classes, "%d", session->space.n_classes);
+    char *policy = apq_policy_to_json(&session->space, &c->policy);
+    const char *const meta[][2] = {
+        {"format", "apq network 1"},
+        {"space", session->space.name},
+        {"space_hash", session->space_hash},
+        {"classes", classes},
+        {"data_hash", apq_dataset_hash(session->dataset)},
+        {"policy", policy == NULL ? "" : policy},
+    };
+    apq_status st = APQ_OK;
+    for (size_t i = 0; st == APQ_OK && i < sizeof meta / sizeof meta[0]; i++) {
+        st = apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
+    }
+    free(policy);
+    if (st == APQ_OK) {
+        st = apq_model_put(model, net, false, file);
+    }
+    if (st == APQ_OK) {
+        st = apq_tensor_file_save(file, path);
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+static apq_status tune_and_test(const apq_session *session, contender *c,
+                                apq_model *model, apq_nn_net *net,
+                                apq_arena *arena) {
+    const apq_recipe *r = session->recipe;
+    char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], name[64];
+    (void)snprintf(name, sizeof name, "%s.checkpoint", c->name);
+    APQ_TRY(apq_rundir_file(session->dir, name, checkpoint));
+    APQ_TRY(apq_rundir_file(session->dir, c->file, path));
+    (void)snprintf(name, sizeof name, "fine-tune %s", c->name);
+    APQ_TRY(apq_finetune(model, net, session->dataset,
+                         &(apq_finetune_options){
+                             .backend = session->backend,
+                             .progress = session->progress,
+                             .checkpoint_path = checkpoint,
+                             .checkpoint_s = r->checkpoint_s,
+                             .label = name,
+                             .seed = r->seed,
+                             .epochs = r->finetune.epochs,
+                             .batch = r->finetune.batch,
+                             .learning_rate = r->finetune.learning_rate,
+                             .momentum = r->train.momentum,
+                             .weight_decay = r->finetune.weight_decay,
+                             .label_smoothing = r->finetune.label_smoothing,
+                             .recalibrate_images = 2000,
+                             .loader_threads = 1,
+                         }));
+    APQ_TRY(save_model(session, c, model, net, path));
+    apq_arena_reset(arena);
+    apq_loader *test;
+    APQ_TRY(apq_session_eval_loader(session, APQ_SPLIT_TEST, 0, &test));
+    apq_status st = apq_evaluate(net, test, &c->test);
+    apq_loader_destroy(test);
+    (void)unlink(checkpoint);
+    return st;
+}
+
+static apq_status tune_contender(const apq_session *session, contender *c) {
+    apq_arena *arena;
+    APQ_TRY(apq_arena_create(&arena));
+    apq_model *model = NULL;
+    apq_nn_net net = {0};
+    apq_status st = apq_supernet_extract(session->supernet, &c->policy, &model);
+    if (st == APQ_OK) {
+        st = apq_model_bind(model, session->backend, arena, &net);
+    }
+    if (st == APQ_OK) {
+        st = tune_and_test(session, c, model, &net, arena);
+    }
+    apq_nn_net_fini(&net);
+    apq_model_destroy(model);
+    apq_arena_destroy(arena);
+    return st;
+}
+
+static apq_status price(const apq_session *session, contender *c) {
+    apq_target *target;
+    APQ_TRY(apq_target_load(session->recipe->target, &target));
+    apq_ir_network ir;
+    apq_status st = apq_policy_lower(&session->space, &c->policy, &ir);
+    if (st == APQ_OK) {
+        st = apq_cost_network(target, &ir, &c->cost);
+    }
+    apq_target_destroy(target);
+    return st;
+}
+
+static json_t *contender_json(const apq_session *session, const contender *c) {
+    json_t *out = json_object();
+    char *text = apq_policy_to_json(&session->space, &c->policy);
+    json_object_set_new(out, "policy",
+                        text == NULL ? json_null() : json_loads(text, 0, NULL));
+    free(text);
+    json_t *cost = json_object();
+    for (int f = 0; f < APQ_COST_N_FIELDS; f++) {
+        double value = apq_cost_get(&c->cost, (apq_cost_field)f);
+        json_object_set_new(cost, apq_cost_field_name((apq_cost_field)f),
+                            value == value ? json_real(value) : json_null());
+    }
+    json_object_set_new(out, "cost", cost);
+    json_object_set_new(out, "test_top1", json_real(c->test.top1));
+    json_object_set_new(out, "test_loss", json_real(c->test.loss));
+    json_object_set_new(out, "test_count", json_integer(c->test.count));
+    json_object_set_new(out, "file", json_string(c->file));
+    return out;
+}
+
+static apq_status write_json(const char *path, json_t *root) {
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    json_decref(root);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    apq_status st = apq_file_write(path, text, strlen(text));
+    free(text);
+    return st;
+}
+
+static apq_status tune_all(apq_session *session, const char *path) {
+    const char *baseline = session->recipe->finetune.baseline;
+    contender winner = {.name = "network", .file = "network.safetensors"};
+    contender uniform = {.name = "baseline", .file = "baseline.safetensors"};
+    bool has_baseline = strcmp(baseline, "none") != 0;
+    APQ_TRY(read_best(session, &winner.policy));
+    APQ_TRY(price(session, &winner));
+    APQ_TRY(tune_contender(session, &winner));
+    if (has_baseline) {
+        apq_policy_largest(&session->space,
+                           strcmp(baseline, "uniform4") == 0 ? 4 : 8,
+                           &uniform.policy);
+        APQ_TRY(price(session, &uniform));
+        APQ_TRY(tune_contender(session, &uniform));
+    }
+    json_t *root = json_object();
+    json_object_set_new(root, "schema_version", json_integer(1));
+    json_object_set_new(root, "network", contender_json(session, &winner));
+    json_object_set_new(root, "baseline_name", json_string(baseline));
+    json_object_set_new(root, "baseline",
+                        has_baseline ? contender_json(session, &uniform)
+                                     : json_null());
+    apq_note(session->progress, "test top-1 %.2f %% at %.3f ms (%lld images)",
+             100 * winner.test.top1, winner.cost.latency_ms,
+             (long long)winner.test.count);
+    if (has_baseline) {
+        apq_note(session->progress, "%s: test top-1 %.2f %% at %.3f ms",
+                 baseline, 100 * uniform.test.top1, uniform.cost.latency_ms);
+    }
+    return write_json(path, root);
+}
+
+static apq_status finetune_into(apq_session *session) {
+    char supernet[APQ_PATH_MAX], best[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    char weights[APQ_HASH_MAX], policy[APQ_HASH_MAX];
+    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], salt[64];
+    APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
+    APQ_TRY(apq_rundir_file(session->dir, "best.json", best));
+    APQ_TRY(apq_rundir_file(session->dir, "finetune.json", path));
+    APQ_TRY(apq_file_hash(supernet, weights));
+    APQ_TRY(apq_file_hash(best, policy));
+    (void)snprintf(salt, sizeof salt, "%s %s", weights, policy);
+    APQ_TRY(apq_session_input_hash(session, "finetune", salt, input));
+    if (apq_rundir_step_done(session->dir, "finetune", input)) {
+        apq_note(session->progress, "finetune: done before, %s", path);
+        return APQ_OK;
+    }
+    APQ_TRY(apq_session_load_supernet(session, supernet));
+    APQ_TRY(tune_all(session, path));
+    APQ_TRY(apq_file_hash(path, artefact));
+    return apq_rundir_step_mark(session->dir, "finetune", input, artefact);
+}
+
+apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,
+                            const apq_progress *progress) {
+    apq_session session;
+    apq_status st = apq_session_open(&session, recipe, run_dir, progress);
+    if (st == APQ_OK) {
+        st = apq_session_open_data(&session);
+    }
+    if (st == APQ_OK) {
+        st = finetune_into(&session);
+    }
+    apq_session_fini(&session);
+    return st;
+}

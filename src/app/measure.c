@@ -1,0 +1,77 @@
+/* Measuring sub-networks: bind, recalibrate (or train shortly), evaluate. */
+#include "app/measure.h"
+
+#include "train/finetune.h"
+
+apq_status apq_meter_open(apq_meter *meter, apq_session *session,
+                          apq_split split, size_t limit) {
+    *meter = (apq_meter){.session = session};
+    APQ_TRY(apq_arena_create(&meter->arena));
+    APQ_TRY(apq_session_calibration_loader(session, &meter->calibration));
+    return apq_session_eval_loader(session, split, limit, &meter->images);
+}
+
+void apq_meter_fini(apq_meter *meter) {
+    apq_loader_destroy(meter->calibration);
+    apq_loader_destroy(meter->images);
+    apq_arena_destroy(meter->arena);
+}
+
+apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
+                            bool is_quantised, apq_evaluation *out) {
+    apq_arena_reset(meter->arena);
+    int n_batches = apq_session_calibration_batches(meter->session);
+    apq_subnet subnet;
+    apq_status st =
+        apq_subnet_bind(meter->session->supernet, policy,
+                        meter->session->backend, meter->arena, &subnet);
+    if (st == APQ_OK) {
+        st = is_quantised
+                 ? apq_calibrate(&subnet.net, meter->calibration, n_batches)
+                 : apq_recalibrate(&subnet.net, meter->calibration, n_batches);
+    }
+    if (st == APQ_OK) {
+        st = apq_evaluate(&subnet.net, meter->images, out);
+    }
+    apq_subnet_fini(&subnet);
+    return st;
+}
+
+static apq_status qat_and_evaluate(apq_meter *meter, apq_model *model,
+                                   apq_nn_net *net, apq_evaluation *out) {
+    const apq_session *s = meter->session;
+    const apq_recipe *r = s->recipe;
+    APQ_TRY(
+        apq_finetune(model, net, s->dataset,
+                     &(apq_finetune_options){
+                         .backend = s->backend,
+                         .progress = s->progress,
+                         .seed = r->seed,
+                         .n_steps = r->collect.qat_steps,
+                         .batch = r->finetune.batch,
+                         .learning_rate = r->collect.qat_learning_rate,
+                         .momentum = r->train.momentum,
+                         .weight_decay = r->finetune.weight_decay,
+                         .label_smoothing = r->finetune.label_smoothing,
+                         .recalibrate_images = r->collect.recalibrate_images,
+                         .loader_threads = 1,
+                     }));
+    apq_arena_reset(meter->arena);
+    return apq_evaluate(net, meter->images, out);
+}
+
+apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
+                               apq_evaluation *out) {
+    apq_arena_reset(meter->arena);
+    apq_model *model;
+    APQ_TRY(apq_supernet_extract(meter->session->supernet, policy, &model));
+    apq_nn_net net;
+    apq_status st =
+        apq_model_bind(model, meter->session->backend, meter->arena, &net);
+    if (st == APQ_OK) {
+        st = qat_and_evaluate(meter, model, &net, out);
+    }
+    apq_nn_net_fini(&net);
+    apq_model_destroy(model);
+    return st;
+}

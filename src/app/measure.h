@@ -1,0 +1,32 @@
+#ifndef APQ_APP_MEASURE_H
+#define APQ_APP_MEASURE_H
+
+#include "app/session.h"
+#include "train/evaluate.h"
+
+/* Accuracy of sub-networks of the session's supernet. Loaders are opened
+ * once and reused; the arena holds one measurement. */
+typedef struct apq_meter {
+    apq_session *session;
+    apq_loader *calibration, *images;
+    apq_arena *arena;
+} apq_meter;
+
+/* limit 0: the whole split. Fini also after an error. */
+APQ_NODISCARD apq_status apq_meter_open(apq_meter *meter, apq_session *session,
+                                        apq_split split, size_t limit);
+void apq_meter_fini(apq_meter *meter);
+
+/* The shared weights as they are, recalibrated; with is_quantised in the
+ * policy's bits. */
+APQ_NODISCARD apq_status apq_meter_subnet(apq_meter *meter,
+                                          const apq_policy *policy,
+                                          bool is_quantised,
+                                          apq_evaluation *out);
+/* After a short quantisation-aware training of a copy; the record's label in
+ * APQ's data. Source: METHODS 2.1 step 3, 2.7. */
+APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
+                                             const apq_policy *policy,
+                                             apq_evaluation *out);
+
+#endif

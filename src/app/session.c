@@ -1,0 +1,181 @@
+/* Opening what the steps share, and the provenance that ties their files
+ * together. */
+#include "app/session.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALIBRATION_BATCH = 125, EVAL_BATCH = 64, LOADER_THREADS = 1 };
+
+apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
+                            const char *run_dir, const apq_progress *progress) {
+    *session = (apq_session){.recipe = recipe, .progress = progress};
+    APQ_TRY(apq_space_load(recipe->space, &session->space));
+    APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
+    apq_backend_set_threads(recipe->threads);
+    apq_space_hash(&session->space, session->space_hash);
+    if (run_dir != NULL) {
+        APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
+        char seed[32];
+        (void)snprintf(seed, sizeof seed, "%llu",
+                       (unsigned long long)recipe->seed);
+        APQ_TRY(apq_rundir_bind(session->dir, "space", session->space.name));
+        APQ_TRY(
+            apq_rundir_bind(session->dir, "space_hash", session->space_hash));
+        APQ_TRY(apq_rundir_bind(session->dir, "seed", seed));
+    }
+    return APQ_OK;
+}
+
+void apq_session_fini(apq_session *session) {
+    apq_supernet_destroy(session->supernet);
+    apq_dataset_destroy(session->dataset);
+    apq_rundir_close(session->dir);
+    session->supernet = NULL;
+    session->dataset = NULL;
+    session->dir = NULL;
+}
+
+apq_status apq_session_open_data(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    if (r->data[0] == '\0') {
+        APQ_FAIL(APQ_ERR_ARG, "no data given: use --data PATH or the recipe's "
+                              "'data' key");
+    }
+    apq_data_options options = APQ_DATA_OPTIONS_INIT;
+    options.resolution = session->space.resolution;
+    options.n_val = r->n_val;
+    options.progress = session->progress;
+    APQ_TRY(apq_dataset_open(r->data, &options, &session->dataset));
+    apq_space_set_classes(&session->space,
+                          apq_dataset_classes(session->dataset));
+    if (session->dir != NULL) {
+        APQ_TRY(apq_rundir_bind(session->dir, "data_hash",
+                                apq_dataset_hash(session->dataset)));
+    }
+    return APQ_OK;
+}
+
+apq_status apq_session_input_hash(const apq_session *session,
+                                  const char *section, const char *salt,
+                                  char out[APQ_HASH_MAX]) {
+    char *text = apq_recipe_to_json(session->recipe);
+    json_t *root = text == NULL ? NULL : json_loads(text, 0, NULL);
+    char *part = root == NULL ? NULL
+                              : json_dumps(json_object_get(root, section),
+                                           JSON_COMPACT | JSON_SORT_KEYS);
+    free(text);
+    json_decref(root);
+    if (part == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "recipe section '%s': out of memory", section);
+    }
+    char all[8192];
+    (void)snprintf(all, sizeof all, "%s|%s|%llu|%s", part, session->space_hash,
+                   (unsigned long long)session->recipe->seed, salt);
+    free(part);
+    apq_hash_hex(all, strlen(all), out);
+    return APQ_OK;
+}
+
+apq_status apq_session_save_supernet(apq_session *session, const char *path) {
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_create(&file));
+    char classes[16];
+    (void)snprintf(classes, sizeof classes, "%d", session->space.n_classes);
+    char *recipe = apq_recipe_to_json(session->recipe);
+    const char *const meta[][2] = {
+        {"format", "apq supernet 1"},
+        {"space", session->space.name},
+        {"space_hash", session->space_hash},
+        {"classes", classes},
+        {"data_hash", apq_dataset_hash(session->dataset)},
+        {"recipe", recipe == NULL ? "" : recipe},
+    };
+    apq_status st = APQ_OK;
+    for (size_t i = 0; st == APQ_OK && i < sizeof meta / sizeof meta[0]; i++) {
+        st = apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
+    }
+    free(recipe);
+    if (st == APQ_OK) {
+        st =
+            apq_params_put(apq_supernet_params(session->supernet), false, file);
+    }
+    if (st == APQ_OK) {
+        st = apq_tensor_file_save(file, path);
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+static apq_status check_supernet(const apq_session *session,
+                                 const apq_tensor_file *file,
+                                 const char *path) {
+    const char *hash = apq_tensor_file_meta(file, "space_hash");
+    const char *classes = apq_tensor_file_meta(file, "classes");
+    const char *name = apq_tensor_file_meta(file, "space");
+    if (hash == NULL || classes == NULL || name == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a supernet file of apq", path);
+    }
+    if (strcmp(hash, session->space_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for space %s (%s), now %s (%s)",
+                 path, name, hash, session->space.name, session->space_hash);
+    }
+    if (session->dataset != NULL && atoi(classes) != session->space.n_classes) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for %s classes, now %d", path,
+                 classes, session->space.n_classes);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_session_load_supernet(apq_session *session, const char *path) {
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_load(path, &file));
+    apq_status st = check_supernet(session, file, path);
+    if (st == APQ_OK) {
+        apq_space_set_classes(&session->space,
+                              atoi(apq_tensor_file_meta(file, "classes")));
+        st = apq_supernet_create(&session->space, session->recipe->seed,
+                                 &session->supernet);
+    }
+    if (st == APQ_OK) {
+        st =
+            apq_params_get(apq_supernet_params(session->supernet), false, file);
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+apq_status apq_session_calibration_loader(const apq_session *session,
+                                          apq_loader **out) {
+    return apq_loader_create(session->dataset,
+                             &(apq_loader_options){
+                                 .split = APQ_SPLIT_TRAIN,
+                                 .batch = CALIBRATION_BATCH,
+                                 .augment = true,
+                                 .shuffle = true,
+                                 .seed = session->recipe->seed,
+                                 .n_threads = LOADER_THREADS,
+                             },
+                             out);
+}
+
+int apq_session_calibration_batches(const apq_session *session) {
+    int n = session->recipe->collect.recalibrate_images;
+    int batches = (n + CALIBRATION_BATCH - 1) / CALIBRATION_BATCH;
+    return batches < 1 ? 1 : batches;
+}
+
+apq_status apq_session_eval_loader(const apq_session *session, apq_split split,
+                                   size_t limit, apq_loader **out) {
+    return apq_loader_create(session->dataset,
+                             &(apq_loader_options){
+                                 .split = split,
+                                 .batch = EVAL_BATCH,
+                                 .limit = limit,
+                                 .seed = session->recipe->seed,
+                                 .n_threads = LOADER_THREADS,
+                             },
+                             out);
+}

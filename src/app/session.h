@@ -1,0 +1,62 @@
+#ifndef APQ_APP_SESSION_H
+#define APQ_APP_SESSION_H
+
+#include "app/recipe.h"
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "data/data.h"
+#include "space/space.h"
+#include "store/rundir.h"
+#include "supernet/supernet.h"
+
+/* What the steps of a run share: recipe, space with the data's classes,
+ * backend, and, as far as opened, run directory, data and supernet. */
+typedef struct apq_session {
+    const apq_recipe *recipe;
+    const apq_progress *progress;
+    apq_space space;
+    char space_hash[APQ_HASH_MAX];
+    const apq_backend *backend;
+    apq_rundir *dir;
+    apq_dataset *dataset;
+    apq_supernet *supernet;
+} apq_session;
+
+/* Space and backend; with run_dir the locked run directory, bound to the
+ * space and seed. Fini also after an error. */
+APQ_NODISCARD apq_status apq_session_open(apq_session *session,
+                                          const apq_recipe *recipe,
+                                          const char *run_dir,
+                                          const apq_progress *progress);
+void apq_session_fini(apq_session *session);
+
+/* Opens the recipe's data at the space's resolution, gives the space its
+ * number of classes, and binds the run directory to it. */
+APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
+
+/* The run's supernet.safetensors. APQ_ERR_MISMATCH when it is of another
+ * space. */
+APQ_NODISCARD apq_status apq_session_load_supernet(apq_session *session,
+                                                   const char *path);
+APQ_NODISCARD apq_status apq_session_save_supernet(apq_session *session,
+                                                   const char *path);
+
+/* Hash over a section of the recipe ("train") and a salt, naming the input
+ * of a step. */
+APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
+                                                const char *section,
+                                                const char *salt,
+                                                char out[APQ_HASH_MAX]);
+
+/* The loaders of calibration (augmented training images, fixed order) and
+ * validation or test. */
+APQ_NODISCARD apq_status
+apq_session_calibration_loader(const apq_session *session, apq_loader **out);
+APQ_NODISCARD apq_status apq_session_eval_loader(const apq_session *session,
+                                                 apq_split split, size_t limit,
+                                                 apq_loader **out);
+/* Batches of the calibration loader that hold recalibrate_images. */
+int apq_session_calibration_batches(const apq_session *session);
+
+#endif

@@ -1,0 +1,63 @@
+/* `apq train`: the supernet of a space on the user's images. */
+#include "app/app.h"
+
+#include "app/session.h"
+#include "train/supernet_train.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static apq_status train_into(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
+    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
+    APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", path));
+    APQ_TRY(apq_rundir_file(session->dir, "train.checkpoint", checkpoint));
+    APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", log));
+    APQ_TRY(apq_session_input_hash(session, "train",
+                                   apq_dataset_hash(session->dataset), input));
+    APQ_TRY(apq_rundir_bind(session->dir, "train_input", input));
+    if (apq_rundir_step_done(session->dir, "train", input)) {
+        apq_note(session->progress, "train: done before, %s", path);
+        return APQ_OK;
+    }
+    APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
+    APQ_TRY(apq_train_supernet(session->supernet, session->dataset,
+                               &(apq_train_options){
+                                   .backend = session->backend,
+                                   .progress = session->progress,
+                                   .checkpoint_path = checkpoint,
+                                   .log_path = log,
+                                   .checkpoint_s = r->checkpoint_s,
+                                   .seed = r->seed,
+                                   .epochs = r->train.epochs,
+                                   .batch = r->train.batch,
+                                   .random_subnets = r->train.random_subnets,
+                                   .largest_epochs = r->train.largest_epochs,
+                                   .learning_rate = r->train.learning_rate,
+                                   .momentum = r->train.momentum,
+                                   .weight_decay = r->train.weight_decay,
+                                   .label_smoothing = r->train.label_smoothing,
+                                   .warmup_epochs = r->train.warmup_epochs,
+                                   .loader_threads = 1,
+                               }));
+    APQ_TRY(apq_session_save_supernet(session, path));
+    APQ_TRY(apq_file_hash(path, artefact));
+    APQ_TRY(apq_rundir_step_mark(session->dir, "train", input, artefact));
+    (void)unlink(checkpoint);
+    return APQ_OK;
+}
+
+apq_status apq_app_train(const apq_recipe *recipe, const char *run_dir,
+                         const apq_progress *progress) {
+    apq_session session;
+    apq_status st = apq_session_open(&session, recipe, run_dir, progress);
+    if (st == APQ_OK) {
+        st = apq_session_open_data(&session);
+    }
+    if (st == APQ_OK) {
+        st = train_into(&session);
+    }
+    apq_session_fini(&session);
+    return st;
+}
