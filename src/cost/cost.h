@@ -6,16 +6,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What one inference of one image costs. Fields a model does not provide are
  * NaN (JSON null). */
 typedef struct apq_cost {
     double latency_ms;
     double energy_mj;
-    double bitops;            /* sum of MACs * weight bits * act bits, all layers */
+    double bitops; /* sum of MACs * weight bits * act bits, all layers */
     double macs;
-    double params;            /* weights, biases and batch norm scale/shift */
-    double weight_bytes;      /* weights at their bits, rest at 32 bits */
+    double params;       /* weights, biases and batch norm scale/shift */
+    double weight_bytes; /* weights at their bits, rest at 32 bits */
     double peak_activation_bytes; /* largest input + output (+ residual) of a
                                      layer, at their bits */
 } apq_cost;
@@ -32,17 +33,22 @@ typedef enum apq_cost_field {
 } apq_cost_field;
 
 const char *apq_cost_field_name(apq_cost_field field); /* "latency_ms" ... */
+/* NaN for a field the target does not provide. */
 double apq_cost_get(const apq_cost *cost, apq_cost_field field);
 
 /* A hardware target. `layer` gives latency and energy of one layer; the
  * analytic fields are the same for every target and computed from ir. */
 typedef struct apq_target apq_target;
 
-/* "bitfusion" (or another built-in), or a YAML file of configs/targets. */
+/* A built-in name ("bitfusion"), or a YAML file when the text contains '/' or
+ * ends in .yaml; its keys are described in docs/formats/target.md. Errors:
+ * APQ_ERR_ARG unknown name; APQ_ERR_IO, APQ_ERR_FORMAT the file. */
 APQ_NODISCARD apq_status apq_target_load(const char *name_or_path,
                                          apq_target **out);
 void apq_target_destroy(apq_target *target);
+/* The file's `name`; borrowed. */
 const char *apq_target_name(const apq_target *target);
+/* NULL-terminated names of the built-in targets; static. */
 const char *const *apq_target_names(void);
 
 /* Latency and energy of one layer; 0 for layers with is_priced false.
@@ -52,6 +58,39 @@ APQ_NODISCARD apq_status apq_target_layer(apq_target *target,
                                           const apq_ir_layer *layer,
                                           double *latency_ms,
                                           double *energy_mj);
+
+/* What decided the price of one layer; energies sum to energy_mj. Counts are
+ * those of all groups of a depthwise layer together. */
+typedef struct apq_layer_cost {
+    double latency_ms;
+    double energy_mj;
+    double compute_energy_mj; /* arithmetic */
+    double leakage_energy_mj; /* static power over all cycles */
+    double sram_energy_mj;    /* on-chip buffers */
+    double dram_energy_mj;
+    int64_t cycles;
+    int64_t compute_cycles; /* busy cycles of the array */
+    int64_t dram_read_bits;
+    int64_t dram_write_bits;
+    int n_groups;  /* dense pieces run one after another; 1 unless depthwise */
+    int tile_side; /* output tile: side, input and output channels */
+    int tile_in_channels;
+    int tile_out_channels;
+    char loop_order[5]; /* outermost first, of X Y I C */
+    bool is_dram_bound; /* else bound by compute plus first fill, last drain */
+} apq_layer_cost;
+
+/* Prices one layer afresh (no cache) and says why. The layer is priced even
+ * when is_priced is false. APQ_ERR_UNSUPPORTED as apq_target_layer. */
+APQ_NODISCARD apq_status apq_target_explain(apq_target *target,
+                                            const apq_ir_layer *layer,
+                                            apq_layer_cost *out);
+
+/* All additive fields of one layer; peak_activation_bytes is NaN, as it needs
+ * the neighbours. apq_cost_network is the sum of these. */
+APQ_NODISCARD apq_status apq_cost_layer(apq_target *target,
+                                        const apq_ir_layer *layer,
+                                        apq_cost *out);
 
 /* Whole network: latency and energy are sums over priced layers. */
 APQ_NODISCARD apq_status apq_cost_network(apq_target *target,

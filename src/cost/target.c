@@ -1,0 +1,215 @@
+/* A loaded target: a hardware model with its constants and a cache of layer
+ * prices; networks are priced as the sum of their layers. */
+#include "cost/cost.h"
+
+#include "base/datapath.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/yaml.h"
+#include "cost/cache.h"
+#include "cost/macs/macs.h"
+#include "cost/target_ops.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 64 };
+
+struct apq_target {
+    char name[NAME_MAX_BYTES];
+    const apq_target_ops *ops;
+    void *state;
+    apq_cost_cache cache;
+};
+
+const char *apq_cost_field_name(apq_cost_field field) {
+    static const char *const names[APQ_COST_N_FIELDS] = {
+        [APQ_COST_LATENCY_MS] = "latency_ms",
+        [APQ_COST_ENERGY_MJ] = "energy_mj",
+        [APQ_COST_BITOPS] = "bitops",
+        [APQ_COST_MACS] = "macs",
+        [APQ_COST_PARAMS] = "params",
+        [APQ_COST_WEIGHT_BYTES] = "weight_bytes",
+        [APQ_COST_PEAK_ACTIVATION_BYTES] = "peak_activation_bytes",
+    };
+    APQ_ASSERT((unsigned)field < APQ_COST_N_FIELDS);
+    return names[field];
+}
+
+double apq_cost_get(const apq_cost *cost, apq_cost_field field) {
+    switch (field) {
+    case APQ_COST_LATENCY_MS:
+        return cost->latency_ms;
+    case APQ_COST_ENERGY_MJ:
+        return cost->energy_mj;
+    case APQ_COST_BITOPS:
+        return cost->bitops;
+    case APQ_COST_MACS:
+        return cost->macs;
+    case APQ_COST_PARAMS:
+        return cost->params;
+    case APQ_COST_WEIGHT_BYTES:
+        return cost->weight_bytes;
+    case APQ_COST_PEAK_ACTIVATION_BYTES:
+        return cost->peak_activation_bytes;
+    case APQ_COST_N_FIELDS:
+        break;
+    }
+    APQ_ASSERT(!"legal cost field");
+    return 0.0;
+}
+
+/* File of a built-in name, or the text itself when it is a path. */
+static apq_status find_file(const char *name_or_path, char path[APQ_PATH_MAX]) {
+    size_t n = strlen(name_or_path);
+    bool is_path = strchr(name_or_path, '/') != NULL ||
+                   (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
+    if (is_path) {
+        if (n >= APQ_PATH_MAX) {
+            APQ_FAIL(APQ_ERR_ARG, "target path of %zu bytes, at most %d", n,
+                     APQ_PATH_MAX - 1);
+        }
+        memcpy(path, name_or_path, n + 1);
+        return APQ_OK;
+    }
+    for (const char *const *known = apq_target_names(); *known != NULL;
+         known++) {
+        if (strcmp(*known, name_or_path) == 0) {
+            char relative[NAME_MAX_BYTES + 32];
+            (void)snprintf(relative, sizeof relative,
+                           "configs/targets/%.60s.yaml", *known);
+            return apq_data_path(relative, path);
+        }
+    }
+    const char *near = apq_nearest_word(name_or_path, apq_target_names());
+    APQ_FAIL(APQ_ERR_ARG,
+             "unknown target '%s'%s%s%s; a file needs '/' or .yaml",
+             name_or_path, near != NULL ? ", did you mean '" : "",
+             near != NULL ? near : "", near != NULL ? "'?" : "");
+}
+
+static apq_status find_model(const apq_yaml *yaml, const apq_target_ops **out) {
+    apq_yaml_node root = apq_yaml_root(yaml);
+    const char *model = NULL;
+    APQ_TRY(apq_yaml_string(yaml, root, "model", false, &model));
+    for (const apq_target_ops *const *ops = apq_target_registry(); *ops != NULL;
+         ops++) {
+        if (strcmp((*ops)->model, model) == 0) {
+            *out = *ops;
+            return APQ_OK;
+        }
+    }
+    APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: unknown model '%s', legal: %s",
+             apq_yaml_path(yaml),
+             apq_yaml_line(yaml, apq_yaml_find(yaml, root, "model")), model,
+             apq_target_registry()[0]->model);
+}
+
+static apq_status target_init(apq_target *target, const apq_yaml *yaml) {
+    apq_yaml_node root = apq_yaml_root(yaml);
+    const char *name = NULL;
+    APQ_TRY(apq_yaml_string(yaml, root, "name", false, &name));
+    if (strlen(name) >= sizeof target->name || name[0] == '\0') {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: name '%s' must have 1..%d bytes",
+                 apq_yaml_path(yaml),
+                 apq_yaml_line(yaml, apq_yaml_find(yaml, root, "name")), name,
+                 NAME_MAX_BYTES - 1);
+    }
+    memcpy(target->name, name, strlen(name) + 1);
+    const apq_target_ops *ops = NULL;
+    APQ_TRY(find_model(yaml, &ops));
+    target->state = apq_calloc(1, ops->state_bytes);
+    if (target->state == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", apq_yaml_path(yaml));
+    }
+    APQ_TRY(ops->init(target->state, yaml));
+    target->ops = ops; /* only now is there something to fini */
+    return APQ_OK;
+}
+
+apq_status apq_target_load(const char *name_or_path, apq_target **out) {
+    char path[APQ_PATH_MAX];
+    apq_yaml *yaml = NULL;
+    APQ_TRY(find_file(name_or_path, path));
+    APQ_TRY(apq_yaml_load(path, &yaml));
+    apq_status st = APQ_OK;
+    apq_target *target = apq_calloc(1, sizeof *target);
+    if (target == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path);
+        goto done;
+    }
+    st = target_init(target, yaml);
+    if (st == APQ_OK) {
+        *out = target; /* success: ownership moves to the caller */
+        target = NULL;
+    }
+done:
+    apq_target_destroy(target);
+    apq_yaml_destroy(yaml);
+    return st;
+}
+
+void apq_target_destroy(apq_target *target) {
+    if (target == NULL) {
+        return;
+    }
+    if (target->ops != NULL && target->ops->fini != NULL) {
+        target->ops->fini(target->state);
+    }
+    apq_cost_cache_fini(&target->cache);
+    free(target->state);
+    free(target);
+}
+
+const char *apq_target_name(const apq_target *target) {
+    return target->name;
+}
+
+apq_status apq_target_explain(apq_target *target, const apq_ir_layer *layer,
+                              apq_layer_cost *out) {
+    return target->ops->layer(target->state, layer, out);
+}
+
+apq_status apq_target_layer(apq_target *target, const apq_ir_layer *layer,
+                            double *latency_ms, double *energy_mj) {
+    apq_cost_price price = {0.0, 0.0};
+    if (layer->is_priced &&
+        !apq_cost_cache_find(&target->cache, layer, &price)) {
+        apq_layer_cost cost;
+        APQ_TRY(apq_target_explain(target, layer, &cost));
+        price = (apq_cost_price){cost.latency_ms, cost.energy_mj};
+        APQ_TRY(apq_cost_cache_add(&target->cache, layer, price));
+    }
+    *latency_ms = price.latency_ms;
+    *energy_mj = price.energy_mj;
+    return APQ_OK;
+}
+
+apq_status apq_cost_layer(apq_target *target, const apq_ir_layer *layer,
+                          apq_cost *out) {
+    apq_cost cost = {.peak_activation_bytes = (double)NAN};
+    APQ_TRY(apq_target_layer(target, layer, &cost.latency_ms, &cost.energy_mj));
+    apq_macs_layer(layer, &cost);
+    *out = cost;
+    return APQ_OK;
+}
+
+apq_status apq_cost_network(apq_target *target, const apq_ir_network *network,
+                            apq_cost *out) {
+    apq_cost sum = {0};
+    for (size_t i = 0; i < network->n_layers; i++) {
+        apq_cost one;
+        APQ_TRY(apq_cost_layer(target, &network->layers[i], &one));
+        sum.latency_ms += one.latency_ms;
+        sum.energy_mj += one.energy_mj;
+        sum.bitops += one.bitops;
+        sum.macs += one.macs;
+        sum.params += one.params;
+        sum.weight_bytes += one.weight_bytes;
+    }
+    sum.peak_activation_bytes = apq_macs_peak_activation_bytes(network);
+    *out = sum;
+    return APQ_OK;
+}

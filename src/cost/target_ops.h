@@ -1,0 +1,31 @@
+#ifndef APQ_COST_TARGET_OPS_H
+#define APQ_COST_TARGET_OPS_H
+
+#include "base/yaml.h"
+#include "cost/cost.h"
+
+#include <stddef.h>
+
+/* What a hardware model implements. Adding one = a folder, a line in
+ * registry.c and a file in configs/targets. */
+typedef struct apq_target_ops {
+    const char *model;   /* value of the key `model` that selects it */
+    const char *summary; /* one line */
+    size_t state_bytes;  /* allocated and zeroed by the caller */
+
+    /* REQUIRED. Reads the constants; must refuse unknown keys (`name` and
+     * `model` belong to the caller and are legal). */
+    apq_status (*init)(void *state, const apq_yaml *yaml);
+    /* REQUIRED. Pure: the same layer always costs the same. Writes every
+     * field. APQ_ERR_UNSUPPORTED with a message when it cannot run. */
+    apq_status (*layer)(const void *state, const apq_ir_layer *layer,
+                        apq_layer_cost *out);
+
+    /* OPTIONAL. NULL: nothing to release. */
+    void (*fini)(void *state);
+} apq_target_ops;
+
+/* NULL-terminated list of all models. */
+const apq_target_ops *const *apq_target_registry(void);
+
+#endif
