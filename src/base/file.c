@@ -37,8 +37,8 @@ apq_status apq_file_read(const char *path, char **bytes, size_t *n_bytes) {
     if (buffer == NULL) {
         st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path);
     } else if (ferror(file)) {
-        st = APQ_ERROR(APQ_ERR_IO, "%s: cannot read: %s", path,
-                       strerror(errno));
+        st =
+            APQ_ERROR(APQ_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
         free(buffer);
     } else {
         buffer[used] = '\0';
@@ -76,8 +76,7 @@ static void sync_folder_of(const char *path) {
     }
 }
 
-apq_status apq_file_write(const char *path, const void *bytes,
-                          size_t n_bytes) {
+apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
     char temporary[APQ_PATH_MAX];
     int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path,
                      (long)getpid());
@@ -143,8 +142,7 @@ apq_status apq_dir_make(const char *path) {
     return APQ_OK;
 }
 
-apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a,
-                         const char *b) {
+apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a, const char *b) {
     int n = snprintf(out, APQ_PATH_MAX, "%s/%s", a, b);
     if (n < 0 || n >= APQ_PATH_MAX) {
         APQ_FAIL(APQ_ERR_ARG, "%s/%s: path too long", a, b);

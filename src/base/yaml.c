@@ -78,8 +78,7 @@ apq_status apq_yaml_load(const char *path, apq_yaml **out) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
     (void)strncpy(yaml->path, path, sizeof yaml->path - 1);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text,
-                                 n_bytes);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, n_bytes);
     apq_status st = APQ_OK;
     if (!yaml_parser_load(&parser, &yaml->document)) {
         st = APQ_ERROR(APQ_ERR_FORMAT, "%s:%zu: not valid YAML: %s", path,
@@ -177,8 +176,7 @@ static size_t edit_distance(const char *a, const char *b) {
     return row[n];
 }
 
-const char *apq_nearest_word(const char *word,
-                             const char *const *candidates) {
+const char *apq_nearest_word(const char *word, const char *const *candidates) {
     const char *best = NULL;
     size_t best_distance = 4;
     for (; *candidates != NULL; candidates++) {
@@ -218,8 +216,8 @@ apq_status apq_yaml_check_keys(const apq_yaml *yaml, apq_yaml_node mapping,
 
 /* The scalar text of a key; NULL when it is absent and may be. */
 static apq_status find_scalar(const apq_yaml *yaml, apq_yaml_node mapping,
-                              const char *key, bool optional,
-                              const char **text, apq_yaml_node *node) {
+                              const char *key, bool optional, const char **text,
+                              apq_yaml_node *node) {
     *node = apq_yaml_find(yaml, mapping, key);
     *text = scalar(yaml, *node);
     if (*node == 0 && !optional) {
@@ -315,8 +313,7 @@ apq_status apq_yaml_int_list(const apq_yaml *yaml, apq_yaml_node mapping,
         return APQ_OK;
     }
     size_t length = apq_yaml_length(yaml, list);
-    if (!apq_yaml_is_sequence(yaml, list) || length == 0 ||
-        length > capacity) {
+    if (!apq_yaml_is_sequence(yaml, list) || length == 0 || length > capacity) {
         APQ_FAIL(APQ_ERR_FORMAT,
                  "%s:%d: %s: expected a list of 1 to %zu integers", yaml->path,
                  apq_yaml_line(yaml, list != 0 ? list : mapping), key,

@@ -41,24 +41,20 @@ APQ_NODISCARD apq_status apq_yaml_int(const apq_yaml *yaml,
                                       bool optional, int64_t low, int64_t high,
                                       int64_t *out);
 APQ_NODISCARD apq_status apq_yaml_double(const apq_yaml *yaml,
-                                         apq_yaml_node mapping,
-                                         const char *key, bool optional,
-                                         double low, double high, double *out);
+                                         apq_yaml_node mapping, const char *key,
+                                         bool optional, double low, double high,
+                                         double *out);
 APQ_NODISCARD apq_status apq_yaml_bool(const apq_yaml *yaml,
                                        apq_yaml_node mapping, const char *key,
                                        bool optional, bool *out);
 /* *out is borrowed from the document. */
 APQ_NODISCARD apq_status apq_yaml_string(const apq_yaml *yaml,
-                                         apq_yaml_node mapping,
-                                         const char *key, bool optional,
-                                         const char **out);
+                                         apq_yaml_node mapping, const char *key,
+                                         bool optional, const char **out);
 /* A sequence of 1 to `capacity` integers in [low, high]. */
-APQ_NODISCARD apq_status apq_yaml_int_list(const apq_yaml *yaml,
-                                           apq_yaml_node mapping,
-                                           const char *key, bool optional,
-                                           int64_t low, int64_t high,
-                                           size_t capacity, int *out,
-                                           size_t *n);
+APQ_NODISCARD apq_status apq_yaml_int_list(
+    const apq_yaml *yaml, apq_yaml_node mapping, const char *key, bool optional,
+    int64_t low, int64_t high, size_t capacity, int *out, size_t *n);
 
 /* The candidate nearest to `word` in edit distance, or NULL when none is
  * within 3 edits. Candidates end with NULL. */

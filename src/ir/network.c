@@ -45,8 +45,7 @@ apq_status apq_ir_check(const apq_ir_network *network) {
             APQ_FAIL(APQ_ERR_ARG, "%s: output side %d does not follow from %d",
                      l->name, l->out_size, l->in_size);
         }
-        if (i > 0 &&
-            l->in_channels != network->layers[i - 1].out_channels) {
+        if (i > 0 && l->in_channels != network->layers[i - 1].out_channels) {
             APQ_FAIL(APQ_ERR_ARG, "%s: %d input channels after %d", l->name,
                      l->in_channels, network->layers[i - 1].out_channels);
         }

@@ -33,20 +33,20 @@ typedef struct apq_ir_layer {
     char name[APQ_IR_NAME_MAX]; /* e.g. "block3.depthwise" */
     apq_ir_kind kind;
     apq_ir_role role;
-    int block;              /* searched block 0.., or -1 */
-    int in_channels;        /* C */
-    int out_channels;       /* K; equals C for depthwise */
-    int kernel;             /* R = S */
-    int stride;             /* padding is kernel / 2 */
-    int in_size, out_size;  /* H = W of input and output */
-    int weight_bits;        /* 2..8, as executed */
-    int act_bits;           /* of the layer's input, 2..8 */
-    bool is_act_signed;     /* input may be negative */
-    bool is_input_image;    /* stem: the 8-bit image itself */
-    bool has_relu6;         /* after batch norm */
-    int residual_from;      /* index of the layer whose output is added, or -1 */
-    bool is_searchable;     /* bits are genes of the policy */
-    bool is_priced;         /* counted by latency and energy models */
+    int block;             /* searched block 0.., or -1 */
+    int in_channels;       /* C */
+    int out_channels;      /* K; equals C for depthwise */
+    int kernel;            /* R = S */
+    int stride;            /* padding is kernel / 2 */
+    int in_size, out_size; /* H = W of input and output */
+    int weight_bits;       /* 2..8, as executed */
+    int act_bits;          /* of the layer's input, 2..8 */
+    bool is_act_signed;    /* input may be negative */
+    bool is_input_image;   /* stem: the 8-bit image itself */
+    bool has_relu6;        /* after batch norm */
+    int residual_from;     /* index of the layer whose output is added, or -1 */
+    bool is_searchable;    /* bits are genes of the policy */
+    bool is_priced;        /* counted by latency and energy models */
 } apq_ir_layer;
 
 typedef struct apq_ir_network {
