@@ -103,7 +103,7 @@ static apq_status read_pragma(apq_records *records, const char *sql,
 /* Inside the opening transaction, so that two processes creating the file at
  * once agree. */
 static apq_status check_schema(apq_records *records) {
-    int64_t application, version, n_tables;
+    int64_t application = 0, version = 0, n_tables = 0;
     APQ_TRY(read_pragma(records, "PRAGMA application_id", &application));
     APQ_TRY(read_pragma(records, "PRAGMA user_version", &version));
     APQ_TRY(
