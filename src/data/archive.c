@@ -2,6 +2,7 @@
  * The encoded files stay in memory, so an archive has a size limit. */
 #include "data/data_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,9 +91,15 @@ static apq_status add_entry(struct archive *in, const char *archive,
 static apq_status read_archive(struct archive *in, const char *path,
                                data_entries *entries) {
     if (archive_read_support_filter_all(in) < ARCHIVE_WARN ||
-        archive_read_support_format_tar(in) != ARCHIVE_OK ||
-        archive_read_open_filename(in, path, (size_t)1 << 18) != ARCHIVE_OK) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path,
+        archive_read_support_format_tar(in) != ARCHIVE_OK) {
+        APQ_FAIL(APQ_ERR_EXTERNAL, "%s: libarchive: %s", path,
+                 archive_error_string(in));
+    }
+    if (archive_read_open_filename(in, path, (size_t)1 << 18) != ARCHIVE_OK) {
+        int code = archive_errno(in);
+        bool is_io = code == EACCES || code == ENOENT || code == EIO;
+        APQ_FAIL(is_io ? APQ_ERR_IO : APQ_ERR_FORMAT,
+                 "%s: cannot open as an archive: %s", path,
                  archive_error_string(in));
     }
     size_t n_total = 0;

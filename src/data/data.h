@@ -48,7 +48,8 @@ typedef struct apq_data_options {
  * owns *out. Any defect (see apq_data_check) fails with one line naming the
  * file: APQ_ERR_IO when it cannot be read, APQ_ERR_FORMAT when its content is
  * wrong; APQ_ERR_ARG for an option out of range; APQ_ERR_INTERRUPTED when
- * progress asks to stop. */
+ * progress asks to stop. A dataset that is not decoded at open has only its
+ * headers checked then, and nothing above 4 GiB of files. */
 APQ_NODISCARD apq_status apq_dataset_open(const char *uri,
                                           const apq_data_options *options,
                                           apq_dataset **out);
@@ -71,10 +72,12 @@ APQ_NODISCARD apq_status apq_dataset_image(const apq_dataset *dataset,
                                            apq_split split, size_t i,
                                            uint8_t *hwc);
 /* 16 hexadecimal digits over class names, labels and content in order; it
- * does not depend on the resolution or the validation split. */
+ * does not depend on the resolution or the validation split. Of more than
+ * 4 GiB of files the sizes stand for the content. */
 const char *apq_dataset_hash(const apq_dataset *dataset);
 /* Per-channel mean and standard deviation of the training split in units of
- * 0 ... 1 (a byte over 255); std is at least 1/255. */
+ * 0 ... 1 (a byte over 255), of 2,048 evenly spread images when decoded
+ * lazily; std is at least 1/255. */
 void apq_dataset_normalisation(const apq_dataset *dataset, float mean[3],
                                float std[3]);
 
@@ -94,7 +97,8 @@ typedef struct apq_loader_options {
     bool drop_last; /* leave out a last batch that is not full */
     uint64_t seed;
     int n_threads; /* worker threads, 1 ... 16; 0 is one */
-    size_t limit;  /* use the first `limit` images of the split; 0 is all */
+    size_t limit;  /* use this many images, spread evenly over the split in
+                      its order (so over the classes); 0 is all */
 } apq_loader_options;
 
 /* The dataset is borrowed and must outlive the loader. The caller owns *out.

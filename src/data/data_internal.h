@@ -158,6 +158,10 @@ apq_status data_parallel(size_t n, int n_threads, data_visit *visit, void *ctx,
 apq_status data_options_check(const apq_data_options *options,
                               apq_data_options *out);
 
+/* As apq_dataset_open; decoded to memory up to max_memory_bytes. */
+apq_status data_dataset_open(const char *uri, const apq_data_options *options,
+                             uint64_t max_memory_bytes, apq_dataset **out);
+
 /* As apq_dataset_image, with the caller's decoder. */
 apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
                               apq_split split, size_t i, uint8_t *hwc);

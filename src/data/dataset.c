@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Decoded size up to which a dataset is kept in memory. */
-static const uint64_t max_memory_bytes = (uint64_t)2 << 30;
+static const uint64_t default_memory_bytes = (uint64_t)2 << 30;
 /* Encoded size up to which open reads, checks and hashes every file. */
 static const uint64_t max_hashed_bytes = (uint64_t)4 << 30;
 /* Images that statistics of a dataset on disk are taken of. */
@@ -94,6 +94,7 @@ static apq_status find_resolution(apq_dataset *dataset, int asked) {
 
 typedef struct open_job {
     apq_dataset *dataset;
+    uint64_t max_memory_bytes;
     data_decoder decoders[DATA_MAX_THREADS];
     uint64_t sums[DATA_MAX_THREADS][3], squares[DATA_MAX_THREADS][3];
     uint8_t *scratch; /* one image for each thread */
@@ -125,7 +126,7 @@ static apq_status read_items(open_job *job, const apq_data_options *options) {
     for (size_t i = 0; i < n; i++) {
         n_encoded += listing->items[i].n_bytes;
     }
-    if ((uint64_t)n * dataset->n_image <= max_memory_bytes) {
+    if ((uint64_t)n * dataset->n_image <= job->max_memory_bytes) {
         dataset->pixels = apq_calloc(n, dataset->n_image);
         if (dataset->pixels == NULL) {
             APQ_FAIL(APQ_ERR_NOMEM,
@@ -235,8 +236,8 @@ static apq_status open_into(const char *uri, const apq_data_options *options,
     return APQ_OK;
 }
 
-apq_status apq_dataset_open(const char *uri, const apq_data_options *options,
-                            apq_dataset **out) {
+apq_status data_dataset_open(const char *uri, const apq_data_options *options,
+                             uint64_t max_memory_bytes, apq_dataset **out) {
     apq_data_options checked;
     APQ_TRY(data_options_check(options, &checked));
     apq_dataset *dataset = calloc(1, sizeof *dataset);
@@ -247,6 +248,7 @@ apq_status apq_dataset_open(const char *uri, const apq_data_options *options,
         goto done;
     }
     job->dataset = dataset;
+    job->max_memory_bytes = max_memory_bytes;
     st = open_into(uri, &checked, dataset, job);
     if (st == APQ_OK) {
         *out = dataset;
@@ -262,6 +264,11 @@ done:
     }
     apq_dataset_destroy(dataset);
     return st;
+}
+
+apq_status apq_dataset_open(const char *uri, const apq_data_options *options,
+                            apq_dataset **out) {
+    return data_dataset_open(uri, options, default_memory_bytes, out);
 }
 
 void apq_dataset_destroy(apq_dataset *dataset) {

@@ -89,11 +89,12 @@ static apq_status decode_jpeg(data_decoder *decoder,
         }
     }
     int width = 0, height = 0, subsampling = 0, space = 0;
-    if (tjDecompressHeader3(decoder->jpeg, bytes, (unsigned long)n_bytes,
-                            &width, &height, &subsampling, &space) != 0) {
+    int error =
+        tjDecompressHeader3(decoder->jpeg, bytes, (unsigned long)n_bytes,
+                            &width, &height, &subsampling, &space);
+    if (error != 0 || width < 1 || height < 1) { /* 0 x 0: ended early */
         return defect(decoder, listing, item, APQ_ERR_FORMAT,
-                      "damaged JPEG header (%s)",
-                      tjGetErrorStr2(decoder->jpeg));
+                      "damaged JPEG header");
     }
     if (!set_size(decoder, width, height)) {
         return defect(decoder, listing, item, APQ_ERR_FORMAT,

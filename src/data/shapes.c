@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_SHAPES = 10, N_BLOBS = 5 };
+enum { N_SHAPES = 10, N_BLOBS = 3 };
 
 static const double two_pi = 6.283185307179586;
 
@@ -136,7 +136,7 @@ static scene scene_draw(apq_rng *rng) {
     angle = between(rng, 0.0, two_pi);
     s.gradient_x = cos(angle);
     s.gradient_y = sin(angle);
-    s.noise = between(rng, 6.0, 26.0);
+    s.noise = between(rng, 4.0, 18.0);
     for (int i = 0; i < N_BLOBS; i++) {
         blob *b = &s.blobs[i];
         b->x = apq_rng_uniform(rng);
@@ -257,15 +257,19 @@ static apq_status add_images(const shapes_option *options, data_group group,
     /* Test images come from their own range, whatever the counts; a multiple
      * of ten so that the class is still index % 10. */
     uint64_t first = is_test ? UINT64_C(10000000000) : 0;
-    for (uint64_t i = 0; i < n; i++) {
+    /* Class by class, the order that an image folder would give. */
+    for (uint64_t k = 0; k < n * N_SHAPES; k++) {
+        uint64_t label = k / n, i = k % n;
+        if (i % N_SHAPES != label) {
+            continue;
+        }
         char path[64];
-        (void)snprintf(path, sizeof path, "%s/%s/%" PRIu64,
-                       is_test ? "test" : "train", shapes[i % N_SHAPES].name,
-                       i);
+        (void)snprintf(path, sizeof path, "%s/%s/%06" PRIu64,
+                       is_test ? "test" : "train", shapes[label].name, i);
         data_item *item = NULL;
         APQ_TRY(data_listing_add(listing, path, &item));
         item->index = first + i;
-        item->label = (int)(i % N_SHAPES);
+        item->label = (int)label;
         item->width = item->height = (int)options[OPTION_SIZE].value;
         item->n_channels = 3;
         item->group = group;
