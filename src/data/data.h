@@ -32,7 +32,7 @@ typedef enum apq_split {
 } apq_split;
 
 typedef struct apq_data_options {
-    int resolution; /* side of the square images delivered, 8 ... 1024; 0 is
+    int resolution; /* side of the square images delivered, 4 ... 1024; 0 is
                        the native side when all images are equal squares */
     int64_t n_val;  /* validation images; -1 is 5,000, or 10 % of the training
                        images when there are fewer than 20,000 */

@@ -11,7 +11,7 @@
 
 enum {
     DATA_MAX_SIDE = 16384, /* of an encoded image, pixels */
-    DATA_MIN_RESOLUTION = 8,
+    DATA_MIN_RESOLUTION = 4,
     DATA_MAX_RESOLUTION = 1024,
     DATA_MAX_THREADS = 16,
     DATA_MAX_CLASSES = 65536,
