@@ -1,0 +1,350 @@
+/* Training of the predictor: Adam with decoupled weight decay and a cosine
+ * step size on standardised targets, keeping the epoch that ranks the
+ * validation samples best. Sources: Kingma and Ba 2015; Loshchilov and Hutter
+ * 2019; transfer from float to quantised as in APQ, CVPR 2020, section 3.3. */
+#include "predictor/predictor.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "base/simd.h"
+#include "predictor/metrics.h"
+#include "predictor/predictor_private.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double pi = 3.14159265358979323846;
+static const double beta1 = 0.9, beta2 = 0.999; /* Adam's usual */
+
+typedef struct fit_run {
+    apq_predictor *p;
+    const apq_predictor_fit_options *options;
+    apq_encoded encoded;
+    apq_predictor_step step;
+    double *actual, *targets;   /* (n) raw and standardised accuracies */
+    double *predicted, *wanted; /* (n) scratch of evaluate */
+    uint32_t *rows; /* (n) train, then validation, then test samples */
+    size_t n, n_train, n_validation, n_test;
+    double mean, deviation;
+    size_t n_params;
+    float *memory; /* of the five arrays below, (n_params) each */
+    float *start, *best, *gradient, *moment1, *moment2;
+    long n_updates;
+} fit_run;
+
+typedef struct scores {
+    double pairwise, tau, rmse;
+} scores;
+
+apq_predictor_fit_options apq_predictor_fit_defaults(void) {
+    return (apq_predictor_fit_options){.epochs = 150,
+                                       .batch = 32,
+                                       .patience = 40,
+                                       .learning_rate = 2e-3,
+                                       .weight_decay = 0.5,
+                                       .validation_fraction = 0.1,
+                                       .test_fraction = 0.1};
+}
+
+static apq_status check_options(const apq_predictor_fit_options *o) {
+    if (o->epochs < 0 || o->batch < 1 || o->patience < 0) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "fit: epochs %d, batch %d, patience %d; least are 0, 1, 0",
+                 o->epochs, o->batch, o->patience);
+    }
+    if (!(o->learning_rate > 0.0 && o->weight_decay >= 0.0 &&
+          o->learning_rate * (1.0 + o->weight_decay) < 1.0)) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "fit: learning rate %g, weight decay %g; legal are a rate "
+                 "above 0, a decay from 0, rate * (1 + decay) below 1",
+                 o->learning_rate, o->weight_decay);
+    }
+    if (!(o->validation_fraction >= 0.0 && o->test_fraction >= 0.0 &&
+          o->validation_fraction + o->test_fraction < 1.0)) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "fit: validation share %g and test share %g leave no samples",
+                 o->validation_fraction, o->test_fraction);
+    }
+    return APQ_OK;
+}
+
+static apq_status take_samples(fit_run *run,
+                               const apq_predictor_sample *samples) {
+    const apq_space *space = &run->p->space;
+    for (size_t i = 0; i < run->n; i++) {
+        if (!isfinite(samples[i].accuracy)) {
+            APQ_FAIL(APQ_ERR_ARG, "fit: accuracy of sample %zu is not finite",
+                     i);
+        }
+        APQ_TRY(apq_policy_check(space, &samples[i].policy));
+        apq_encoded_set(&run->encoded, space, i, &samples[i].policy,
+                        run->options->with_bits);
+        run->actual[i] = samples[i].accuracy;
+        run->rows[i] = (uint32_t)i;
+    }
+    apq_rng rng = apq_rng_make(run->options->seed, APQ_RNG_SPLIT, 0);
+    apq_rng_shuffle(&rng, run->rows, run->n);
+    return APQ_OK;
+}
+
+static apq_status split(fit_run *run) {
+    const apq_predictor_fit_options *o = run->options;
+    double n = (double)run->n;
+    run->n_validation = (size_t)floor(o->validation_fraction * n + 0.5);
+    run->n_test = (size_t)floor(o->test_fraction * n + 0.5);
+    if (run->n_validation + run->n_test >= run->n) {
+        APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples leave none to train on",
+                 run->n);
+    }
+    run->n_train = run->n - run->n_validation - run->n_test;
+    return APQ_OK;
+}
+
+static apq_status prepare(fit_run *run, const apq_predictor_sample *samples) {
+    size_t n = run->n;
+    APQ_TRY(apq_encoded_create(&run->p->space, n, &run->encoded));
+    APQ_TRY(apq_predictor_step_create(run->p, run->options->batch, &run->step));
+    run->n_params = run->p->begin[APQ_N_PARTS];
+    run->actual = apq_calloc(n, sizeof(double));
+    run->targets = apq_calloc(n, sizeof(double));
+    run->predicted = apq_calloc(n, sizeof(double));
+    run->wanted = apq_calloc(n, sizeof(double));
+    run->rows = apq_calloc(n, sizeof(uint32_t));
+    run->memory = apq_calloc(5 * run->n_params, sizeof(float));
+    if (run->actual == NULL || run->targets == NULL || run->predicted == NULL ||
+        run->wanted == NULL || run->rows == NULL || run->memory == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "fit: no memory for %zu samples", n);
+    }
+    float **arrays[] = {&run->start, &run->best, &run->gradient, &run->moment1,
+                        &run->moment2};
+    for (size_t i = 0; i < 5; i++) {
+        *arrays[i] = run->memory + i * run->n_params;
+    }
+    memcpy(run->start, run->p->params, run->n_params * sizeof(float));
+    APQ_TRY(take_samples(run, samples));
+    return split(run);
+}
+
+static void release(fit_run *run) {
+    apq_encoded_release(&run->encoded);
+    apq_predictor_step_release(&run->step);
+    free(run->actual);
+    free(run->targets);
+    free(run->predicted);
+    free(run->wanted);
+    free(run->rows);
+    free(run->memory);
+}
+
+/* accuracy = scale * output + shift, folded into the last layer. */
+static void rescale_output(apq_predictor *p, double scale, double shift) {
+    float *w = apq_part(p, p->params, APQ_PART_W);
+    float *b = apq_part(p, p->params, APQ_PART_B);
+    for (int j = 0; j < p->hidden; j++) {
+        w[j] = (float)((double)w[j] * scale);
+    }
+    *b = (float)((double)*b * scale + shift);
+}
+
+static void standardise(fit_run *run) {
+    run->mean = 0.0;
+    run->deviation = 1.0;
+    if (run->options->epochs > 0) {
+        double sum = 0.0, squares = 0.0, n = (double)run->n_train;
+        for (size_t i = 0; i < run->n_train; i++) {
+            sum += run->actual[run->rows[i]];
+        }
+        run->mean = sum / n;
+        for (size_t i = 0; i < run->n_train; i++) {
+            double d = run->actual[run->rows[i]] - run->mean;
+            squares += d * d;
+        }
+        double deviation = sqrt(squares / n);
+        run->deviation = deviation > 1e-9 ? deviation : 1.0;
+    }
+    for (size_t i = 0; i < run->n; i++) {
+        run->targets[i] = (run->actual[i] - run->mean) / run->deviation;
+    }
+    if (run->p->is_fitted) {
+        rescale_output(run->p, 1.0 / run->deviation,
+                       -run->mean / run->deviation);
+    }
+}
+
+/* Scores on rows [first, first + n), in accuracy. */
+static scores evaluate(fit_run *run, size_t first, size_t n) {
+    for (size_t i = 0; i < n; i += (size_t)run->step.batch) {
+        size_t left = n - i, batch = (size_t)run->step.batch;
+        int m = (int)(left < batch ? left : batch);
+        const uint32_t *rows = run->rows + first + i;
+        apq_predictor_forward(run->p, &run->encoded, rows, m,
+                              run->options->with_bits, &run->step);
+        for (int k = 0; k < m; k++) {
+            run->predicted[i + (size_t)k] =
+                (double)run->step.output[k] * run->deviation + run->mean;
+            run->wanted[i + (size_t)k] = run->actual[rows[k]];
+        }
+    }
+    return (scores){apq_pairwise_accuracy(run->predicted, run->wanted, n),
+                    apq_kendall_tau_b(run->predicted, run->wanted, n),
+                    apq_rmse(run->predicted, run->wanted, n)};
+}
+
+APQ_SIMD_CLONES
+static void adam(float *w, const float *g, float *moment1, float *moment2,
+                 size_t n, float rate, float correction2, float decay) {
+    const float b1 = (float)beta1, b2 = (float)beta2;
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        float m = b1 * moment1[i] + (1.0f - b1) * g[i];
+        float v = b2 * moment2[i] + (1.0f - b2) * g[i] * g[i];
+        moment1[i] = m;
+        moment2[i] = v;
+        w[i] -= decay * w[i] + rate * m / (sqrtf(v * correction2) + 1e-8f);
+    }
+}
+
+static bool is_weight(int part) {
+    return part == APQ_PART_W0 || part == APQ_PART_WQ || part == APQ_PART_W1 ||
+           part == APQ_PART_W2 || part == APQ_PART_W;
+}
+
+static void update(fit_run *run, double learning_rate) {
+    enum { CHUNK = 16384 };
+    apq_predictor *p = run->p;
+    run->n_updates++;
+    double rate = learning_rate / (1.0 - pow(beta1, (double)run->n_updates));
+    double correction2 = 1.0 / (1.0 - pow(beta2, (double)run->n_updates));
+    for (int part = 0; part < APQ_N_PARTS; part++) {
+        double decay =
+            is_weight(part) ? learning_rate * run->options->weight_decay : 0.0;
+        size_t end = p->begin[part + 1];
+#pragma omp parallel for schedule(static) if (end - p->begin[part] > CHUNK)
+        for (size_t i = p->begin[part]; i < end; i += CHUNK) {
+            size_t n = end - i < CHUNK ? end - i : CHUNK;
+            adam(p->params + i, run->gradient + i, run->moment1 + i,
+                 run->moment2 + i, n, (float)rate, (float)correction2,
+                 (float)decay);
+        }
+    }
+}
+
+static apq_status run_epoch(fit_run *run, int epoch) {
+    const apq_predictor_fit_options *o = run->options;
+    apq_rng rng =
+        apq_rng_make(o->seed, APQ_RNG_PREDICTOR, (uint64_t)(unsigned)epoch);
+    apq_rng_shuffle(&rng, run->rows, run->n_train);
+    double rate = 0.5 * o->learning_rate * (1.0 + cos(pi * epoch / o->epochs));
+    for (size_t i = 0; i < run->n_train; i += (size_t)o->batch) {
+        size_t left = run->n_train - i;
+        int m = left < (size_t)o->batch ? (int)left : o->batch;
+        double loss = apq_predictor_gradient(
+            run->p, &run->encoded, run->rows + i, m, run->targets, o->with_bits,
+            &run->step, run->gradient);
+        if (!isfinite(loss)) {
+            APQ_FAIL(APQ_ERR_NUMERIC,
+                     "fit: diverged in epoch %d, lower the learning rate %g",
+                     epoch + 1, o->learning_rate);
+        }
+        update(run, rate);
+    }
+    return APQ_OK;
+}
+
+static void report_progress(const fit_run *run, int done, double best_tau) {
+    char detail[64];
+    (void)snprintf(detail, sizeof detail, "kendall tau %.4f", best_tau);
+    apq_progress_update(run->options->progress, "epochs", (uint64_t)done,
+                        (uint64_t)run->options->epochs, detail);
+}
+
+/* Leaves the best parameters in place, on the standardised scale. */
+static apq_status train(fit_run *run, apq_predictor_report *report) {
+    const apq_predictor_fit_options *o = run->options;
+    size_t n_bytes = run->n_params * sizeof(float);
+    bool selects = run->n_validation > 1;
+    scores best = {.tau = -2.0};
+    if (selects && run->p->is_fitted) {
+        best = evaluate(run, run->n_train, run->n_validation);
+    }
+    memcpy(run->best, run->p->params, n_bytes);
+    for (int epoch = 0; epoch < o->epochs; epoch++) {
+        if (apq_stop_requested(o->progress)) {
+            APQ_FAIL(APQ_ERR_INTERRUPTED, "fit: stopped after %d epochs",
+                     epoch);
+        }
+        APQ_TRY(run_epoch(run, epoch));
+        report->epochs = epoch + 1;
+        scores now = {0};
+        if (selects) {
+            now = evaluate(run, run->n_train, run->n_validation);
+        }
+        if (!selects || now.tau > best.tau ||
+            (now.tau >= best.tau && now.rmse < best.rmse)) {
+            best = now;
+            report->best_epoch = epoch + 1;
+            memcpy(run->best, run->p->params, n_bytes);
+        }
+        report_progress(run, epoch + 1, best.tau);
+        if (o->patience > 0 && epoch + 1 - report->best_epoch >= o->patience) {
+            break;
+        }
+    }
+    memcpy(run->p->params, run->best, n_bytes);
+    return APQ_OK;
+}
+
+static void fill_report(fit_run *run, apq_predictor_report *report) {
+    size_t first = 0, n = run->n_train;
+    if (run->n_test > 0) {
+        first = run->n_train + run->n_validation;
+        n = run->n_test;
+    } else if (run->n_validation > 0) {
+        first = run->n_train;
+        n = run->n_validation;
+    }
+    scores s = evaluate(run, first, n);
+    report->n_train = run->n_train;
+    report->n_validation = run->n_validation;
+    report->n_test = run->n_test;
+    report->pairwise_accuracy = s.pairwise;
+    report->kendall_tau = s.tau;
+    report->rmse = s.rmse;
+}
+
+static apq_status fit(fit_run *run, const apq_predictor_sample *samples,
+                      apq_predictor_report *report) {
+    APQ_TRY(prepare(run, samples));
+    standardise(run);
+    APQ_TRY(train(run, report));
+    fill_report(run, report);
+    if (run->options->epochs > 0) {
+        rescale_output(run->p, run->deviation, run->mean);
+        run->p->is_fitted = true;
+    }
+    return APQ_OK;
+}
+
+apq_status apq_predictor_fit(apq_predictor *predictor,
+                             const apq_predictor_sample *samples, size_t n,
+                             const apq_predictor_fit_options *options,
+                             apq_predictor_report *report) {
+    APQ_TRY(check_options(options));
+    if (n == 0 || n > UINT32_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples, at least 1 is needed", n);
+    }
+    fit_run run = {.p = predictor, .options = options, .n = n};
+    apq_predictor_report result = {0};
+    apq_status st = fit(&run, samples, &result);
+    if (st != APQ_OK && run.start != NULL) {
+        memcpy(predictor->params, run.start, run.n_params * sizeof(float));
+    }
+    if (st == APQ_OK) {
+        *report = result;
+    }
+    apq_predictor_repack(predictor);
+    release(&run);
+    return st;
+}

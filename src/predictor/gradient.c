@@ -1,0 +1,216 @@
+/* Mean squared error of a batch and its gradient, by hand. Every sum runs in
+ * a fixed order, so results do not depend on the number of threads. */
+#include "predictor/predictor_private.h"
+
+#include "base/memory.h"
+#include "predictor/gemm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STRIP = 64 }; /* hidden units whose one-hot gradient a thread owns */
+
+apq_status apq_predictor_step_create(const apq_predictor *p, int batch,
+                                     apq_predictor_step *out) {
+    size_t n = (size_t)batch * (size_t)p->hidden;
+    int larger = batch > p->hidden ? batch : p->hidden;
+    float **arrays[] = {&out->relu0, &out->h1, &out->h2, &out->h3,
+                        &out->d3,    &out->d2, &out->d1, &out->d0};
+    bool ok = true;
+    out->batch = batch;
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        *arrays[i] = apq_calloc(n, sizeof(float));
+        ok = ok && *arrays[i] != NULL;
+    }
+    out->output = apq_calloc((size_t)batch, sizeof(float));
+    out->packed =
+        apq_calloc(apq_gemm_packed_size(larger, p->hidden), sizeof(float));
+    if (!ok || out->output == NULL || out->packed == NULL) {
+        apq_predictor_step_release(out);
+        APQ_FAIL(APQ_ERR_NOMEM, "predictor: no memory for batches of %d",
+                 batch);
+    }
+    return APQ_OK;
+}
+
+void apq_predictor_step_release(apq_predictor_step *step) {
+    float *arrays[] = {step->relu0,  step->h1,    step->h2, step->h3,
+                       step->d3,     step->d2,    step->d1, step->d0,
+                       step->output, step->packed};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        free(arrays[i]);
+    }
+    *step = (apq_predictor_step){0};
+}
+
+/* y (m, H) = relu(x w^T + b). */
+static void layer_forward(const apq_predictor *p, int m, const float *x,
+                          apq_predictor_part weight, apq_predictor_part bias,
+                          float *packed, float *y) {
+    size_t h = (size_t)p->hidden;
+    apq_gemm_pack(p->hidden, p->hidden, apq_part(p, p->params, weight), 1, h,
+                  packed);
+    const apq_gemm_job job = {.m = m,
+                              .n = p->hidden,
+                              .k = p->hidden,
+                              .a = x,
+                              .a_row = h,
+                              .a_col = 1,
+                              .packed = packed,
+                              .bias = apq_part(p, p->params, bias),
+                              .relu = true,
+                              .c = y,
+                              .c_row = h,
+                              .threads = true};
+    apq_gemm(&job);
+}
+
+/* From dy (m, H), already masked by the relu of y: dw = dy^T x, db = column
+ * sums, dx = dy w. */
+static void layer_backward(const apq_predictor *p, int m, const float *x,
+                           const float *dy, apq_predictor_part weight,
+                           float *packed, float *dw, float *db, float *dx) {
+    size_t h = (size_t)p->hidden;
+    apq_gemm_pack(m, p->hidden, x, h, 1, packed);
+    apq_gemm_job job = {.m = p->hidden,
+                        .n = p->hidden,
+                        .k = m,
+                        .a = dy,
+                        .a_row = 1,
+                        .a_col = h,
+                        .packed = packed,
+                        .c = dw,
+                        .c_row = h,
+                        .threads = true};
+    apq_gemm(&job);
+    memset(db, 0, h * sizeof *db);
+    for (int i = 0; i < m; i++) {
+        for (size_t j = 0; j < h; j++) {
+            db[j] += dy[(size_t)i * h + j];
+        }
+    }
+    apq_gemm_pack(p->hidden, p->hidden, apq_part(p, p->params, weight), h, 1,
+                  packed);
+    job.m = m;
+    job.k = p->hidden;
+    job.a_row = h;
+    job.a_col = 1;
+    job.c = dx;
+    apq_gemm(&job);
+}
+
+static void mask(const float *activation, float *gradient, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        gradient[i] = activation[i] > 0.0f ? gradient[i] : 0.0f;
+    }
+}
+
+/* Gradient of the one-hot layers for hidden units [begin, end). */
+static void scatter_strip(const apq_predictor *p, const apq_encoded *encoded,
+                          const uint32_t *rows, int m, bool with_bits,
+                          const apq_predictor_step *step, size_t begin,
+                          size_t end, float *gradient) {
+    size_t h = (size_t)p->hidden;
+    float *w0 = apq_part(p, gradient, APQ_PART_W0);
+    float *wq = apq_part(p, gradient, APQ_PART_WQ);
+    float *b0 = apq_part(p, gradient, APQ_PART_B0);
+    float *bq = apq_part(p, gradient, APQ_PART_BQ);
+    for (int i = 0; i < m; i++) {
+        const float *d0 = step->d0 + (size_t)i * h;
+        const float *d1 = step->d1 + (size_t)i * h;
+        const int *active = encoded->active + rows[i] * encoded->stride;
+        for (int k = 0; k < encoded->count[rows[i]]; k++) {
+            bool is_bit = active[k] >= p->n_arch;
+            const float *from = is_bit ? d1 : d0;
+            float *to = is_bit ? wq + (size_t)(active[k] - p->n_arch) * h
+                               : w0 + (size_t)active[k] * h;
+            for (size_t j = begin; j < end; j++) {
+                to[j] += from[j];
+            }
+        }
+        for (size_t j = begin; j < end; j++) {
+            b0[j] += d0[j];
+            bq[j] += with_bits ? d1[j] : 0.0f;
+        }
+    }
+}
+
+void apq_predictor_forward(const apq_predictor *predictor,
+                           const apq_encoded *encoded, const uint32_t *rows,
+                           int m, bool with_bits, apq_predictor_step *step) {
+    const apq_predictor *p = predictor;
+    size_t h = (size_t)p->hidden;
+#pragma omp parallel for schedule(static) if (m * p->hidden > 8192)
+    for (int i = 0; i < m; i++) {
+        apq_predictor_first(p, encoded->active + rows[i] * encoded->stride,
+                            encoded->count[rows[i]], with_bits,
+                            step->relu0 + (size_t)i * h,
+                            step->h1 + (size_t)i * h);
+    }
+    layer_forward(p, m, step->h1, APQ_PART_W1, APQ_PART_B1, step->packed,
+                  step->h2);
+    layer_forward(p, m, step->h2, APQ_PART_W2, APQ_PART_B2, step->packed,
+                  step->h3);
+    const float *w = apq_part(p, p->params, APQ_PART_W);
+    for (int i = 0; i < m; i++) {
+        double sum = (double)*apq_part(p, p->params, APQ_PART_B);
+        for (size_t j = 0; j < h; j++) {
+            sum += (double)w[j] * (double)step->h3[(size_t)i * h + j];
+        }
+        step->output[i] = (float)sum;
+    }
+}
+
+/* Regressor: its gradient and d3; returns the loss. */
+static double regressor_backward(const apq_predictor *p, const uint32_t *rows,
+                                 int m, const double *targets,
+                                 apq_predictor_step *step, float *gradient) {
+    size_t h = (size_t)p->hidden;
+    const float *w = apq_part(p, p->params, APQ_PART_W);
+    float *dw = apq_part(p, gradient, APQ_PART_W);
+    float *db = apq_part(p, gradient, APQ_PART_B);
+    double loss = 0.0;
+    memset(dw, 0, h * sizeof *dw);
+    *db = 0.0f;
+    for (int i = 0; i < m; i++) {
+        double error = (double)step->output[i] - targets[rows[i]];
+        float d = (float)(2.0 * error / m);
+        loss += error * error / m;
+        *db += d;
+        for (size_t j = 0; j < h; j++) {
+            dw[j] += d * step->h3[(size_t)i * h + j];
+            step->d3[(size_t)i * h + j] = d * w[j];
+        }
+    }
+    return loss;
+}
+
+double apq_predictor_gradient(const apq_predictor *predictor,
+                              const apq_encoded *encoded, const uint32_t *rows,
+                              int m, const double *targets, bool with_bits,
+                              apq_predictor_step *step, float *gradient) {
+    const apq_predictor *p = predictor;
+    size_t h = (size_t)p->hidden, n = (size_t)m * h;
+    apq_predictor_forward(p, encoded, rows, m, with_bits, step);
+    double loss = regressor_backward(p, rows, m, targets, step, gradient);
+    mask(step->h3, step->d3, n);
+    layer_backward(p, m, step->h2, step->d3, APQ_PART_W2, step->packed,
+                   apq_part(p, gradient, APQ_PART_W2),
+                   apq_part(p, gradient, APQ_PART_B2), step->d2);
+    mask(step->h2, step->d2, n);
+    layer_backward(p, m, step->h1, step->d2, APQ_PART_W1, step->packed,
+                   apq_part(p, gradient, APQ_PART_W1),
+                   apq_part(p, gradient, APQ_PART_B1), step->d1);
+    memcpy(step->d0, step->d1, n * sizeof *step->d0);
+    mask(step->relu0, step->d0, n);
+    memset(gradient, 0, p->begin[APQ_PART_W1] * sizeof *gradient);
+    int strips = (p->hidden + STRIP - 1) / STRIP;
+#pragma omp parallel for schedule(static) if (m * p->hidden > 8192)
+    for (int s = 0; s < strips; s++) {
+        size_t begin = (size_t)s * STRIP;
+        size_t end = begin + STRIP < h ? begin + STRIP : h;
+        scatter_strip(p, encoded, rows, m, with_bits, step, begin, end,
+                      gradient);
+    }
+    return loss;
+}

@@ -1,0 +1,20 @@
+#ifndef APQ_PREDICTOR_METRICS_H
+#define APQ_PREDICTOR_METRICS_H
+
+#include <stddef.h>
+
+/* How well `predicted` orders and meets `actual`; n values each, finite.
+ * Quadratic in n. */
+
+/* Kendall's tau-b, -1..1; 0 when either side is constant or n < 2.
+ * Source: Kendall, Biometrika 1945. */
+double apq_kendall_tau_b(const double *predicted, const double *actual,
+                         size_t n);
+/* Share of pairs in the right order; pairs with a tie on either side are
+ * left out; 0.5 when none is left. */
+double apq_pairwise_accuracy(const double *predicted, const double *actual,
+                             size_t n);
+/* Root of the mean squared difference; 0 for n == 0. */
+double apq_rmse(const double *predicted, const double *actual, size_t n);
+
+#endif

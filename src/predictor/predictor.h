@@ -1,0 +1,103 @@
+#ifndef APQ_PREDICTOR_PREDICTOR_H
+#define APQ_PREDICTOR_PREDICTOR_H
+
+#include "base/log.h"
+#include "base/status.h"
+#include "space/space.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Accuracy of a policy by a small perceptron on its one-hot encoding:
+ *   h1 = relu(W0 x_arch + b0) + (Wq x_bits + bq)
+ *   h2 = relu(W1 h1 + b1), h3 = relu(W2 h2 + b2), accuracy = w h3 + b
+ * The bit branch enters linearly, so that a predictor of float accuracy is
+ * carried over to quantised networks with Wq = 0, bq = 0.
+ * Source: APQ, CVPR 2020, section 3.3; files: docs/formats/predictor.md. */
+typedef struct apq_predictor apq_predictor;
+
+enum { APQ_PREDICTOR_MAX_HIDDEN = 65536 };
+
+/* Random weights (seeded); the bit branch is zero. hidden >= 1 units in each
+ * of three layers (the authors': 400). The space is copied.
+ * Errors: ARG, NOMEM. */
+APQ_NODISCARD apq_status apq_predictor_create(const apq_space *space,
+                                              int hidden, uint64_t seed,
+                                              apq_predictor **out);
+
+/* Reads a file. space NULL: the one named in the file's metadata. A file
+ * without quantize_fc (a float predictor) gets a zero bit branch.
+ * Errors: IO, FORMAT; MISMATCH when the file was made for another space. */
+APQ_NODISCARD apq_status apq_predictor_load(const char *path,
+                                            const apq_space *space,
+                                            apq_predictor **out);
+
+typedef struct apq_predictor_meta {
+    const char *key, *value;
+} apq_predictor_meta;
+
+/* Atomic. The space's name and hash are added to the metadata given. */
+APQ_NODISCARD apq_status apq_predictor_save(const apq_predictor *predictor,
+                                            const char *path,
+                                            const apq_predictor_meta *metas,
+                                            size_t n_metas);
+void apq_predictor_destroy(apq_predictor *predictor);
+
+const apq_space *apq_predictor_space(const apq_predictor *predictor);
+int apq_predictor_hidden(const apq_predictor *predictor);
+
+/* accuracy[i], a fraction, of policies[i]; the policies must be legal (see
+ * apq_policy_check). with_bits false: accuracy without quantisation, the bit
+ * branch is left out. Safe from several threads; a result does not depend on
+ * n, its place or the number of threads. Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_predictor_predict(const apq_predictor *predictor,
+                                               const apq_policy *policies,
+                                               size_t n, bool with_bits,
+                                               double *accuracy);
+
+typedef struct apq_predictor_sample {
+    apq_policy policy;
+    double accuracy; /* fraction */
+} apq_predictor_sample;
+
+typedef struct apq_predictor_fit_options {
+    int epochs;   /* at most; 0 leaves the weights and only reports */
+    int batch;    /* samples a step */
+    int patience; /* epochs without a better validation; 0: never stop early */
+    double learning_rate; /* Adam's; falls to 0 as a cosine over the epochs */
+    double weight_decay;  /* decoupled, times the rate; not on biases */
+    uint64_t seed;        /* split and order */
+    /* Shares never trained on: one picks the epoch, the other is only
+     * reported. Each is rounded to the nearest whole number of samples. */
+    double validation_fraction, test_fraction;
+    bool with_bits; /* false: samples are of float networks */
+    const apq_progress *progress;
+} apq_predictor_fit_options;
+
+/* 150 epochs of 32, patience 40, rate 2e-3, decay 0.5 (the inputs are sparse
+ * and the samples few: without a strong decay it overfits), 10 % validation,
+ * 10 % test. */
+apq_predictor_fit_options apq_predictor_fit_defaults(void);
+
+typedef struct apq_predictor_report {
+    size_t n_train, n_validation, n_test;
+    int epochs; /* run */
+    int best_epoch;
+    /* On the test samples; on the validation samples when there are none, on
+     * the training samples when there are none of these either. */
+    double pairwise_accuracy, kendall_tau, rmse;
+} apq_predictor_report;
+
+/* Trains on from the present weights (transfer: fit float samples, then
+ * quantised ones). Mean squared error on targets standardised inside; the
+ * weights kept are those of the epoch with the best Kendall tau on the
+ * validation samples. The same seed gives the same weights on one machine at
+ * any number of threads. On failure the weights are as before.
+ * Errors: ARG (option or sample out of range), NOMEM, NUMERIC (diverged),
+ * INTERRUPTED. */
+APQ_NODISCARD apq_status apq_predictor_fit(
+    apq_predictor *predictor, const apq_predictor_sample *samples, size_t n,
+    const apq_predictor_fit_options *options, apq_predictor_report *report);
+
+#endif

@@ -1,0 +1,88 @@
+#ifndef APQ_PREDICTOR_PREDICTOR_PRIVATE_H
+#define APQ_PREDICTOR_PREDICTOR_PRIVATE_H
+
+#include "predictor/predictor.h"
+
+/* H = hidden, A = float inputs, Q = bit inputs. Parameters lie in one array
+ * in this order. The one-hot layers are stored by input: a prediction adds
+ * the rows of the active inputs. */
+typedef enum apq_predictor_part {
+    APQ_PART_W0, /* (A, H) */
+    APQ_PART_B0, /* (H) */
+    APQ_PART_WQ, /* (Q, H) */
+    APQ_PART_BQ, /* (H) */
+    APQ_PART_W1, /* (H, H), [out][in] */
+    APQ_PART_B1, /* (H) */
+    APQ_PART_W2, /* (H, H), [out][in] */
+    APQ_PART_B2, /* (H) */
+    APQ_PART_W,  /* (H) regressor */
+    APQ_PART_B,  /* (1) */
+    APQ_N_PARTS,
+} apq_predictor_part;
+
+struct apq_predictor {
+    apq_space space;
+    int n_arch, n_bits, hidden; /* A, Q, H */
+    bool is_fitted;             /* predicts accuracies, not random numbers */
+    size_t begin[APQ_N_PARTS + 1];
+    float *params;            /* (begin[APQ_N_PARTS]) */
+    float *packed1, *packed2; /* W1^T, W2^T packed for apq_gemm */
+};
+
+static inline float *apq_part(const apq_predictor *p, float *base,
+                              apq_predictor_part part) {
+    return base + p->begin[part];
+}
+
+/* All weights zero. Errors: ARG, NOMEM. */
+APQ_NODISCARD apq_status apq_predictor_new(const apq_space *space, int hidden,
+                                           apq_predictor **out);
+/* To be called after params change, before predicting. */
+void apq_predictor_repack(apq_predictor *predictor);
+
+/* Encoded policies: sample i has ones at active[i * stride + 0..count[i]),
+ * ascending; indices >= A are bit inputs. */
+typedef struct apq_encoded {
+    int *active;
+    int *count;
+    size_t n, stride;
+} apq_encoded;
+
+APQ_NODISCARD apq_status apq_encoded_create(const apq_space *space, size_t n,
+                                            apq_encoded *out);
+void apq_encoded_release(apq_encoded *encoded);
+void apq_encoded_set(apq_encoded *encoded, const apq_space *space, size_t i,
+                     const apq_policy *policy, bool with_bits);
+
+/* out (H) = relu part and h1 of one encoded sample; relu_part may be NULL. */
+void apq_predictor_first(const apq_predictor *predictor, const int *active,
+                         int count, bool with_bits, float *relu_part,
+                         float *h1);
+
+/* Scratch of one training step of at most `batch` samples. */
+typedef struct apq_predictor_step {
+    int batch;
+    float *relu0, *h1, *h2, *h3; /* (batch, H) */
+    float *d3, *d2, *d1, *d0;    /* (batch, H) gradients of the same */
+    float *output;               /* (batch) */
+    float *packed;               /* of one product */
+} apq_predictor_step;
+
+APQ_NODISCARD apq_status apq_predictor_step_create(const apq_predictor *p,
+                                                   int batch,
+                                                   apq_predictor_step *out);
+void apq_predictor_step_release(apq_predictor_step *step);
+
+/* step->output[i] of samples rows[0..m), m <= step->batch; needs no repack. */
+void apq_predictor_forward(const apq_predictor *predictor,
+                           const apq_encoded *encoded, const uint32_t *rows,
+                           int m, bool with_bits, apq_predictor_step *step);
+
+/* Mean squared error of samples rows[0..m) against targets[rows[i]], and its
+ * gradient (same layout as params; overwritten). m <= step->batch. */
+double apq_predictor_gradient(const apq_predictor *predictor,
+                              const apq_encoded *encoded, const uint32_t *rows,
+                              int m, const double *targets, bool with_bits,
+                              apq_predictor_step *step, float *gradient);
+
+#endif
