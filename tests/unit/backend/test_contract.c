@@ -378,7 +378,39 @@ static void check_backward_case(const variant *v, int64_t rows, int channels,
     }
 }
 
+/* Both ends of the clamp are shut: no gradient at v = 0 or v = clip, and v =
+ * clip counts for the gradient of the clamp. */
+static void check_clamp_ends(const apq_backend *backend) {
+    float x[4] = {0.0F, 0.25F, 0.5F, 0.75F};
+    float dy[4] = {1.0F, 2.0F, 4.0F, 8.0F};
+    float one = 1.0F;
+    float zero = 0.0F;
+    float sum_g = NAN;
+    float sum_gx = NAN;
+    double clip_grad = NAN;
+    apq_bn_backward_args args = {
+        .rows = 4,
+        .channels = 1,
+        .x = x,
+        .dy = dy,
+        .mean = &zero,
+        .inv_std = &one,
+        .scale = &one,
+        .shift = &zero,
+        .clip = 0.5F,
+        .sum_g = &sum_g,
+        .sum_gx = &sum_gx,
+        .clip_grad = &clip_grad,
+    };
+    assert_int_equal(backend->bn_backward_reduce(&args), APQ_OK);
+    assert_true(fabs((double)sum_g - 2.0) <= 1e-6);
+    assert_true(fabs((double)sum_gx - 0.5) <= 1e-6);
+    assert_true(fabs(clip_grad - 12.0) <= 1e-6);
+}
+
 static void check_backward(const variant *v) {
+    check_clamp_ends(reference());
+    check_clamp_ends(v->backend);
     for (int i = 0; i < N_BN_SHAPES; i++) {
         check_backward_case(v, k_bn_shapes[i][0], k_bn_shapes[i][1], 0.0F);
         check_backward_case(v, k_bn_shapes[i][0], k_bn_shapes[i][1], 0.5F);
