@@ -82,27 +82,6 @@ static size_t count_lines(const char *text, size_t n) {
     return lines;
 }
 
-/* Rows that carry their policy beside other members, as best.json does. */
-static apq_status unwrapped(const json_t *value, const char *text,
-                            const char *where, size_t i, apq_spec_fn *fn,
-                            void *ctx) {
-    static const char *const keys[] = {"policy", "spec"};
-    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
-        const json_t *inner = json_object_get(value, keys[k]);
-        if (inner == NULL) {
-            continue;
-        }
-        char *inner_text = json_dumps(inner, JSON_ENCODE_ANY);
-        if (inner_text == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
-        }
-        apq_status st = fn(inner_text, where, i, ctx);
-        free(inner_text);
-        return st;
-    }
-    return fn(text, where, i, ctx);
-}
-
 static apq_status each_document(const char *path, char *text, size_t n,
                                 apq_spec_fn *fn, void *ctx) {
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
@@ -123,14 +102,14 @@ static apq_status each_document(const char *path, char *text, size_t n,
                      line + (size_t)(error.line > 0 ? error.line - 1 : 0),
                      error.text);
         }
+        json_decref(value);
         size_t used = (size_t)error.position;
         char where[APQ_PATH_MAX + 32];
         (void)snprintf(where, sizeof where, "%s:%zu", name, line);
         char after = text[at + used];
         text[at + used] = '\0';
-        apq_status st = unwrapped(value, text + at, where, count++, fn, ctx);
+        apq_status st = fn(text + at, where, count++, ctx);
         text[at + used] = after;
-        json_decref(value);
         APQ_TRY(st);
         line += count_lines(text + at, used);
         at += used;
@@ -141,13 +120,39 @@ static apq_status each_document(const char *path, char *text, size_t n,
     return APQ_OK;
 }
 
-apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn, void *ctx) {
+apq_status apq_cli_each_document(const char *path, apq_spec_fn *fn, void *ctx) {
     char *text = NULL;
     size_t n = 0;
     APQ_TRY(apq_file_read(path, &text, &n));
     apq_status st = each_document(path, text, n, fn, ctx);
     free(text);
     return st;
+}
+
+typedef struct spec_callback {
+    apq_spec_fn *fn;
+    void *ctx;
+} spec_callback;
+
+/* Rows that carry their policy beside other members, as best.json does. */
+static apq_status unwrap(const char *text, const char *where, size_t i,
+                         void *ctx) {
+    static const char *const keys[] = {"policy", "spec"};
+    const spec_callback *self = ctx;
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    char *inner = NULL;
+    for (size_t k = 0; inner == NULL && k < sizeof keys / sizeof keys[0]; k++) {
+        inner = json_dumps(json_object_get(value, keys[k]), JSON_ENCODE_ANY);
+    }
+    json_decref(value);
+    apq_status st = self->fn(inner != NULL ? inner : text, where, i, self->ctx);
+    free(inner);
+    return st;
+}
+
+apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn, void *ctx) {
+    spec_callback self = {.fn = fn, .ctx = ctx};
+    return apq_cli_each_document(path, unwrap, &self);
 }
 
 apq_status apq_cli_recipe(const apq_common_options *common, const char *path,

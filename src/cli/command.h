@@ -52,6 +52,11 @@ typedef apq_status apq_spec_fn(const char *text, const char *where, size_t i,
 APQ_NODISCARD apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn,
                                            void *ctx);
 
+/* The same with the documents as they are. apq_cli_each_spec passes only the
+ * "policy" or "spec" member of objects that have one. */
+APQ_NODISCARD apq_status apq_cli_each_document(const char *path,
+                                               apq_spec_fn *fn, void *ctx);
+
 /* The recipe of a command: the file given, else the run directory's run.json,
  * else the defaults; --seed and --threads overwrite it. */
 APQ_NODISCARD apq_status apq_cli_recipe(const apq_common_options *common,

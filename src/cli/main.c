@@ -17,8 +17,20 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
+    {"search", apq_cmd_search, "find the best policy under a budget"},
     {"cost", apq_cmd_cost, "price policies on a target"},
     {"encode", apq_cmd_encode, "predictor input of policies"},
+    {"predict", apq_cmd_predict, "predicted accuracy of policies"},
+    {"run", apq_cmd_run, "all steps of a recipe, from data to the network"},
+    {"train", apq_cmd_train, "train the supernet"},
+    {"collect", apq_cmd_collect, "measure accuracies for the predictor"},
+    {"predictor", apq_cmd_predictor, "fit, eval or import a predictor"},
+    {"finetune", apq_cmd_finetune, "fine-tune the policy that was found"},
+    {"eval", apq_cmd_eval, "accuracy of a sub-network"},
+    {"bench", apq_cmd_bench, "speed of training, evaluation, search, cost"},
+    {"data", apq_cmd_data, "check a dataset"},
+    {"list", apq_cmd_list, "spaces, targets, strategies, datasets, backends"},
+    {"doctor", apq_cmd_doctor, "what this build and this machine can do"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -1,0 +1,13 @@
+#ifndef APQ_APP_PARTS_H
+#define APQ_APP_PARTS_H
+
+/* The parts of lower modules that the command line shows as they are. It may
+ * include only base and app (layers.txt); this is the door. */
+#include "backend/backend.h"
+#include "cost/cost.h"
+#include "data/data.h"
+#include "predictor/predictor.h"
+#include "search/driver.h"
+#include "space/space.h"
+
+#endif

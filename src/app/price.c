@@ -1,0 +1,273 @@
+/* The table of block prices. Costs add over layers and block inputs are fixed
+ * by the space, so blocks are independent: the cheapest network is the
+ * cheapest choice of each block and the cheapest depth of each stage. */
+#include "app/price.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_FIELDS = APQ_BUDGET_N_FIELDS };
+
+struct apq_price_table {
+    apq_space space;
+    double fixed[N_FIELDS];
+    size_t n_choices[APQ_MAX_BLOCKS];
+    double *choices[APQ_MAX_BLOCKS]; /* (n_choices, N_FIELDS) */
+};
+
+const char *apq_budget_name(apq_budget_field field) {
+    static const char *const names[] = {"latency_ms", "energy_mj", "bitops_g",
+                                        "size_kb"};
+    return names[field];
+}
+
+void apq_budget_of_cost(const apq_cost *cost, double out[N_FIELDS]) {
+    out[APQ_BUDGET_LATENCY_MS] = cost->latency_ms;
+    out[APQ_BUDGET_ENERGY_MJ] = cost->energy_mj;
+    out[APQ_BUDGET_BITOPS_G] = cost->bitops / 1e9;
+    out[APQ_BUDGET_SIZE_KB] = cost->weight_bytes / 1e3;
+}
+
+static size_t n_channels(const apq_space *space, int block) {
+    const apq_space_block *b = &space->blocks[block];
+    return (size_t)((b->max_channels - b->min_channels) / space->channel_step +
+                    1);
+}
+
+/* Writes choice i of a block: kernel slowest, then channels, then bits. */
+static void decode(const apq_space *space, int block, size_t i,
+                   apq_policy *policy) {
+    size_t n_bits = (size_t)space->n_bits;
+    for (int gene = APQ_N_BIT_GENES - 1; gene >= 0; gene--) {
+        policy->bits[gene][block] = (int8_t)space->bits[i % n_bits];
+        i /= n_bits;
+    }
+    size_t n = n_channels(space, block);
+    policy->channels[block] = (int16_t)(space->blocks[block].min_channels +
+                                        (int)(i % n) * space->channel_step);
+    policy->kernel[block] = (int8_t)space->kernels[i / n];
+}
+
+static size_t position(const int *values, int n, int value) {
+    for (int i = 0; i < n; i++) {
+        if (values[i] == value) {
+            return (size_t)i;
+        }
+    }
+    APQ_ASSERT(!"policy is legal in the space of the price table");
+    return 0;
+}
+
+static size_t encode(const apq_space *space, int block,
+                     const apq_policy *policy) {
+    size_t i =
+        position(space->kernels, space->n_kernels, policy->kernel[block]);
+    int step = (policy->channels[block] - space->blocks[block].min_channels) /
+               space->channel_step;
+    i = i * n_channels(space, block) + (size_t)step;
+    for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
+        i = i * (size_t)space->n_bits +
+            position(space->bits, space->n_bits, policy->bits[gene][block]);
+    }
+    return i;
+}
+
+static bool is_forbidden(const apq_space *space, const apq_policy *policy,
+                         int block) {
+    return space->forbids_k7_dw_act4 && policy->kernel[block] == 7 &&
+           policy->bits[APQ_DW_ACT][block] == 4;
+}
+
+static apq_status add_layer(apq_target *target, const apq_ir_layer *layer,
+                            double sum[N_FIELDS]) {
+    apq_cost cost;
+    apq_status st = apq_cost_layer(target, layer, &cost);
+    if (st == APQ_ERR_UNSUPPORTED && layer->block >= 0) {
+        for (int f = 0; f < N_FIELDS; f++) {
+            sum[f] = INFINITY;
+        }
+        return APQ_OK;
+    }
+    APQ_TRY(st);
+    double fields[N_FIELDS];
+    apq_budget_of_cost(&cost, fields);
+    for (int f = 0; f < N_FIELDS; f++) {
+        sum[f] += fields[f];
+    }
+    return APQ_OK;
+}
+
+/* Entry i of every block that has one, from one network of full depth. */
+static apq_status fill(apq_price_table *table, apq_target *target, size_t i) {
+    const apq_space *space = &table->space;
+    apq_policy policy;
+    apq_policy_largest(space, space->bits[space->n_bits - 1], &policy);
+    apq_policy legal = policy;
+    bool is_wanted[APQ_MAX_BLOCKS] = {false};
+    for (int b = 0; b < space->n_blocks; b++) {
+        if (i < table->n_choices[b]) {
+            decode(space, b, i, &policy);
+            is_wanted[b] = !is_forbidden(space, &policy, b);
+            if (is_wanted[b]) {
+                decode(space, b, i, &legal);
+            }
+        }
+    }
+    apq_ir_network network;
+    APQ_TRY(apq_policy_lower(space, &legal, &network));
+    for (int b = 0; b < space->n_blocks; b++) {
+        if (i < table->n_choices[b]) {
+            for (int f = 0; f < N_FIELDS; f++) {
+                table->choices[b][i * N_FIELDS + (size_t)f] =
+                    is_wanted[b] ? 0 : INFINITY;
+            }
+        }
+    }
+    for (size_t l = 0; l < network.n_layers; l++) {
+        int b = network.layers[l].block;
+        if (b >= 0 && is_wanted[b]) {
+            APQ_TRY(add_layer(target, &network.layers[l],
+                              &table->choices[b][i * N_FIELDS]));
+        } else if (b < 0 && i == 0) {
+            APQ_TRY(add_layer(target, &network.layers[l], table->fixed));
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status fill_all(apq_price_table *table, apq_target *target) {
+    const apq_space *space = &table->space;
+    size_t largest = 0;
+    for (int b = 0; b < space->n_blocks; b++) {
+        size_t n = (size_t)space->n_kernels * n_channels(space, b);
+        for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
+            n *= (size_t)space->n_bits;
+        }
+        table->n_choices[b] = n;
+        table->choices[b] = apq_calloc(n * N_FIELDS, sizeof(double));
+        if (table->choices[b] == NULL) {
+            APQ_FAIL(APQ_ERR_NOMEM, "no memory to price %zu choices of a block",
+                     n);
+        }
+        largest = n > largest ? n : largest;
+    }
+    for (size_t i = 0; i < largest; i++) {
+        APQ_TRY(fill(table, target, i));
+    }
+    return APQ_OK;
+}
+
+apq_status apq_price_table_create(const apq_space *space, apq_target *target,
+                                  apq_price_table **out) {
+    apq_price_table *table = apq_calloc(1, sizeof *table);
+    if (table == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "no memory for a price table");
+    }
+    table->space = *space;
+    apq_status st = fill_all(table, target);
+    if (st != APQ_OK) {
+        apq_price_table_destroy(table);
+        return st;
+    }
+    *out = table;
+    return APQ_OK;
+}
+
+void apq_price_table_destroy(apq_price_table *table) {
+    if (table != NULL) {
+        for (int b = 0; b < APQ_MAX_BLOCKS; b++) {
+            free(table->choices[b]);
+        }
+        free(table);
+    }
+}
+
+void apq_price_policy(const apq_price_table *table, const apq_policy *policy,
+                      double out[N_FIELDS]) {
+    memcpy(out, table->fixed, sizeof table->fixed);
+    for (int b = 0; b < table->space.n_blocks; b++) {
+        if (apq_space_block_active(&table->space, policy, b)) {
+            const double *entry =
+                table->choices[b] + encode(&table->space, b, policy) * N_FIELDS;
+            for (int f = 0; f < N_FIELDS; f++) {
+                out[f] += entry[f];
+            }
+        }
+    }
+}
+
+static double weighted(const double *costs, const double *weight) {
+    double sum = 0;
+    for (int f = 0; f < N_FIELDS; f++) {
+        /* A NaN cost of weight 0 must not spoil the sum. */
+        sum += weight[f] != 0 ? weight[f] * costs[f] : 0;
+    }
+    return sum;
+}
+
+static bool has_only_bits(const apq_policy *policy, int block, int bits) {
+    for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
+        if (bits != 0 && policy->bits[gene][block] != bits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Best choice of one block, written into `out`; its weighted cost, infinite
+ * when there is none. */
+static double block_extreme(const apq_price_table *table, int block, int bits,
+                            const double *weight, bool is_largest,
+                            apq_policy *out) {
+    double best = INFINITY;
+    size_t best_at = 0;
+    apq_policy choice = *out;
+    for (size_t i = 0; i < table->n_choices[block]; i++) {
+        const double *entry = &table->choices[block][i * N_FIELDS];
+        double value = weighted(entry, weight);
+        decode(&table->space, block, i, &choice);
+        if (isinf(value) || isinf(entry[0]) ||
+            !has_only_bits(&choice, block, bits)) {
+            continue;
+        }
+        value = is_largest ? -value : value;
+        if (value < best) {
+            best = value;
+            best_at = i;
+        }
+    }
+    if (!isinf(best)) {
+        decode(&table->space, block, best_at, out);
+        best = is_largest ? -best : best;
+    }
+    return best;
+}
+
+apq_status apq_price_extreme(const apq_price_table *table, int bits,
+                             const double weight[N_FIELDS], bool is_largest,
+                             apq_policy *out) {
+    const apq_space *space = &table->space;
+    apq_policy policy;
+    apq_policy_smallest(space, space->bits[space->n_bits - 1], &policy);
+    for (int s = 0; s < space->n_stages; s++) {
+        const apq_space_stage *stage = &space->stages[s];
+        /* Costs are not negative: the extreme depth is a corner. */
+        int depth = is_largest ? stage->max_depth : stage->min_depth;
+        policy.depth[s] = (int8_t)depth;
+        for (int k = 0; k < depth; k++) {
+            if (isinf(block_extreme(table, stage->first_block + k, bits, weight,
+                                    is_largest, &policy))) {
+                APQ_FAIL(APQ_ERR_INFEASIBLE,
+                         "the target can execute no choice of block %d of "
+                         "space '%s'",
+                         stage->first_block + k, space->name);
+            }
+        }
+    }
+    apq_policy_canonical(space, &policy);
+    *out = policy;
+    return APQ_OK;
+}

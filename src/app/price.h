@@ -1,0 +1,48 @@
+#ifndef APQ_APP_PRICE_H
+#define APQ_APP_PRICE_H
+
+#include "base/status.h"
+#include "cost/cost.h"
+#include "space/space.h"
+
+#include <stdbool.h>
+
+/* The costs a search may be given a budget for. */
+typedef enum apq_budget_field {
+    APQ_BUDGET_LATENCY_MS,
+    APQ_BUDGET_ENERGY_MJ,
+    APQ_BUDGET_BITOPS_G, /* 1e9 bit operations */
+    APQ_BUDGET_SIZE_KB,  /* 1000 bytes of weights */
+    APQ_BUDGET_N_FIELDS,
+} apq_budget_field;
+
+/* "latency_ms" ... */
+const char *apq_budget_name(apq_budget_field field);
+/* The same costs of a priced network; NaN where the target gives none. */
+void apq_budget_of_cost(const apq_cost *cost, double out[APQ_BUDGET_N_FIELDS]);
+
+/* The price of every choice of every block. All budget costs are sums over
+ * layers and a layer sees only its own block's genes, so a policy costs the
+ * fixed layers plus one table entry per active block: exact, in nanoseconds.
+ * Entries a target cannot execute, or the space forbids, are infinite. */
+typedef struct apq_price_table apq_price_table;
+
+/* `target` is used during the call only. */
+APQ_NODISCARD apq_status apq_price_table_create(const apq_space *space,
+                                                apq_target *target,
+                                                apq_price_table **out);
+void apq_price_table_destroy(apq_price_table *table);
+
+/* Costs of a legal policy. */
+void apq_price_policy(const apq_price_table *table, const apq_policy *policy,
+                      double out[APQ_BUDGET_N_FIELDS]);
+
+/* The policy of smallest (or, with `is_largest`, largest) sum of
+ * weight[f] * cost[f] over the fields of weight != 0, all weights >= 0;
+ * exact, ties to the first. `bits` 0 allows all bit-widths, else only that
+ * one. APQ_ERR_INFEASIBLE when the target can execute none. */
+APQ_NODISCARD apq_status apq_price_extreme(
+    const apq_price_table *table, int bits,
+    const double weight[APQ_BUDGET_N_FIELDS], bool is_largest, apq_policy *out);
+
+#endif

@@ -1,0 +1,439 @@
+/* Joins strategy, predictor and price table: the predictor scores, the table
+ * decides feasibility before anything is scored. The same search, restricted
+ * to one bit-width, makes the baselines. */
+#include "app/search.h"
+
+#include "app/app.h"
+#include "base/memory.h"
+#include "predictor/predictor.h"
+#include "store/rundir.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_FIELDS = APQ_BUDGET_N_FIELDS, CLOUD_STRIDE = 16 };
+
+/* What the callbacks of the search see. */
+typedef struct context {
+    const apq_recipe *recipe;
+    const apq_progress *progress;
+    apq_target *target;
+    apq_predictor *predictor;
+    apq_price_table *prices;
+    double values[4096]; /* accuracies of one batch */
+    uint64_t n_seen;
+    bool has_cloud; /* the winner's search samples its candidates */
+    apq_app_search_result *out;
+} context;
+
+const char *apq_baseline_name(apq_baseline baseline) {
+    static const char *const names[] = {"largest_uniform8", "largest_uniform4",
+                                        "best_uniform8", "best_uniform4"};
+    return names[baseline];
+}
+
+static bool meets(const double *cost, const double *budget) {
+    for (int f = 0; f < N_FIELDS; f++) {
+        /* Written so that a cost that is not a number fails. */
+        if (budget[f] > 0 && !(cost[f] <= budget[f])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static apq_status feasible(void *ctx, const apq_policy *policy,
+                           bool *is_feasible) {
+    const context *self = ctx;
+    double cost[N_FIELDS];
+    apq_price_policy(self->prices, policy, cost);
+    *is_feasible = meets(cost, self->out->budget) && !isinf(cost[0]);
+    return APQ_OK;
+}
+
+static void sample_cloud(context *self, const apq_score *score) {
+    apq_app_search_result *out = self->out;
+    if (self->has_cloud && self->n_seen++ % CLOUD_STRIDE == 0 &&
+        out->n_cloud < APQ_SEARCH_MAX_CLOUD) {
+        out->cloud_cost[out->n_cloud] = score->cost[out->plot_field];
+        out->cloud_accuracy[out->n_cloud++] = score->value;
+    }
+}
+
+static apq_status evaluate(void *ctx, const apq_policy *batch, size_t n,
+                           apq_score *scores) {
+    context *self = ctx;
+    enum { CHUNK = sizeof self->values / sizeof self->values[0] };
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t m = n - at < CHUNK ? n - at : CHUNK;
+        APQ_TRY(apq_predictor_predict(self->predictor, batch + at, m, true,
+                                      self->values));
+        for (size_t i = 0; i < m; i++) {
+            apq_score *score = &scores[at + i];
+            score->value = self->values[i];
+            apq_price_policy(self->prices, &batch[at + i], score->cost);
+            sample_cloud(self, score);
+        }
+    }
+    return APQ_OK;
+}
+
+/* Cheapest policies as seeds: one for each budget, one for all together. */
+static apq_status make_seeds(const context *self, int bits,
+                             apq_policy seeds[N_FIELDS + 1], size_t *n) {
+    const double *budget = self->out->budget;
+    double all[N_FIELDS] = {0};
+    bool has_budget = false;
+    *n = 0;
+    for (int f = 0; f < N_FIELDS; f++) {
+        if (budget[f] > 0) {
+            double weight[N_FIELDS] = {0};
+            weight[f] = 1;
+            all[f] = 1 / budget[f];
+            has_budget = true;
+            APQ_TRY(apq_price_extreme(self->prices, bits, weight, false,
+                                      &seeds[(*n)++]));
+        }
+    }
+    if (!has_budget) {
+        all[APQ_BUDGET_BITOPS_G] = 1;
+    }
+    return apq_price_extreme(self->prices, bits, all, false, &seeds[(*n)++]);
+}
+
+static apq_status check_budgets(const context *self) {
+    const apq_app_search_result *out = self->out;
+    for (int f = 0; f < N_FIELDS; f++) {
+        const char *name = apq_budget_name((apq_budget_field)f);
+        if (out->budget[f] > 0 && isnan(out->low[f])) {
+            APQ_FAIL(APQ_ERR_ARG, "target %s gives no %s, so no budget on it",
+                     out->target, name);
+        }
+        if (out->budget[f] > 0 && out->budget[f] < out->low[f]) {
+            APQ_FAIL(APQ_ERR_INFEASIBLE,
+                     "no policy of space %s meets %s %g; the smallest possible "
+                     "is %.6g",
+                     out->space.name, name, out->budget[f], out->low[f]);
+        }
+    }
+    apq_policy seeds[N_FIELDS + 1];
+    size_t n;
+    APQ_TRY(make_seeds(self, 0, seeds, &n));
+    double cost[N_FIELDS];
+    for (size_t i = 0; i < n; i++) {
+        apq_price_policy(self->prices, &seeds[i], cost);
+        if (meets(cost, out->budget)) {
+            return APQ_OK;
+        }
+    }
+    char text[256] = "";
+    for (int f = 0; f < N_FIELDS; f++) {
+        size_t used = strlen(text);
+        if (out->budget[f] > 0) {
+            (void)snprintf(text + used, sizeof text - used, "%s%s %.6g",
+                           used > 0 ? ", " : "",
+                           apq_budget_name((apq_budget_field)f), cost[f]);
+        }
+    }
+    APQ_FAIL(APQ_ERR_INFEASIBLE,
+             "no policy of space %s found that meets all budgets together; "
+             "the nearest costs %s",
+             out->space.name, text);
+}
+
+/* The space at one bit-width. Kernel 7 goes where 4-bit activations forbid
+ * it. False when the bit-width is not of the space. */
+static bool restrict_bits(apq_space *space, int bits) {
+    bool is_legal = false;
+    for (int i = 0; i < space->n_bits; i++) {
+        is_legal = is_legal || space->bits[i] == bits;
+    }
+    space->n_bits = 1;
+    space->bits[0] = bits;
+    if (space->forbids_k7_dw_act4 && bits == 4) {
+        while (space->n_kernels > 1 &&
+               space->kernels[space->n_kernels - 1] == 7) {
+            space->n_kernels--;
+        }
+    }
+    return is_legal;
+}
+
+static apq_status run_search(context *self, int bits, apq_search_result **out) {
+    apq_space space = self->out->space;
+    if (bits != 0 && !restrict_bits(&space, bits)) {
+        APQ_FAIL(APQ_ERR_INFEASIBLE, "space %s has no %d bits", space.name,
+                 bits);
+    }
+    apq_policy seeds[N_FIELDS + 1];
+    size_t n_seeds;
+    APQ_TRY(make_seeds(self, bits, seeds, &n_seeds));
+    for (size_t i = 0; i < n_seeds; i++) {
+        /* Skipped blocks, too, must be legal in the restricted space. */
+        apq_policy_canonical(&space, &seeds[i]);
+    }
+    const apq_recipe *r = self->recipe;
+    self->has_cloud = bits == 0;
+    apq_search_options options = {
+        .strategy = r->search.strategy,
+        .population = r->search.population,
+        .parents = r->search.parents,
+        .iterations = r->search.iterations,
+        .mutation = r->search.mutation,
+        .seed = r->seed,
+        .progress = self->progress,
+        .evaluate = evaluate,
+        .feasible = feasible,
+        .ctx = self,
+        .seeds = seeds,
+        .n_seeds = n_seeds,
+    };
+    return apq_search_run(&space, &options, out);
+}
+
+static apq_status describe(const context *self, const apq_policy *policy,
+                           apq_candidate *out) {
+    const apq_space *space = &self->out->space;
+    apq_ir_network network;
+    out->policy = *policy;
+    APQ_TRY(apq_policy_check(space, policy));
+    APQ_TRY(apq_policy_lower(space, policy, &network));
+    APQ_TRY(apq_cost_network(self->target, &network, &out->cost));
+    APQ_TRY(apq_predictor_predict(self->predictor, policy, 1, true,
+                                  &out->accuracy));
+    double cost[N_FIELDS];
+    apq_budget_of_cost(&out->cost, cost);
+    out->meets_budget = meets(cost, self->out->budget);
+    out->is_found = true;
+    return APQ_OK;
+}
+
+static apq_status latency_shares(const context *self) {
+    apq_app_search_result *out = self->out;
+    apq_ir_network network;
+    APQ_TRY(apq_policy_lower(&out->space, &out->best.policy, &network));
+    for (size_t i = 0; i < network.n_layers; i++) {
+        double latency_ms, energy_mj;
+        APQ_TRY(apq_target_layer(self->target, &network.layers[i], &latency_ms,
+                                 &energy_mj));
+        if (network.layers[i].block >= 0 && out->best.cost.latency_ms > 0) {
+            out->latency_share[network.layers[i].block] +=
+                latency_ms / out->best.cost.latency_ms;
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status find_baselines(context *self) {
+    static const int bits_of[APQ_N_BASELINES] = {8, 4, 8, 4};
+    apq_app_search_result *out = self->out;
+    for (int i = 0; i < APQ_N_BASELINES; i++) {
+        apq_space space = out->space;
+        if (!restrict_bits(&space, bits_of[i])) {
+            continue;
+        }
+        apq_policy policy;
+        if (i < APQ_BASELINE_BEST_8) {
+            apq_policy_largest(&space, bits_of[i], &policy);
+            apq_policy_canonical(&out->space, &policy);
+        } else {
+            apq_search_result *found = NULL;
+            apq_status st = run_search(self, bits_of[i], &found);
+            if (st == APQ_ERR_INFEASIBLE) {
+                continue;
+            }
+            APQ_TRY(st);
+            policy = found->best;
+            apq_policy_canonical(&out->space, &policy);
+            apq_search_result_destroy(found);
+        }
+        apq_status st = describe(self, &policy, &out->baselines[i]);
+        if (st == APQ_ERR_UNSUPPORTED) {
+            out->baselines[i].is_found = false;
+        } else {
+            APQ_TRY(st);
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status find_range(const apq_price_table *prices,
+                             double low[N_FIELDS], double high[N_FIELDS]) {
+    for (int f = 0; f < N_FIELDS; f++) {
+        double weight[N_FIELDS] = {0};
+        double cost[N_FIELDS];
+        apq_policy policy;
+        weight[APQ_BUDGET_BITOPS_G] = 1;
+        APQ_TRY(apq_price_extreme(prices, 0, weight, false, &policy));
+        apq_price_policy(prices, &policy, cost);
+        low[f] = high[f] = NAN;
+        if (isnan(cost[f])) {
+            continue;
+        }
+        weight[APQ_BUDGET_BITOPS_G] = 0;
+        weight[f] = 1;
+        APQ_TRY(apq_price_extreme(prices, 0, weight, false, &policy));
+        apq_price_policy(prices, &policy, cost);
+        low[f] = cost[f];
+        APQ_TRY(apq_price_extreme(prices, 0, weight, true, &policy));
+        apq_price_policy(prices, &policy, cost);
+        high[f] = cost[f];
+    }
+    return APQ_OK;
+}
+
+apq_status apq_app_feasible_range(const char *space_name,
+                                  const char *target_name, double low[N_FIELDS],
+                                  double high[N_FIELDS]) {
+    apq_space space;
+    apq_target *target = NULL;
+    apq_price_table *prices = NULL;
+    APQ_TRY(apq_space_load(space_name, &space));
+    APQ_TRY(apq_target_load(target_name, &target));
+    apq_status st = apq_price_table_create(&space, target, &prices);
+    if (st == APQ_OK) {
+        st = find_range(prices, low, high);
+    }
+    apq_price_table_destroy(prices);
+    apq_target_destroy(target);
+    return st;
+}
+
+static apq_status find_predictor(const context *self, const char *run_dir,
+                                 const char *predictor) {
+    apq_app_search_result *out = self->out;
+    char dir[APQ_PATH_MAX];
+    if (predictor != NULL) {
+        (void)snprintf(out->predictor, sizeof out->predictor, "%s", predictor);
+    } else if (run_dir != NULL) {
+        APQ_TRY(
+            apq_path_join(out->predictor, run_dir, "predictor.safetensors"));
+    } else {
+        APQ_TRY(apq_app_shipped_dir(self->recipe->space, dir));
+        APQ_TRY(apq_path_join(out->predictor, dir, "predictor.safetensors"));
+    }
+    return apq_file_hash(out->predictor, out->predictor_hash);
+}
+
+static apq_status open_all(context *self, const char *run_dir,
+                           const char *predictor) {
+    apq_app_search_result *out = self->out;
+    const apq_recipe *r = self->recipe;
+    APQ_TRY(apq_space_load(r->space, &out->space));
+    APQ_TRY(apq_target_load(r->target, &self->target));
+    (void)snprintf(out->target, sizeof out->target, "%s",
+                   apq_target_name(self->target));
+    (void)snprintf(out->strategy, sizeof out->strategy, "%s",
+                   r->search.strategy);
+    out->seed = r->seed;
+    out->budget[APQ_BUDGET_LATENCY_MS] = r->search.latency_ms;
+    out->budget[APQ_BUDGET_ENERGY_MJ] = r->search.energy_mj;
+    out->budget[APQ_BUDGET_BITOPS_G] = r->search.bitops_g;
+    out->budget[APQ_BUDGET_SIZE_KB] = r->search.size_kb;
+    APQ_TRY(apq_price_table_create(&out->space, self->target, &self->prices));
+    APQ_TRY(find_range(self->prices, out->low, out->high));
+    for (int f = N_FIELDS - 1; f >= 0; f--) {
+        if (out->budget[f] > 0) {
+            out->plot_field = (apq_budget_field)f;
+        }
+    }
+    if (isnan(out->low[out->plot_field])) {
+        out->plot_field = APQ_BUDGET_BITOPS_G;
+    }
+    /* Before the predictor is read: an impossible budget needs none. */
+    APQ_TRY(check_budgets(self));
+    APQ_TRY(find_predictor(self, run_dir, predictor));
+    return apq_predictor_load(out->predictor, &out->space, &self->predictor);
+}
+
+static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
+    const apq_app_search_result *r = self->out;
+    char space_hash[APQ_HASH_MAX], text[1024];
+    apq_space_hash(&r->space, space_hash);
+    (void)snprintf(
+        text, sizeof text,
+        "%s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu", space_hash,
+        r->predictor_hash, r->target, r->budget[0], r->budget[1], r->budget[2],
+        r->budget[3], r->strategy, self->recipe->search.population,
+        self->recipe->search.parents, self->recipe->search.iterations,
+        self->recipe->search.mutation, (unsigned long long)r->seed);
+    apq_hash_hex(text, strlen(text), out);
+}
+
+static apq_status write_into(const context *self, apq_rundir *dir) {
+    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], hash[APQ_HASH_MAX];
+    char json[APQ_PATH_MAX], stem[APQ_PATH_MAX];
+    apq_space_hash(&self->out->space, hash);
+    APQ_TRY(apq_rundir_bind(dir, "space", self->out->space.name));
+    APQ_TRY(apq_rundir_bind(dir, "space_hash", hash));
+    input_hash(self, input);
+    APQ_TRY(apq_rundir_file(dir, "best.json", json));
+    APQ_TRY(apq_rundir_file(dir, "search", stem));
+    /* The same input gives the same policy: keeping the file keeps the steps
+     * made from it valid. */
+    if (apq_rundir_step_done(dir, "search", input) && apq_file_exists(json)) {
+        apq_note(self->progress, "search: %s is up to date", json);
+        return APQ_OK;
+    }
+    APQ_TRY(apq_app_search_write(self->out, json, stem));
+    if (self->out->search->is_stopped) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_file_hash(json, artefact));
+    return apq_rundir_step_mark(dir, "search", input, artefact);
+}
+
+static apq_status search_all(context *self, const char *run_dir,
+                             const char *predictor) {
+    apq_app_search_result *out = self->out;
+    double start_s = apq_now_s();
+    APQ_TRY(open_all(self, run_dir, predictor));
+    APQ_TRY(run_search(self, 0, &out->search));
+    out->evaluations = out->search->n_evaluations;
+    APQ_TRY(describe(self, &out->search->best, &out->best));
+    APQ_TRY(latency_shares(self));
+    if (!out->search->is_stopped) {
+        APQ_TRY(find_baselines(self));
+    }
+    out->seconds = apq_now_s() - start_s;
+    if (run_dir != NULL) {
+        apq_rundir *dir = NULL;
+        APQ_TRY(apq_rundir_open(run_dir, true, &dir));
+        apq_status st = write_into(self, dir);
+        apq_rundir_close(dir);
+        APQ_TRY(st);
+    }
+    if (out->search->is_stopped) {
+        APQ_FAIL(APQ_ERR_INTERRUPTED,
+                 "search stopped after %llu evaluations, best so far kept",
+                 (unsigned long long)out->evaluations);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
+                          const char *predictor_or_null,
+                          const apq_progress *progress,
+                          apq_app_search_result *out) {
+    memset(out, 0, sizeof *out);
+    context *self = apq_calloc(1, sizeof *self);
+    if (self == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    }
+    self->recipe = recipe;
+    self->progress = progress;
+    self->out = out;
+    apq_status st = search_all(self, run_dir_or_null, predictor_or_null);
+    apq_predictor_destroy(self->predictor);
+    apq_price_table_destroy(self->prices);
+    apq_target_destroy(self->target);
+    free(self);
+    return st;
+}
+
+void apq_app_search_fini(apq_app_search_result *result) {
+    apq_search_result_destroy(result->search);
+    result->search = NULL;
+}

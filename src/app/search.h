@@ -1,0 +1,88 @@
+#ifndef APQ_APP_SEARCH_H
+#define APQ_APP_SEARCH_H
+
+#include "app/price.h"
+#include "app/recipe.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "search/driver.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A network with what is known of it before it is trained. */
+typedef struct apq_candidate {
+    apq_policy policy;
+    double accuracy; /* predicted, a fraction */
+    apq_cost cost;
+    bool is_found; /* false: no such network under the budget */
+    bool meets_budget;
+} apq_candidate;
+
+/* What the winner is compared with: the largest network of the space at one
+ * bit-width everywhere, whatever it costs, and the best one the same search
+ * finds at that bit-width under the same budget. */
+typedef enum apq_baseline {
+    APQ_BASELINE_LARGEST_8,
+    APQ_BASELINE_LARGEST_4,
+    APQ_BASELINE_BEST_8,
+    APQ_BASELINE_BEST_4,
+    APQ_N_BASELINES,
+} apq_baseline;
+/* "largest_uniform8", ..., "best_uniform4" */
+const char *apq_baseline_name(apq_baseline baseline);
+
+enum { APQ_SEARCH_MAX_CLOUD = 2048 };
+
+typedef struct apq_app_search_result {
+    apq_space space;
+    char target[64];
+    char predictor[APQ_PATH_MAX], predictor_hash[APQ_HASH_MAX];
+    char strategy[32];
+    uint64_t seed;
+    apq_candidate best;
+    apq_candidate baselines[APQ_N_BASELINES];
+    double budget[APQ_BUDGET_N_FIELDS]; /* 0: none */
+    /* Exact limits of the space on this target; NaN where it prices none. */
+    double low[APQ_BUDGET_N_FIELDS], high[APQ_BUDGET_N_FIELDS];
+    double latency_share[APQ_MAX_BLOCKS]; /* of the winner, per block */
+    apq_search_result *search;            /* history and best candidates */
+    uint64_t evaluations;                 /* of the winner's search */
+    double seconds;                       /* of everything */
+    /* A sample of the candidates seen, for the picture. */
+    size_t n_cloud;
+    double cloud_cost[APQ_SEARCH_MAX_CLOUD];
+    double cloud_accuracy[APQ_SEARCH_MAX_CLOUD];
+    apq_budget_field plot_field; /* horizontal axis of the picture */
+} apq_app_search_result;
+
+/* `apq search`: the policy of highest predicted accuracy under the recipe's
+ * budgets. The predictor is predictor_or_null, else the run directory's, else
+ * the shipped one. With a run directory best.json and search.svg/png are
+ * written there, unless best.json was made from the same input before.
+ * The caller owns the result and calls apq_app_search_fini in every case.
+ * Errors: INFEASIBLE names the budget and the smallest value possible;
+ * MISMATCH predictor or run directory of another space; ARG a budget on a
+ * cost the target does not give; INTERRUPTED with the best so far written. */
+APQ_NODISCARD apq_status apq_app_search(const apq_recipe *recipe,
+                                        const char *run_dir_or_null,
+                                        const char *predictor_or_null,
+                                        const apq_progress *progress,
+                                        apq_app_search_result *out);
+void apq_app_search_fini(apq_app_search_result *result);
+
+/* The document of CONTRACT.md (malloc'd), or NULL when memory is out. */
+char *apq_app_search_json(const apq_app_search_result *result);
+/* JSON at `json_path`; the picture at `stem`.svg and .png. Atomic each. */
+APQ_NODISCARD apq_status
+apq_app_search_write(const apq_app_search_result *result, const char *json_path,
+                     const char *stem);
+
+/* Exact smallest and largest value of each budget cost over a whole space;
+ * NaN where the target does not give it. */
+APQ_NODISCARD apq_status apq_app_feasible_range(
+    const char *space, const char *target, double low[APQ_BUDGET_N_FIELDS],
+    double high[APQ_BUDGET_N_FIELDS]);
+
+#endif

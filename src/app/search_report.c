@@ -1,0 +1,236 @@
+/* What a search leaves behind: the JSON document of CONTRACT.md and a picture
+ * of accuracy against the budgeted cost. */
+#include "app/search.h"
+
+#include "report/plot.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HISTORY = 1000 };
+
+static json_t *number(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *cost_json(const apq_cost *cost) {
+    json_t *object = json_object();
+    for (int i = 0; i < APQ_COST_N_FIELDS; i++) {
+        apq_cost_field field = (apq_cost_field)i;
+        (void)json_object_set_new(object, apq_cost_field_name(field),
+                                  number(apq_cost_get(cost, field)));
+    }
+    return object;
+}
+
+static json_t *policy_json(const apq_space *space, const apq_policy *policy) {
+    char *text = apq_policy_to_json(space, policy);
+    json_t *value = text == NULL ? NULL : json_loads(text, 0, NULL);
+    free(text);
+    return value;
+}
+
+static json_t *budget_json(const double *values, bool has_zeros) {
+    json_t *object = json_object();
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        if (has_zeros || values[f] > 0) {
+            (void)json_object_set_new(object,
+                                      apq_budget_name((apq_budget_field)f),
+                                      number(values[f]));
+        }
+    }
+    return object;
+}
+
+static json_t *range_json(const apq_app_search_result *result) {
+    json_t *object = json_object();
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        (void)json_object_set_new(object, apq_budget_name((apq_budget_field)f),
+                                  json_pack("{s:o, s:o}", "low",
+                                            number(result->low[f]), "high",
+                                            number(result->high[f])));
+    }
+    return object;
+}
+
+static json_t *baselines_json(const apq_app_search_result *result) {
+    json_t *object = json_object();
+    for (int i = 0; i < APQ_N_BASELINES; i++) {
+        const apq_candidate *c = &result->baselines[i];
+        json_t *value =
+            !c->is_found
+                ? json_null()
+                : json_pack("{s:f, s:o, s:b, s:o}", "predicted_accuracy",
+                            c->accuracy, "cost", cost_json(&c->cost),
+                            "meets_budget", c->meets_budget, "policy",
+                            policy_json(&result->space, &c->policy));
+        (void)json_object_set_new(object, apq_baseline_name((apq_baseline)i),
+                                  value);
+    }
+    return object;
+}
+
+static json_t *history_json(const apq_search_result *search) {
+    json_t *rows = json_array();
+    size_t stride = search->n_history / MAX_HISTORY + 1;
+    for (size_t i = 0; i < search->n_history; i++) {
+        const apq_search_history_row *row = &search->history[i];
+        if (i % stride == 0 || i + 1 == search->n_history) {
+            (void)json_array_append_new(
+                rows,
+                json_pack("{s:i, s:I, s:f, s:f}", "iteration", row->iteration,
+                          "evaluations", (json_int_t)row->evaluations, "best",
+                          row->best, "mean", row->mean));
+        }
+    }
+    return rows;
+}
+
+static json_t *top_json(const apq_app_search_result *result) {
+    json_t *rows = json_array();
+    for (size_t i = 0; i < result->search->n_top; i++) {
+        const apq_search_entry *entry = &result->search->top[i];
+        (void)json_array_append_new(
+            rows, json_pack("{s:f, s:o, s:o}", "predicted_accuracy",
+                            entry->score.value, "cost",
+                            budget_json(entry->score.cost, true), "policy",
+                            policy_json(&result->space, &entry->policy)));
+    }
+    return rows;
+}
+
+char *apq_app_search_json(const apq_app_search_result *result) {
+    json_t *root = json_pack(
+        "{s:i, s:s, s:s, s:o, s:f, s:o, s:o, s:I, s:f, s:o, s:o, s:o, s:s, "
+        "s:s, s:I, s:b, s:o}",
+        "schema_version", 1, "space", result->space.name, "target",
+        result->target, "policy",
+        policy_json(&result->space, &result->best.policy), "predicted_accuracy",
+        result->best.accuracy, "cost", cost_json(&result->best.cost),
+        "constraints", budget_json(result->budget, false), "evaluations",
+        (json_int_t)result->evaluations, "seconds", result->seconds, "range",
+        range_json(result), "baselines", baselines_json(result), "top",
+        top_json(result), "strategy", result->strategy, "predictor_hash",
+        result->predictor_hash, "seed", (json_int_t)result->seed, "is_complete",
+        !result->search->is_stopped, "history", history_json(result->search));
+    char *text =
+        root == NULL
+            ? NULL
+            : json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    json_decref(root);
+    return text;
+}
+
+/* Adds the baselines of one bit-width as one series. */
+static size_t add_baselines(const apq_app_search_result *result, int first,
+                            double *x, double *y) {
+    size_t n = 0;
+    for (int i = first; i < APQ_N_BASELINES; i += 2) {
+        const apq_candidate *c = &result->baselines[i];
+        double cost[APQ_BUDGET_N_FIELDS];
+        apq_budget_of_cost(&c->cost, cost);
+        if (c->is_found && isfinite(cost[result->plot_field])) {
+            x[n] = cost[result->plot_field];
+            y[n++] = 100 * c->accuracy;
+        }
+    }
+    return n;
+}
+
+static apq_status draw(const apq_app_search_result *result, double *cloud_y,
+                       const char *svg, const char *png) {
+    static const char *const labels[] = {"latency [ms]", "energy [mJ]",
+                                         "bit operations [G]", "size [KB]"};
+    for (size_t i = 0; i < result->n_cloud; i++) {
+        cloud_y[i] = 100 * result->cloud_accuracy[i];
+    }
+    double x8[2], y8[2], x4[2], y4[2], cost[APQ_BUDGET_N_FIELDS];
+    size_t n8 = add_baselines(result, APQ_BASELINE_LARGEST_8, x8, y8);
+    size_t n4 = add_baselines(result, APQ_BASELINE_LARGEST_4, x4, y4);
+    apq_budget_of_cost(&result->best.cost, cost);
+    double best_x = cost[result->plot_field];
+    double best_y = 100 * result->best.accuracy;
+    apq_plot_series series[4];
+    size_t n = 0;
+    if (result->n_cloud > 0) {
+        series[n++] = (apq_plot_series){.label = "candidates",
+                                        .x = result->cloud_cost,
+                                        .y = cloud_y,
+                                        .n = result->n_cloud,
+                                        .is_faint = true,
+                                        .marker = APQ_MARKER_CIRCLE,
+                                        .color = 5};
+    }
+    if (n8 > 0) {
+        series[n++] = (apq_plot_series){.label = "uniform 8 bit",
+                                        .x = x8,
+                                        .y = y8,
+                                        .n = n8,
+                                        .marker = APQ_MARKER_SQUARE,
+                                        .color = 2};
+    }
+    if (n4 > 0) {
+        series[n++] = (apq_plot_series){.label = "uniform 4 bit",
+                                        .x = x4,
+                                        .y = y4,
+                                        .n = n4,
+                                        .marker = APQ_MARKER_TRIANGLE,
+                                        .color = 3};
+    }
+    series[n++] = (apq_plot_series){.label = "found",
+                                    .x = &best_x,
+                                    .y = &best_y,
+                                    .n = 1,
+                                    .marker = APQ_MARKER_DIAMOND,
+                                    .color = 1};
+    char title[256];
+    (void)snprintf(title, sizeof title, "Search in %s on %s",
+                   result->space.name, result->target);
+    double budget = result->budget[result->plot_field];
+    apq_plot plot = {
+        .title = title,
+        .x_label = labels[result->plot_field],
+        .y_label = "predicted accuracy [%]",
+        .series = series,
+        .n_series = n,
+        .has_vline = budget > 0,
+        .vline = budget,
+        .vline_label = "budget",
+        .better = "upper left",
+    };
+    return apq_plot_write(&plot, svg, png);
+}
+
+static apq_status write_pictures(const apq_app_search_result *result,
+                                 const char *stem) {
+    char svg[APQ_PATH_MAX + 16], png[APQ_PATH_MAX + 16];
+    double *cloud_y = calloc(APQ_SEARCH_MAX_CLOUD, sizeof *cloud_y);
+    if (cloud_y == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for the picture");
+    }
+    (void)snprintf(svg, sizeof svg, "%s.svg", stem);
+    (void)snprintf(png, sizeof png, "%s.png", stem);
+    apq_status st = draw(result, cloud_y, svg, png);
+    free(cloud_y);
+    APQ_TRY(st);
+    (void)snprintf(svg, sizeof svg, "%s-policy.svg", stem);
+    (void)snprintf(png, sizeof png, "%s-policy.png", stem);
+    bool has_shares = isfinite(result->best.cost.latency_ms);
+    return apq_plot_policy(&result->space, &result->best.policy,
+                           has_shares ? result->latency_share : NULL, svg, png);
+}
+
+apq_status apq_app_search_write(const apq_app_search_result *result,
+                                const char *json_path, const char *stem) {
+    char *text = apq_app_search_json(result);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", json_path);
+    }
+    apq_status st = apq_file_write(json_path, text, strlen(text));
+    free(text);
+    APQ_TRY(st);
+    return write_pictures(result, stem);
+}

@@ -1,0 +1,201 @@
+/* apq bench: speed on this machine, one row a case. Training and evaluation
+ * are measured by the application; pricing and searching here. */
+#include "cli/step.h"
+
+#include "app/app.h"
+#include "app/machine.h"
+#include "app/parts.h"
+#include "app/search.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kinds[] = {"train", "eval", "search", "cost", NULL};
+static const double MIN_SECONDS = 0.5;
+
+static const apq_option table[] = {APQ_STEP_TABLE, {.name = NULL}};
+static const apq_command_help help = {
+    .usage = "apq bench train|eval|search|cost [options]",
+    .summary = "Speed on this machine.",
+    .examples = "  apq bench train --space cifar10 --json\n"
+                "  apq bench cost --space imagenet-apq --target bitfusion\n",
+};
+
+static double price_random(const apq_space *space, apq_target *target,
+                           uint64_t seed, int n, apq_status *st) {
+    apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
+    double start_s = apq_now_s();
+    for (int i = 0; i < n && *st == APQ_OK; i++) {
+        apq_policy policy;
+        apq_ir_network network;
+        apq_cost cost;
+        apq_policy_random(space, &rng, &policy);
+        *st = apq_policy_lower(space, &policy, &network);
+        if (*st == APQ_OK) {
+            *st = apq_cost_network(target, &network, &cost);
+        }
+    }
+    return apq_now_s() - start_s;
+}
+
+/* Whole networks priced, the cache of layer prices cold, then warm. */
+static apq_status bench_cost(const apq_recipe *recipe, json_t *rows) {
+    enum { N = 256 };
+    apq_space space;
+    apq_target *target = NULL;
+    APQ_TRY(apq_space_load(recipe->space, &space));
+    APQ_TRY(apq_target_load(recipe->target, &target));
+    apq_status st = APQ_OK;
+    double cold_s = price_random(&space, target, recipe->seed, N, &st);
+    double warm_s = 0;
+    int n_warm = 0;
+    while (st == APQ_OK && warm_s < MIN_SECONDS) {
+        warm_s += price_random(&space, target, recipe->seed, N, &st);
+        n_warm += N;
+    }
+    apq_target_destroy(target);
+    APQ_TRY(st);
+    (void)json_array_append_new(
+        rows,
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:f}", "case", "cold", "space",
+                  space.name, "target", recipe->target, "threads", 1,
+                  "policies", N, "policies_per_s", N / cold_s));
+    (void)json_array_append_new(
+        rows,
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:f}", "case", "warm", "space",
+                  space.name, "target", recipe->target, "threads", 1,
+                  "policies", n_warm, "policies_per_s", n_warm / warm_s));
+    return APQ_OK;
+}
+
+static void add_search_row(json_t *rows, const apq_recipe *recipe,
+                           const apq_search_result *found) {
+    (void)json_array_append_new(
+        rows, json_pack("{s:s, s:s, s:i, s:I, s:I, s:f, s:f}", "case",
+                        recipe->search.strategy, "space", recipe->space,
+                        "threads", apq_backend_threads(), "evaluations",
+                        (json_int_t)found->n_evaluations, "cached",
+                        (json_int_t)found->n_cached, "seconds", found->seconds,
+                        "evaluations_per_s",
+                        (double)found->n_evaluations / found->seconds));
+}
+
+static apq_status score(void *ctx, const apq_policy *batch, size_t n,
+                        apq_score *scores) {
+    enum { CHUNK = 1024 };
+    double values[CHUNK];
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t m = n - at < CHUNK ? n - at : CHUNK;
+        APQ_TRY(apq_predictor_predict(ctx, batch + at, m, true, values));
+        for (size_t i = 0; i < m; i++) {
+            scores[at + i].value = values[i];
+        }
+    }
+    return APQ_OK;
+}
+
+/* The recipe's search with a predictor of random weights: the time does not
+ * depend on their values. */
+static apq_status bench_search(const apq_recipe *recipe, json_t *rows) {
+    apq_space space;
+    apq_predictor *predictor = NULL;
+    apq_search_result *found = NULL;
+    APQ_TRY(apq_space_load(recipe->space, &space));
+    APQ_TRY(apq_predictor_create(&space, recipe->predictor.hidden, recipe->seed,
+                                 &predictor));
+    apq_search_options options = {
+        .strategy = recipe->search.strategy,
+        .population = recipe->search.population,
+        .parents = recipe->search.parents,
+        .iterations = recipe->search.iterations,
+        .mutation = recipe->search.mutation,
+        .seed = recipe->seed,
+        .evaluate = score,
+        .ctx = predictor,
+    };
+    apq_status st = apq_search_run(&space, &options, &found);
+    if (st == APQ_OK) {
+        add_search_row(rows, recipe, found);
+    }
+    apq_search_result_destroy(found);
+    apq_predictor_destroy(predictor);
+    return st;
+}
+
+static void print_table(const json_t *document) {
+    size_t i;
+    const json_t *row;
+    json_array_foreach(json_object_get(document, "results"), i, row) {
+        char *text = json_dumps(row, JSON_REAL_PRECISION(5));
+        printf("%s\n", text != NULL ? text : "");
+        free(text);
+    }
+}
+
+static apq_status measure(const apq_recipe *recipe, const char *what,
+                          const apq_progress *progress, json_t **out) {
+    if (strcmp(what, "train") == 0 || strcmp(what, "eval") == 0) {
+        char *text = NULL;
+        APQ_TRY(apq_app_bench(recipe, what, progress, &text));
+        *out = json_loads(text, 0, NULL);
+        free(text);
+        return APQ_OK;
+    }
+    json_t *rows = json_array();
+    apq_status st = strcmp(what, "cost") == 0 ? bench_cost(recipe, rows)
+                                              : bench_search(recipe, rows);
+    if (st != APQ_OK) {
+        json_decref(rows);
+        return st;
+    }
+    apq_machine machine;
+    apq_machine_probe(&machine);
+    char *text = apq_machine_to_json(&machine);
+    *out = json_pack("{s:o, s:o}", "machine",
+                     text != NULL ? json_loads(text, 0, NULL) : json_null(),
+                     "results", rows);
+    free(text);
+    return APQ_OK;
+}
+
+static bool is_kind(const char *word) {
+    for (size_t i = 0; kinds[i] != NULL; i++) {
+        if (strcmp(kinds[i], word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int apq_cmd_bench(int argc, char **argv) {
+    apq_step_options options = {.recipe = NULL};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    if (options.common.n_words == 0 || !is_kind(options.common.words[0])) {
+        (void)APQ_ERROR(APQ_ERR_ARG,
+                        "bench what? one of train, eval, search, cost");
+        return apq_cli_usage("bench");
+    }
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options.common.quiet);
+    apq_recipe recipe;
+    json_t *document = NULL;
+    apq_status st = apq_step_recipe(&options, 1, &recipe);
+    if (st == APQ_OK) {
+        apq_backend_set_threads(recipe.threads);
+        st = measure(&recipe, options.common.words[0], &progress.base,
+                     &document);
+    }
+    apq_cli_progress_end(&progress);
+    if (st == APQ_OK && options.common.json) {
+        apq_cli_print_json(document, false);
+    } else if (st == APQ_OK) {
+        print_table(document);
+        json_decref(document);
+    }
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,16 @@
+/* apq collect: measures accuracies for the predictor. */
+#include "cli/step.h"
+
+#include "app/app.h"
+
+static const apq_command_help help = {
+    .usage = "apq collect [RECIPE] [KEY=VALUE ...] --run DIR [options]",
+    .summary =
+        "Measures sub-networks of the supernet, the predictor's training data.",
+    .examples = "  apq collect --run runs/first\n  apq collect --run "
+                "runs/first collect.quantised_records=3000\n",
+};
+
+int apq_cmd_collect(int argc, char **argv) {
+    return apq_step_command(&help, argc, argv, apq_app_collect, "run.db");
+}

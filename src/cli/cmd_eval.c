@@ -1,0 +1,107 @@
+/* apq eval: accuracy of a sub-network of the run's or the shipped supernet. */
+#include "cli/step.h"
+
+#include "app/app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct eval_options {
+    apq_step_options step;
+    const char *split, *policy, *bits;
+    int64_t limit;
+} eval_options;
+
+#define AT(member) offsetof(eval_options, member)
+static const char *const splits[] = {"val", "test", NULL};
+static const char *const bit_modes[] = {"float", "policy", NULL};
+static const apq_option table[] = {
+    APQ_STEP_TABLE,
+    {.name = "split",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "SPLIT",
+     .help = "images",
+     .offset = AT(split),
+     .choices = splits},
+    {.name = "policy",
+     .type = APQ_OPTION_TEXT,
+     .argument = "POLICY",
+     .help = "largest, smallest, random:SEED or a JSON file",
+     .offset = AT(policy)},
+    {.name = "bits",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "MODE",
+     .help = "arithmetic",
+     .offset = AT(bits),
+     .choices = bit_modes},
+    {.name = "limit",
+     .type = APQ_OPTION_COUNT,
+     .argument = "N",
+     .help = "images used; 0 is all",
+     .offset = AT(limit),
+     .low = 0,
+     .high = 1e9},
+    {.name = NULL},
+};
+
+static const apq_command_help help = {
+    .usage = "apq eval [RECIPE] --data D --policy P [options]",
+    .summary = "Accuracy of a sub-network; without --run, of the shipped one.",
+    .examples =
+        "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
+        "  apq eval --run runs/first --policy best.json --bits policy "
+        "--split test\n",
+};
+
+static apq_status print_answer(const eval_options *options,
+                               const apq_recipe *recipe,
+                               const apq_eval_answer *answer) {
+    if (!options->step.common.json) {
+        printf("top-1 %.2f %%, loss %.4f on %lld images of %s, %.1f s\n",
+               100 * answer->top1, answer->loss, (long long)answer->count,
+               options->split, answer->seconds);
+        return APQ_OK;
+    }
+    apq_space space;
+    APQ_TRY(apq_space_load(recipe->space, &space));
+    char *policy = apq_policy_to_json(&space, &answer->policy);
+    json_t *value = policy == NULL ? json_null() : json_loads(policy, 0, NULL);
+    free(policy);
+    apq_cli_print_json(json_pack("{s:f, s:f, s:I, s:f, s:o}", "top1",
+                                 answer->top1, "loss", answer->loss, "count",
+                                 (json_int_t)answer->count, "seconds",
+                                 answer->seconds, "policy", value),
+                       false);
+    return APQ_OK;
+}
+
+int apq_cmd_eval(int argc, char **argv) {
+    eval_options options = {
+        .split = "test", .policy = "largest", .bits = "float"};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options.step.common.quiet);
+    apq_eval_request request = {
+        .policy = options.policy,
+        .split = options.split,
+        .is_quantised = strcmp(options.bits, "policy") == 0,
+        .limit = options.limit,
+    };
+    apq_recipe recipe;
+    apq_eval_answer answer;
+    apq_status st = apq_step_recipe(&options.step, 0, &recipe);
+    if (st == APQ_OK) {
+        st = apq_app_eval(&recipe, options.step.common.run, &request,
+                          &progress.base, &answer);
+    }
+    apq_cli_progress_end(&progress);
+    if (st == APQ_OK) {
+        st = print_answer(&options, &recipe, &answer);
+    }
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,101 @@
+/* apq predict: predicted accuracy of policies, in the order they are given. */
+#include "cli/command.h"
+
+#include "app/app.h"
+#include "app/parts.h"
+
+#include <stdio.h>
+
+typedef struct predict_options {
+    apq_common_options common;
+    const char *predictor, *space, *specs;
+    bool is_float;
+} predict_options;
+
+typedef struct predict_context {
+    const predict_options *options;
+    apq_predictor *predictor;
+} predict_context;
+
+static apq_status predict(const char *text, const char *where, size_t i,
+                          void *ctx) {
+    (void)i;
+    const predict_context *self = ctx;
+    const apq_space *space = apq_predictor_space(self->predictor);
+    apq_policy policy;
+    double accuracy;
+    APQ_TRY(apq_policy_from_json(space, text, where, &policy));
+    APQ_TRY(apq_predictor_predict(self->predictor, &policy, 1,
+                                  !self->options->is_float, &accuracy));
+    printf("{\"accuracy\":%.9g}\n", accuracy);
+    return APQ_OK;
+}
+
+static const apq_command_help help = {
+    .usage = "apq predict --predictor P --specs F [options]",
+    .summary = "Predicted accuracy of policies, one JSON a line.",
+    .examples =
+        "  apq predict --predictor runs/first/predictor.safetensors --specs "
+        "policies.jsonl\n"
+        "  jq -c .policy best.json | apq predict --space cifar10 --specs -\n",
+};
+
+#define AT(member) offsetof(predict_options, member)
+static const apq_option table[] = {
+    {.name = "predictor",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "else the run's, else the one shipped for --space",
+     .offset = AT(predictor)},
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "else the one the predictor names",
+     .offset = AT(space)},
+    {.name = "specs",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "policies, one JSON a line; - is standard input",
+     .offset = AT(specs),
+     .is_required = true},
+    {.name = "float",
+     .type = APQ_OPTION_FLAG,
+     .help = "accuracy without quantisation",
+     .offset = AT(is_float)},
+    {.name = NULL},
+};
+
+static apq_status open_predictor(const predict_options *o,
+                                 apq_predictor **out) {
+    char dir[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    apq_space space;
+    const char *file = o->predictor;
+    if (file == NULL && o->common.run != NULL) {
+        APQ_TRY(apq_path_join(path, o->common.run, "predictor.safetensors"));
+        file = path;
+    } else if (file == NULL) {
+        APQ_TRY(
+            apq_app_shipped_dir(o->space != NULL ? o->space : "cifar10", dir));
+        APQ_TRY(apq_path_join(path, dir, "predictor.safetensors"));
+        file = path;
+    }
+    if (o->space != NULL) {
+        APQ_TRY(apq_space_load(o->space, &space));
+    }
+    return apq_predictor_load(file, o->space != NULL ? &space : NULL, out);
+}
+
+int apq_cmd_predict(int argc, char **argv) {
+    predict_options options = {.space = NULL};
+    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    if (code >= 0) {
+        return code;
+    }
+    predict_context self = {.options = &options};
+    apq_status st = open_predictor(&options, &self.predictor);
+    if (st == APQ_OK) {
+        st = apq_cli_each_spec(options.specs, predict, &self);
+    }
+    apq_predictor_destroy(self.predictor);
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,246 @@
+/* apq search: the best policy under a budget, and how it compares. */
+#include "cli/step.h"
+
+#include "app/app.h"
+#include "app/search.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct search_options {
+    apq_step_options step;
+    const char *predictor, *out, *strategy;
+    double budget[APQ_BUDGET_N_FIELDS];
+    int population, parents, iterations;
+    double mutation;
+} search_options;
+
+#define AT(member) offsetof(search_options, member)
+#define BUDGET(option, field, unit)                                            \
+    {                                                                          \
+        .name = option, .type = APQ_OPTION_REAL, .argument = "X",              \
+        .help = "budget: at most X " unit,                                     \
+        .offset = AT(budget) + (field) * sizeof(double), .low = 1e-12,         \
+        .high = 1e12                                                           \
+    }
+
+static const apq_option table[] = {
+    APQ_STEP_TABLE,
+    {.name = "predictor",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "accuracy predictor; else the run's, else the shipped one",
+     .offset = AT(predictor)},
+    BUDGET("latency-ms", APQ_BUDGET_LATENCY_MS, "ms an image"),
+    BUDGET("energy-mj", APQ_BUDGET_ENERGY_MJ, "mJ an image"),
+    BUDGET("bitops-g", APQ_BUDGET_BITOPS_G, "1e9 bit operations"),
+    BUDGET("size-kb", APQ_BUDGET_SIZE_KB, "1000 bytes of weights"),
+    {.name = "strategy",
+     .type = APQ_OPTION_TEXT,
+     .argument = "NAME",
+     .help = "see apq list strategies",
+     .offset = AT(strategy)},
+    {.name = "population",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "candidates of an iteration",
+     .offset = AT(population),
+     .low = 2,
+     .high = 100000},
+    {.name = "parents",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "survivors of an iteration",
+     .offset = AT(parents),
+     .low = 1,
+     .high = 100000},
+    {.name = "iterations",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "iterations, the first population included",
+     .offset = AT(iterations),
+     .low = 1,
+     .high = 1000000},
+    {.name = "mutation",
+     .type = APQ_OPTION_REAL,
+     .argument = "P",
+     .help = "probability to redraw a block",
+     .offset = AT(mutation),
+     .low = 1e-6,
+     .high = 1},
+    {.name = "out",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "write the JSON here, pictures beside it",
+     .offset = AT(out)},
+    {.name = NULL},
+};
+
+static const apq_command_help help = {
+    .usage = "apq search [RECIPE] [KEY=VALUE ...] [--latency-ms X] [options]",
+    .summary = "Finds architecture, channels and bit-widths together: the "
+               "highest predicted\naccuracy under the budgets.",
+    .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
+                "0.5\n"
+                "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
+                "--json\n"
+                "  apq search --run runs/first --latency-ms 0.5\n",
+};
+
+static apq_status make_recipe(const search_options *o, apq_recipe *out) {
+    APQ_TRY(apq_step_recipe(&o->step, 0, out));
+    bool has_budget = false;
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        has_budget = has_budget || o->budget[f] > 0;
+    }
+    if (has_budget) {
+        /* Budgets given here replace those of the recipe together. */
+        out->search.latency_ms = o->budget[APQ_BUDGET_LATENCY_MS];
+        out->search.energy_mj = o->budget[APQ_BUDGET_ENERGY_MJ];
+        out->search.bitops_g = o->budget[APQ_BUDGET_BITOPS_G];
+        out->search.size_kb = o->budget[APQ_BUDGET_SIZE_KB];
+    }
+    if (o->strategy != NULL) {
+        APQ_TRY(apq_recipe_set(out, "search.strategy", o->strategy));
+    }
+    out->search.population =
+        o->population > 0 ? o->population : out->search.population;
+    out->search.parents = o->parents > 0 ? o->parents : out->search.parents;
+    out->search.iterations =
+        o->iterations > 0 ? o->iterations : out->search.iterations;
+    out->search.mutation = o->mutation > 0 ? o->mutation : out->search.mutation;
+    return APQ_OK;
+}
+
+static void print_blocks(const apq_app_search_result *r) {
+    const apq_policy *p = &r->best.policy;
+    printf("block  kernel  channels  expand/project  depthwise    share of "
+           "latency\n"
+           "                          weight   act   weight   act\n");
+    for (int b = 0; b < r->space.n_blocks; b++) {
+        if (!apq_space_block_active(&r->space, p, b)) {
+            printf("%5d  skipped\n", b);
+            continue;
+        }
+        char bar[25] = "";
+        double share = r->latency_share[b];
+        size_t n = share > 0 ? (size_t)lround(fmin(share, 0.5) * 48) : 0;
+        memset(bar, '#', n);
+        bar[n] = '\0';
+        printf("%5d  %6d  %8d  %6d  %4d   %6d  %4d    %5.1f %% %s\n", b,
+               p->kernel[b], p->channels[b], p->bits[APQ_PW_WEIGHT][b],
+               p->bits[APQ_PW_ACT][b], p->bits[APQ_DW_WEIGHT][b],
+               p->bits[APQ_DW_ACT][b], 100 * share, bar);
+    }
+}
+
+static void print_candidate(const char *name, const apq_candidate *c) {
+    if (!c->is_found) {
+        printf("%-22s none under the budget\n", name);
+        return;
+    }
+    printf("%-22s %8.2f %% %10.5g %10.5g %10.5g %10.5g  %s\n", name,
+           100 * c->accuracy, c->cost.latency_ms, c->cost.energy_mj,
+           c->cost.bitops / 1e9, c->cost.weight_bytes / 1e3,
+           c->meets_budget ? "" : "over budget");
+}
+
+static void print_result(const apq_app_search_result *r) {
+    static const char *const labels[APQ_N_BASELINES] = {
+        "largest, 8 bit", "largest, 4 bit", "best found, 8 bit",
+        "best found, 4 bit"};
+    print_blocks(r);
+    printf("\n%-22s %10s %10s %10s %10s %10s\n", "", "accuracy", "latency ms",
+           "energy mJ", "GBitOps", "size KB");
+    print_candidate("found, mixed", &r->best);
+    for (int i = 0; i < APQ_N_BASELINES; i++) {
+        print_candidate(labels[i], &r->baselines[i]);
+    }
+    printf("\n%-22s %10s", "range of the space", "");
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        printf(" %10.5g", r->low[f]);
+    }
+    printf("  smallest\n%-22s %10s", "", "");
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        printf(" %10.5g", r->high[f]);
+    }
+    printf("  largest\n%-22s %10s", "budget", "");
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        if (r->budget[f] > 0) {
+            printf(" %10.5g", r->budget[f]);
+        } else {
+            printf(" %10s", "-");
+        }
+    }
+    printf("\n\nAccuracies are predicted. %" PRIu64
+           " networks scored, %.2f s in all.\n",
+           r->evaluations, r->seconds);
+}
+
+/* FILE.json and FILE.svg, FILE.png. */
+static apq_status write_out(const apq_app_search_result *result,
+                            const char *path) {
+    char stem[APQ_PATH_MAX];
+    size_t n = strlen(path);
+    if (n >= sizeof stem) {
+        APQ_FAIL(APQ_ERR_ARG, "--out is longer than %zu characters",
+                 sizeof stem - 1);
+    }
+    bool has_ending = n > 5 && strcmp(path + n - 5, ".json") == 0;
+    (void)snprintf(stem, sizeof stem, "%.*s", (int)(has_ending ? n - 5 : n),
+                   path);
+    return apq_app_search_write(result, path, stem);
+}
+
+static apq_status show(const search_options *options,
+                       const apq_app_search_result *result) {
+    if (options->out != NULL) {
+        APQ_TRY(write_out(result, options->out));
+    }
+    if (!options->step.common.json) {
+        print_result(result);
+        return APQ_OK;
+    }
+    char *text = apq_app_search_json(result);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    }
+    printf("%s\n", text);
+    free(text);
+    return APQ_OK;
+}
+
+int apq_cmd_search(int argc, char **argv) {
+    search_options options = {.predictor = NULL};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    apq_app_search_result *result = calloc(1, sizeof *result);
+    if (result == NULL) {
+        return apq_cli_exit(APQ_ERROR(APQ_ERR_NOMEM, "search: out of memory"));
+    }
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options.step.common.quiet);
+    apq_recipe recipe;
+    apq_status st = make_recipe(&options, &recipe);
+    if (st == APQ_OK) {
+        st = apq_app_search(&recipe, options.step.common.run, options.predictor,
+                            &progress.base, result);
+    }
+    apq_cli_progress_end(&progress);
+    if (st == APQ_OK) {
+        st = show(&options, result);
+    } else if (st == APQ_ERR_INTERRUPTED && options.out != NULL &&
+               result->search != NULL) {
+        apq_status written = write_out(result, options.out);
+        st = written == APQ_OK ? st : written;
+    }
+    apq_app_search_fini(result);
+    free(result);
+    return apq_cli_exit(st);
+}

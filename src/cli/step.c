@@ -1,0 +1,118 @@
+/* The shape of every command that works in a run directory: recipe, progress,
+ * one call of the application, a short result. */
+#include "cli/step.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const apq_option table[] = {APQ_STEP_TABLE, {.name = NULL}};
+
+static apq_status apply_word(apq_recipe *recipe, const char *word) {
+    char path[64];
+    size_t n = strcspn(word, "=");
+    if (n >= sizeof path) {
+        APQ_FAIL(APQ_ERR_ARG, "recipe has no \"%.60s...\"", word);
+    }
+    (void)snprintf(path, sizeof path, "%.*s", (int)n, word);
+    return apq_recipe_set(recipe, path, word + n + 1);
+}
+
+static apq_status set_if(apq_recipe *recipe, const char *path,
+                         const char *value) {
+    return value == NULL ? APQ_OK : apq_recipe_set(recipe, path, value);
+}
+
+apq_status apq_step_recipe(const apq_step_options *options, int first_word,
+                           apq_recipe *out) {
+    const apq_common_options *common = &options->common;
+    const char *file = options->recipe;
+    for (int i = first_word; i < common->n_words; i++) {
+        if (strchr(common->words[i], '=') == NULL) {
+            if (file != NULL) {
+                APQ_FAIL(APQ_ERR_ARG, "two recipes: %s and %s", file,
+                         common->words[i]);
+            }
+            file = common->words[i];
+        }
+    }
+    APQ_TRY(apq_cli_recipe(common, file, out));
+    for (int i = first_word; i < common->n_words; i++) {
+        if (strchr(common->words[i], '=') != NULL) {
+            APQ_TRY(apply_word(out, common->words[i]));
+        }
+    }
+    APQ_TRY(set_if(out, "space", options->space));
+    APQ_TRY(set_if(out, "target", options->target));
+    APQ_TRY(set_if(out, "data", options->data));
+    return set_if(out, "backend", options->backend);
+}
+
+/* Kept from the first step on, so that later steps need no recipe again. */
+static apq_status keep_recipe(const apq_recipe *recipe, const char *run_dir) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_dir_make(run_dir));
+    APQ_TRY(apq_path_join(path, run_dir, "run.json"));
+    char *text = apq_recipe_to_json(recipe);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    apq_status st = apq_file_write(path, text, strlen(text));
+    free(text);
+    return st;
+}
+
+static apq_status print_result(const apq_step_options *options,
+                               const char *command, const char *result_file,
+                               double seconds) {
+    const char *run = options->common.run;
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, run, result_file));
+    if (!options->common.json) {
+        printf("%s: done in %.1f s, %s\n", command, seconds, path);
+        return APQ_OK;
+    }
+    json_t *document = json_pack("{s:s, s:s, s:f}", "run", run, "result", path,
+                                 "seconds", seconds);
+    if (strstr(result_file, ".json") != NULL) {
+        json_t *result = json_load_file(path, 0, NULL);
+        if (result != NULL) {
+            (void)json_object_set_new(document, command, result);
+        }
+    }
+    apq_cli_print_json(document, false);
+    return APQ_OK;
+}
+
+int apq_step_command(const apq_command_help *help, int argc, char **argv,
+                     apq_step_fn *fn, const char *result_file) {
+    apq_step_options options = {.recipe = NULL};
+    int code =
+        apq_cli_parse(help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    if (options.common.run == NULL) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--run DIR is required");
+        return apq_cli_usage(argv[0]);
+    }
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options.common.quiet);
+    apq_recipe recipe;
+    double start_s = apq_now_s();
+    apq_status st = apq_step_recipe(&options, 0, &recipe);
+    if (st == APQ_OK) {
+        st = fn(&recipe, options.common.run, &progress.base);
+    }
+    apq_cli_progress_end(&progress);
+    /* After the step: a refused recipe must not replace the run's own. */
+    if (st == APQ_OK || st == APQ_ERR_INTERRUPTED) {
+        apq_status kept = keep_recipe(&recipe, options.common.run);
+        st = st == APQ_OK ? kept : st;
+    }
+    if (st == APQ_OK) {
+        st =
+            print_result(&options, argv[0], result_file, apq_now_s() - start_s);
+    }
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,54 @@
+#ifndef APQ_CLI_STEP_H
+#define APQ_CLI_STEP_H
+
+#include "cli/command.h"
+
+/* Options of the commands that work from a recipe. Words are a recipe file
+ * and KEY=VALUE settings of its fields. */
+typedef struct apq_step_options {
+    apq_common_options common;
+    const char *recipe, *space, *target, *data, *backend;
+} apq_step_options;
+
+enum { APQ_STEP_MAX_WORDS = 16 };
+
+#define APQ_STEP_AT(member) offsetof(apq_step_options, member)
+#define APQ_STEP_TABLE                                                         \
+    {.name = "recipe",                                                         \
+     .type = APQ_OPTION_TEXT,                                                  \
+     .argument = "FILE",                                                       \
+     .help = "recipe; else run.json of the run directory, else defaults",      \
+     .offset = APQ_STEP_AT(recipe)},                                           \
+        {.name = "space",                                                      \
+         .type = APQ_OPTION_TEXT,                                              \
+         .argument = "SPACE",                                                  \
+         .help = "search space: a name of apq list spaces, or a YAML file",    \
+         .offset = APQ_STEP_AT(space)},                                        \
+        {.name = "target",                                                     \
+         .type = APQ_OPTION_TEXT,                                              \
+         .argument = "TARGET",                                                 \
+         .help = "hardware: a name of apq list targets, or a YAML file",       \
+         .offset = APQ_STEP_AT(target)},                                       \
+        {.name = "data",                                                       \
+         .type = APQ_OPTION_TEXT,                                              \
+         .argument = "PATH",                                                   \
+         .help = "images: see apq list datasets",                              \
+         .offset = APQ_STEP_AT(data)},                                         \
+    {                                                                          \
+        .name = "backend", .type = APQ_OPTION_TEXT, .argument = "NAME",        \
+        .help = "arithmetic: auto, cpu or ref", .offset = APQ_STEP_AT(backend) \
+    }
+
+/* The recipe these options make: file, then settings, then options. Words
+ * from `first_word` on are read. */
+APQ_NODISCARD apq_status apq_step_recipe(const apq_step_options *options,
+                                         int first_word, apq_recipe *out);
+
+typedef apq_status apq_step_fn(const apq_recipe *recipe, const char *run_dir,
+                               const apq_progress *progress);
+/* A whole command that runs one step in a run directory and keeps the recipe
+ * there as run.json. */
+int apq_step_command(const apq_command_help *help, int argc, char **argv,
+                     apq_step_fn *fn, const char *result_file);
+
+#endif
