@@ -9,7 +9,7 @@
     !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define APQ_SIMD_CLONES                                                        \
     __attribute__((                                                            \
-        target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+        target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define APQ_SIMD_CLONES
 #endif

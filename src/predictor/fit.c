@@ -212,7 +212,6 @@ static bool is_weight(int part) {
 }
 
 static void update(fit_run *run, double learning_rate) {
-    enum { CHUNK = 16384 };
     apq_predictor *p = run->p;
     run->n_updates++;
     double rate = learning_rate / (1.0 - pow(beta1, (double)run->n_updates));
@@ -220,14 +219,10 @@ static void update(fit_run *run, double learning_rate) {
     for (int part = 0; part < APQ_N_PARTS; part++) {
         double decay =
             is_weight(part) ? learning_rate * run->options->weight_decay : 0.0;
-        size_t end = p->begin[part + 1];
-#pragma omp parallel for schedule(static) if (end - p->begin[part] > CHUNK)
-        for (size_t i = p->begin[part]; i < end; i += CHUNK) {
-            size_t n = end - i < CHUNK ? end - i : CHUNK;
-            adam(p->params + i, run->gradient + i, run->moment1 + i,
-                 run->moment2 + i, n, (float)rate, (float)correction2,
-                 (float)decay);
-        }
+        size_t i = p->begin[part], n = p->begin[part + 1] - i;
+        adam(p->params + i, run->gradient + i, run->moment1 + i,
+             run->moment2 + i, n, (float)rate, (float)correction2,
+             (float)decay);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/simd.h"
 
-enum { ROWS = 6, PARALLEL_MIN = 1 << 20 };
+enum { ROWS = 6 };
 
 typedef float lanes __attribute__((vector_size(APQ_GEMM_WIDTH * 4)));
 
@@ -87,11 +87,7 @@ static void run_panel(const apq_gemm_job *job, int panel) {
 }
 
 void apq_gemm(const apq_gemm_job *job) {
-    double work = (double)job->m * job->n * job->k;
-    int panels = n_panels(job->n);
-#pragma omp parallel for schedule(static) if (job->threads &&                  \
-                                              work >= PARALLEL_MIN)
-    for (int panel = 0; panel < panels; panel++) {
+    for (int panel = 0; panel < n_panels(job->n); panel++) {
         run_panel(job, panel);
     }
 }

@@ -23,7 +23,6 @@ typedef struct apq_gemm_job {
     bool relu;           /* on the result */
     float *c;            /* (m, n), leading dimension c_row */
     size_t c_row;
-    bool threads; /* may use a thread team */
 } apq_gemm_job;
 
 /* c = a b + bias, then relu. A result element does not depend on m. */

@@ -1,5 +1,5 @@
-/* Mean squared error of a batch and its gradient, by hand. Every sum runs in
- * a fixed order, so results do not depend on the number of threads. */
+/* Mean squared error of a batch and its gradient, by hand. One thread: a step
+ * is too short to share, and every sum keeps its order. */
 #include "predictor/predictor_private.h"
 
 #include "base/memory.h"
@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { STRIP = 64 }; /* hidden units whose one-hot gradient a thread owns */
 
 apq_status apq_predictor_step_create(const apq_predictor *p, int batch,
                                      apq_predictor_step *out) {
@@ -60,8 +58,7 @@ static void layer_forward(const apq_predictor *p, int m, const float *x,
                               .bias = apq_part(p, p->params, bias),
                               .relu = true,
                               .c = y,
-                              .c_row = h,
-                              .threads = true};
+                              .c_row = h};
     apq_gemm(&job);
 }
 
@@ -80,8 +77,7 @@ static void layer_backward(const apq_predictor *p, int m, const float *x,
                         .a_col = h,
                         .packed = packed,
                         .c = dw,
-                        .c_row = h,
-                        .threads = true};
+                        .c_row = h};
     apq_gemm(&job);
     memset(db, 0, h * sizeof *db);
     for (int i = 0; i < m; i++) {
@@ -105,11 +101,10 @@ static void mask(const float *activation, float *gradient, size_t n) {
     }
 }
 
-/* Gradient of the one-hot layers for hidden units [begin, end). */
-static void scatter_strip(const apq_predictor *p, const apq_encoded *encoded,
-                          const uint32_t *rows, int m, bool with_bits,
-                          const apq_predictor_step *step, size_t begin,
-                          size_t end, float *gradient) {
+/* Gradient of the one-hot layers, added to zeros. */
+static void scatter(const apq_predictor *p, const apq_encoded *encoded,
+                    const uint32_t *rows, int m, bool with_bits,
+                    const apq_predictor_step *step, float *gradient) {
     size_t h = (size_t)p->hidden;
     float *w0 = apq_part(p, gradient, APQ_PART_W0);
     float *wq = apq_part(p, gradient, APQ_PART_WQ);
@@ -124,11 +119,11 @@ static void scatter_strip(const apq_predictor *p, const apq_encoded *encoded,
             const float *from = is_bit ? d1 : d0;
             float *to = is_bit ? wq + (size_t)(active[k] - p->n_arch) * h
                                : w0 + (size_t)active[k] * h;
-            for (size_t j = begin; j < end; j++) {
+            for (size_t j = 0; j < h; j++) {
                 to[j] += from[j];
             }
         }
-        for (size_t j = begin; j < end; j++) {
+        for (size_t j = 0; j < h; j++) {
             b0[j] += d0[j];
             bq[j] += with_bits ? d1[j] : 0.0f;
         }
@@ -140,7 +135,6 @@ void apq_predictor_forward(const apq_predictor *predictor,
                            int m, bool with_bits, apq_predictor_step *step) {
     const apq_predictor *p = predictor;
     size_t h = (size_t)p->hidden;
-#pragma omp parallel for schedule(static) if (m * p->hidden > 8192)
     for (int i = 0; i < m; i++) {
         apq_predictor_first(p, encoded->active + rows[i] * encoded->stride,
                             encoded->count[rows[i]], with_bits,
@@ -204,13 +198,6 @@ double apq_predictor_gradient(const apq_predictor *predictor,
     memcpy(step->d0, step->d1, n * sizeof *step->d0);
     mask(step->relu0, step->d0, n);
     memset(gradient, 0, p->begin[APQ_PART_W1] * sizeof *gradient);
-    int strips = (p->hidden + STRIP - 1) / STRIP;
-#pragma omp parallel for schedule(static) if (m * p->hidden > 8192)
-    for (int s = 0; s < strips; s++) {
-        size_t begin = (size_t)s * STRIP;
-        size_t end = begin + STRIP < h ? begin + STRIP : h;
-        scatter_strip(p, encoded, rows, m, with_bits, step, begin, end,
-                      gradient);
-    }
+    scatter(p, encoded, rows, m, with_bits, step, gradient);
     return loss;
 }
