@@ -21,21 +21,39 @@ typedef struct contender {
     apq_evaluation test;
 } contender;
 
-static apq_status read_best(const apq_session *session, apq_policy *out) {
-    char path[APQ_PATH_MAX];
+/* The "policy" of an object of best.json. */
+static apq_status read_policy(const apq_session *session, const json_t *object,
+                              const char *path, const char *name,
+                              apq_policy *out) {
+    char *policy = json_dumps(json_object_get(object, "policy"), JSON_COMPACT);
+    if (policy == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy of %s", path, name);
+    }
+    apq_status st = apq_policy_from_json(&session->space, policy, path, out);
+    free(policy);
+    return st;
+}
+
+/* What the search chose, and what it would have chosen at one bit-width under
+ * the same budget ("uniform4" -> best_uniform4). */
+static apq_status read_contenders(const apq_session *session,
+                                  const char *baseline, apq_policy *winner,
+                                  apq_policy *uniform) {
+    char path[APQ_PATH_MAX], name[32];
     APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
     char *text;
     size_t n_bytes;
     APQ_TRY(apq_file_read(path, &text, &n_bytes));
     json_t *root = json_loads(text, 0, NULL);
     free(text);
-    char *policy = json_dumps(json_object_get(root, "policy"), JSON_COMPACT);
-    json_decref(root);
-    if (policy == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: no 'policy' object", path);
+    apq_status st = read_policy(session, root, path, "the search", winner);
+    if (st == APQ_OK && strcmp(baseline, "none") != 0) {
+        (void)snprintf(name, sizeof name, "best_%s", baseline);
+        const json_t *all = json_object_get(root, "baselines");
+        st = read_policy(session, json_object_get(all, name), path, name,
+                         uniform);
     }
-    apq_status st = apq_policy_from_json(&session->space, policy, path, out);
-    free(policy);
+    json_decref(root);
     return st;
 }
 
@@ -172,13 +190,11 @@ static apq_status tune_all(apq_session *session, const char *path) {
     contender winner = {.name = "network", .file = "network.safetensors"};
     contender uniform = {.name = "baseline", .file = "baseline.safetensors"};
     bool has_baseline = strcmp(baseline, "none") != 0;
-    APQ_TRY(read_best(session, &winner.policy));
+    APQ_TRY(
+        read_contenders(session, baseline, &winner.policy, &uniform.policy));
     APQ_TRY(price(session, &winner));
     APQ_TRY(tune_contender(session, &winner));
     if (has_baseline) {
-        apq_policy_largest(&session->space,
-                           strcmp(baseline, "uniform4") == 0 ? 4 : 8,
-                           &uniform.policy);
         APQ_TRY(price(session, &uniform));
         APQ_TRY(tune_contender(session, &uniform));
     }

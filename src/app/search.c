@@ -226,6 +226,34 @@ static apq_status latency_shares(const context *self) {
     return APQ_OK;
 }
 
+/* A uniform network is a point of the mixed space like any other: when the
+ * restricted search found a better one, it is the result. */
+static void keep_better(apq_app_search_result *out) {
+    for (int i = APQ_BASELINE_BEST_8; i < APQ_N_BASELINES; i++) {
+        const apq_candidate *c = &out->baselines[i];
+        if (!c->is_found || !c->meets_budget ||
+            c->accuracy <= out->best.accuracy) {
+            continue;
+        }
+        apq_search_result *search = out->search;
+        size_t n = search->n_top < APQ_SEARCH_MAX_TOP ? search->n_top
+                                                      : APQ_SEARCH_MAX_TOP - 1;
+        memmove(&search->top[1], &search->top[0], n * sizeof search->top[0]);
+        search->n_top = n + 1;
+        search->top[0] = (apq_search_entry){
+            .policy = c->policy,
+            .hash = apq_policy_hash(&out->space, &c->policy),
+            .score = {.value = c->accuracy, .is_feasible = true}};
+        apq_budget_of_cost(&c->cost, search->top[0].score.cost);
+        search->best = c->policy;
+        search->best_value = c->accuracy;
+        if (search->n_history > 0) {
+            search->history[search->n_history - 1].best = c->accuracy;
+        }
+        out->best = *c;
+    }
+}
+
 static apq_status find_baselines(context *self) {
     static const int bits_of[APQ_N_BASELINES] = {8, 4, 8, 4};
     apq_app_search_result *out = self->out;
@@ -247,6 +275,7 @@ static apq_status find_baselines(context *self) {
             APQ_TRY(st);
             policy = found->best;
             apq_policy_canonical(&out->space, &policy);
+            out->evaluations += found->n_evaluations;
             apq_search_result_destroy(found);
         }
         apq_status st = describe(self, &policy, &out->baselines[i]);
@@ -393,10 +422,11 @@ static apq_status search_all(context *self, const char *run_dir,
     APQ_TRY(run_search(self, 0, &out->search));
     out->evaluations = out->search->n_evaluations;
     APQ_TRY(describe(self, &out->search->best, &out->best));
-    APQ_TRY(latency_shares(self));
     if (!out->search->is_stopped) {
         APQ_TRY(find_baselines(self));
+        keep_better(out);
     }
+    APQ_TRY(latency_shares(self));
     out->seconds = apq_now_s() - start_s;
     if (run_dir != NULL) {
         apq_rundir *dir = NULL;

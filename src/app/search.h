@@ -48,8 +48,8 @@ typedef struct apq_app_search_result {
     double low[APQ_BUDGET_N_FIELDS], high[APQ_BUDGET_N_FIELDS];
     double latency_share[APQ_MAX_BLOCKS]; /* of the winner, per block */
     apq_search_result *search;            /* history and best candidates */
-    uint64_t evaluations;                 /* of the winner's search */
-    double seconds;                       /* of everything */
+    uint64_t evaluations; /* networks scored, those of the baselines too */
+    double seconds;       /* of everything */
     /* A sample of the candidates seen, for the picture. */
     size_t n_cloud;
     double cloud_cost[APQ_SEARCH_MAX_CLOUD];
