@@ -64,11 +64,10 @@ static apq_status save(const apq_rundir *dir, const json_t *manifest) {
     return st;
 }
 
-static bool holds_strings(const json_t *object) {
+static bool holds_strings(json_t *object) {
     const char *key;
     json_t *value;
-    /* jansson iterates through a non-const pointer but changes nothing. */
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach(object, key, value) {
         if (!json_is_string(value)) {
             return false;
         }
@@ -77,7 +76,7 @@ static bool holds_strings(const json_t *object) {
 }
 
 static apq_status check_manifest(const apq_rundir *dir) {
-    const json_t *bound = json_object_get(dir->manifest, "bound");
+    json_t *bound = json_object_get(dir->manifest, "bound");
     json_t *steps = json_object_get(dir->manifest, "steps");
     json_t *version = json_object_get(dir->manifest, "version");
     if (!json_is_integer(version) ||
