@@ -4,7 +4,9 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef APQ_VERSION
 #define APQ_VERSION "0.1.0"
@@ -14,23 +16,28 @@ typedef struct command {
     const char *name;
     apq_command_fn *run;
     const char *summary;
+    bool is_parallel; /* computes with threads for long */
 } command;
 
 static const command commands[] = {
-    {"search", apq_cmd_search, "find the best policy under a budget"},
-    {"cost", apq_cmd_cost, "price policies on a target"},
-    {"encode", apq_cmd_encode, "predictor input of policies"},
-    {"predict", apq_cmd_predict, "predicted accuracy of policies"},
-    {"run", apq_cmd_run, "all steps of a recipe, from data to the network"},
-    {"train", apq_cmd_train, "train the supernet"},
-    {"collect", apq_cmd_collect, "measure accuracies for the predictor"},
-    {"predictor", apq_cmd_predictor, "fit, eval or import a predictor"},
-    {"finetune", apq_cmd_finetune, "fine-tune the policy that was found"},
-    {"eval", apq_cmd_eval, "accuracy of a sub-network"},
-    {"bench", apq_cmd_bench, "speed of training, evaluation, search, cost"},
-    {"data", apq_cmd_data, "check a dataset"},
-    {"list", apq_cmd_list, "spaces, targets, strategies, datasets, backends"},
-    {"doctor", apq_cmd_doctor, "what this build and this machine can do"},
+    {"search", apq_cmd_search, "find the best policy under a budget", true},
+    {"cost", apq_cmd_cost, "price policies on a target", false},
+    {"encode", apq_cmd_encode, "predictor input of policies", false},
+    {"predict", apq_cmd_predict, "predicted accuracy of policies", false},
+    {"run", apq_cmd_run, "all steps of a recipe, from data to the network",
+     true},
+    {"train", apq_cmd_train, "train the supernet", true},
+    {"collect", apq_cmd_collect, "measure accuracies for the predictor", true},
+    {"predictor", apq_cmd_predictor, "fit, eval or import a predictor", true},
+    {"finetune", apq_cmd_finetune, "fine-tune the policy that was found", true},
+    {"eval", apq_cmd_eval, "accuracy of a sub-network", true},
+    {"bench", apq_cmd_bench, "speed of training, evaluation, search, cost",
+     true},
+    {"data", apq_cmd_data, "check a dataset", false},
+    {"list", apq_cmd_list, "spaces, targets, strategies, datasets, backends",
+     false},
+    {"doctor", apq_cmd_doctor, "what this build and this machine can do",
+     false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -65,6 +72,18 @@ static int unknown_command(const char *name) {
     return APQ_EXIT_USAGE;
 }
 
+/* Waiting threads of OpenMP spin by default: on a machine that others use too
+ * this makes training many times slower. The run-time library reads its
+ * policy before main, so the program starts itself again with it set; a policy
+ * given by the user stays. */
+static void wait_without_spinning(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") == NULL && getenv("GOMP_SPINCOUNT") == NULL &&
+        setenv("OMP_WAIT_POLICY", "passive", 1) == 0) {
+        /* Comes back only on failure; then the default policy serves. */
+        (void)execv("/proc/self/exe", argv);
+    }
+}
+
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
@@ -88,6 +107,9 @@ static int dispatch(int argc, char **argv) {
     }
     for (size_t i = 0; i < N_COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0) {
+            if (commands[i].is_parallel && !is_help) {
+                wait_without_spinning(argv);
+            }
             return is_help ? commands[i].run(2, help_argv)
                            : commands[i].run(argc - 1, argv + 1);
         }
