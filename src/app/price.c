@@ -217,53 +217,43 @@ static bool has_only_bits(const apq_policy *policy, int block, int bits) {
     return true;
 }
 
-/* Best choice of one block, written into `out`; its weighted cost, infinite
- * when there is none. */
-static double block_extreme(const apq_price_table *table, int block, int bits,
-                            const double *weight, bool is_largest,
-                            apq_policy *out) {
+/* Cheapest choice of one block, written into `out`. */
+static bool cheapest_choice(const apq_price_table *table, int block, int bits,
+                            const double *weight, apq_policy *out) {
     double best = INFINITY;
     size_t best_at = 0;
     apq_policy choice = *out;
     for (size_t i = 0; i < table->n_choices[block]; i++) {
-        const double *entry = &table->choices[block][i * N_FIELDS];
-        double value = weighted(entry, weight);
+        double value = weighted(&table->choices[block][i * N_FIELDS], weight);
         decode(&table->space, block, i, &choice);
-        if (isinf(value) || isinf(entry[0]) ||
-            !has_only_bits(&choice, block, bits)) {
-            continue;
-        }
-        value = is_largest ? -value : value;
-        if (value < best) {
+        if (value < best && has_only_bits(&choice, block, bits)) {
             best = value;
             best_at = i;
         }
     }
-    if (!isinf(best)) {
-        decode(&table->space, block, best_at, out);
-        best = is_largest ? -best : best;
+    if (isinf(best)) {
+        return false;
     }
-    return best;
+    decode(&table->space, block, best_at, out);
+    return true;
 }
 
-apq_status apq_price_extreme(const apq_price_table *table, int bits,
-                             const double weight[N_FIELDS], bool is_largest,
-                             apq_policy *out) {
+apq_status apq_price_cheapest(const apq_price_table *table, int bits,
+                              const double weight[N_FIELDS], apq_policy *out) {
     const apq_space *space = &table->space;
     apq_policy policy;
     apq_policy_smallest(space, space->bits[space->n_bits - 1], &policy);
     for (int s = 0; s < space->n_stages; s++) {
         const apq_space_stage *stage = &space->stages[s];
-        /* Costs are not negative: the extreme depth is a corner. */
-        int depth = is_largest ? stage->max_depth : stage->min_depth;
-        policy.depth[s] = (int8_t)depth;
-        for (int k = 0; k < depth; k++) {
-            if (isinf(block_extreme(table, stage->first_block + k, bits, weight,
-                                    is_largest, &policy))) {
+        /* Costs are not negative: fewer blocks are never dearer. */
+        policy.depth[s] = (int8_t)stage->min_depth;
+        for (int k = 0; k < stage->min_depth; k++) {
+            int block = stage->first_block + k;
+            if (!cheapest_choice(table, block, bits, weight, &policy)) {
                 APQ_FAIL(APQ_ERR_INFEASIBLE,
                          "the target can execute no choice of block %d of "
                          "space '%s'",
-                         stage->first_block + k, space->name);
+                         block, space->name);
             }
         }
     }

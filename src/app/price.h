@@ -37,12 +37,12 @@ void apq_price_table_destroy(apq_price_table *table);
 void apq_price_policy(const apq_price_table *table, const apq_policy *policy,
                       double out[APQ_BUDGET_N_FIELDS]);
 
-/* The policy of smallest (or, with `is_largest`, largest) sum of
- * weight[f] * cost[f] over the fields of weight != 0, all weights >= 0;
- * exact, ties to the first. `bits` 0 allows all bit-widths, else only that
- * one. APQ_ERR_INFEASIBLE when the target can execute none. */
-APQ_NODISCARD apq_status apq_price_extreme(
-    const apq_price_table *table, int bits,
-    const double weight[APQ_BUDGET_N_FIELDS], bool is_largest, apq_policy *out);
+/* The policy of smallest sum of weight[f] * cost[f] over the fields of
+ * weight != 0, all weights >= 0; exact, ties to the first. `bits` 0 allows all
+ * bit-widths, else only that one. APQ_ERR_INFEASIBLE when the target can
+ * execute none. */
+APQ_NODISCARD apq_status
+apq_price_cheapest(const apq_price_table *table, int bits,
+                   const double weight[APQ_BUDGET_N_FIELDS], apq_policy *out);
 
 #endif

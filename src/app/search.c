@@ -4,6 +4,7 @@
 #include "app/search.h"
 
 #include "app/app.h"
+#include "app/range.h"
 #include "base/memory.h"
 #include "predictor/predictor.h"
 #include "store/rundir.h"
@@ -93,14 +94,14 @@ static apq_status make_seeds(const context *self, int bits,
             weight[f] = 1;
             all[f] = 1 / budget[f];
             has_budget = true;
-            APQ_TRY(apq_price_extreme(self->prices, bits, weight, false,
-                                      &seeds[(*n)++]));
+            APQ_TRY(
+                apq_price_cheapest(self->prices, bits, weight, &seeds[(*n)++]));
         }
     }
     if (!has_budget) {
         all[APQ_BUDGET_BITOPS_G] = 1;
     }
-    return apq_price_extreme(self->prices, bits, all, false, &seeds[(*n)++]);
+    return apq_price_cheapest(self->prices, bits, all, &seeds[(*n)++]);
 }
 
 static apq_status check_budgets(const context *self) {
@@ -288,48 +289,6 @@ static apq_status find_baselines(context *self) {
     return APQ_OK;
 }
 
-static apq_status find_range(const apq_price_table *prices,
-                             double low[N_FIELDS], double high[N_FIELDS]) {
-    for (int f = 0; f < N_FIELDS; f++) {
-        double weight[N_FIELDS] = {0};
-        double cost[N_FIELDS];
-        apq_policy policy;
-        weight[APQ_BUDGET_BITOPS_G] = 1;
-        APQ_TRY(apq_price_extreme(prices, 0, weight, false, &policy));
-        apq_price_policy(prices, &policy, cost);
-        low[f] = high[f] = NAN;
-        if (isnan(cost[f])) {
-            continue;
-        }
-        weight[APQ_BUDGET_BITOPS_G] = 0;
-        weight[f] = 1;
-        APQ_TRY(apq_price_extreme(prices, 0, weight, false, &policy));
-        apq_price_policy(prices, &policy, cost);
-        low[f] = cost[f];
-        APQ_TRY(apq_price_extreme(prices, 0, weight, true, &policy));
-        apq_price_policy(prices, &policy, cost);
-        high[f] = cost[f];
-    }
-    return APQ_OK;
-}
-
-apq_status apq_app_feasible_range(const char *space_name,
-                                  const char *target_name, double low[N_FIELDS],
-                                  double high[N_FIELDS]) {
-    apq_space space;
-    apq_target *target = NULL;
-    apq_price_table *prices = NULL;
-    APQ_TRY(apq_space_load(space_name, &space));
-    APQ_TRY(apq_target_load(target_name, &target));
-    apq_status st = apq_price_table_create(&space, target, &prices);
-    if (st == APQ_OK) {
-        st = find_range(prices, low, high);
-    }
-    apq_price_table_destroy(prices);
-    apq_target_destroy(target);
-    return st;
-}
-
 static apq_status find_predictor(const context *self, const char *run_dir,
                                  const char *predictor) {
     apq_app_search_result *out = self->out;
@@ -362,7 +321,10 @@ static apq_status open_all(context *self, const char *run_dir,
     out->budget[APQ_BUDGET_BITOPS_G] = r->search.bitops_g;
     out->budget[APQ_BUDGET_SIZE_KB] = r->search.size_kb;
     APQ_TRY(apq_price_table_create(&out->space, self->target, &self->prices));
-    APQ_TRY(find_range(self->prices, out->low, out->high));
+    apq_cost low, high;
+    APQ_TRY(apq_app_range(&out->space, self->target, &low, &high));
+    apq_budget_of_cost(&low, out->low);
+    apq_budget_of_cost(&high, out->high);
     for (int f = N_FIELDS - 1; f >= 0; f--) {
         if (out->budget[f] > 0) {
             out->plot_field = (apq_budget_field)f;

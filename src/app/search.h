@@ -79,10 +79,4 @@ APQ_NODISCARD apq_status
 apq_app_search_write(const apq_app_search_result *result, const char *json_path,
                      const char *stem);
 
-/* Exact smallest and largest value of each budget cost over a whole space;
- * NaN where the target does not give it. */
-APQ_NODISCARD apq_status apq_app_feasible_range(
-    const char *space, const char *target, double low[APQ_BUDGET_N_FIELDS],
-    double high[APQ_BUDGET_N_FIELDS]);
-
 #endif

@@ -2,12 +2,14 @@
 #include "cli/command.h"
 
 #include "app/app.h"
+#include "app/range.h"
 
 #include <stdio.h>
 
 typedef struct cost_options {
     apq_common_options common;
     const char *space, *target, *specs;
+    bool range;
 } cost_options;
 
 typedef struct cost_context {
@@ -55,13 +57,32 @@ static apq_status price(const char *text, const char *where, size_t i,
     return APQ_OK;
 }
 
+static apq_status price_range(cost_context *self) {
+    apq_cost low, high;
+    APQ_TRY(apq_app_range(&self->space, self->target, &low, &high));
+    if (self->options->common.json) {
+        apq_cli_print_json(json_pack("{s:o, s:o}", "low", cost_json(&low),
+                                     "high", cost_json(&high)),
+                           false);
+        return APQ_OK;
+    }
+    printf("%-24s %14s %14s\n", "", "smallest", "largest");
+    for (int i = 0; i < APQ_COST_PEAK_ACTIVATION_BYTES; i++) {
+        apq_cost_field field = (apq_cost_field)i;
+        printf("%-24s %14.6g %14.6g\n", apq_cost_field_name(field),
+               apq_cost_get(&low, field), apq_cost_get(&high, field));
+    }
+    return APQ_OK;
+}
+
 static const apq_command_help help = {
-    .usage = "apq cost --space S --target T --specs F [options]",
+    .usage = "apq cost --space S --target T --specs F|--range [options]",
     .summary = "Latency, energy and size of policies on a target.",
     .examples = "  apq cost --space imagenet-apq --target bitfusion --specs "
                 "policies.jsonl --json\n"
                 "  jq -c .policy best.json | apq cost --space cifar10 --target "
-                "bitfusion --specs -\n",
+                "bitfusion --specs -\n"
+                "  apq cost --space cifar10 --target bitfusion --range\n",
 };
 
 #define AT(member) offsetof(cost_options, member)
@@ -80,8 +101,11 @@ static const apq_option table[] = {
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
      .help = "policies, one JSON a line; - is standard input",
-     .offset = AT(specs),
-     .is_required = true},
+     .offset = AT(specs)},
+    {.name = "range",
+     .type = APQ_OPTION_FLAG,
+     .help = "smallest and largest cost over the whole space",
+     .offset = AT(range)},
     {.name = NULL},
 };
 
@@ -91,13 +115,18 @@ int apq_cmd_cost(int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
+    if ((options.specs == NULL) != options.range) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "either --specs FILE or --range");
+        return apq_cli_usage("cost");
+    }
     cost_context self = {.options = &options};
     apq_status st = apq_space_load(options.space, &self.space);
     if (st == APQ_OK) {
         st = apq_target_load(options.target, &self.target);
     }
     if (st == APQ_OK) {
-        st = apq_cli_each_spec(options.specs, price, &self);
+        st = options.range ? price_range(&self)
+                           : apq_cli_each_spec(options.specs, price, &self);
     }
     apq_target_destroy(self.target);
     code = apq_cli_exit(st);
