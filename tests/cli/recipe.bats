@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# Recipes: unknown keys and values out of range are exit 3 with their line.
+
+load 'helper'
+
+@test "an unknown key names line and nearest key" {
+    printf 'space: tiny\ntrain:\n  epoch: 3\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: .*epoch.*epochs'
+    [ ! -e out/run.json ]
+}
+
+@test "a value out of range names line and range" {
+    printf 'space: tiny\nsearch:\n  mutation: 2\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: '
+    printf 'finetune: {baseline: uniform5}\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'uniform5'
+    printf 'train: 3\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+}
+
+@test "settings on the command line are checked alike" {
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" train.epoch=3 --run out --quiet
+    expect_status 3
+    expect_output 'train\.epochs'
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1.5 --run out --quiet
+    expect_status 3
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" --backend gpu --run out --quiet
+    expect_status 3
+}
+
+@test "missing recipe and missing data are exit 3" {
+    run "$APQ" run missing.yaml --run out --quiet
+    expect_status 3
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --data missing --run out --quiet
+    expect_status 3
+    expect_output 'missing'
+}
+
+@test "data check: counts as JSON" {
+    "$APQ" data check --data 'builtin:shapes?train=60&test=20&size=16' \
+        --n-val 10 --json --quiet |
+        jq -e '.counts == {train: 50, val: 10, test: 20} and .defects == []'
+}

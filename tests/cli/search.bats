@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# search: budgets kept, documents complete, exit codes of CONTRACT.md.
+
+load 'helper'
+
+setup_file() {
+    export OMP_WAIT_POLICY=passive
+    "$APQ" train "$BATS_TEST_DIRNAME/../../recipes/tiny.yaml" \
+        --run "$BATS_FILE_TMPDIR/run" --quiet 3>&- || return 1
+    for step in collect 'predictor fit'; do
+        # The step is one or two words.
+        # shellcheck disable=SC2086
+        "$APQ" $step --run "$BATS_FILE_TMPDIR/run" --quiet || return 1
+    done
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    RUN=$BATS_FILE_TMPDIR/run
+    P=$RUN/predictor.safetensors
+}
+
+@test "the document is complete and the policy keeps the budget" {
+    "$APQ" search --space tiny --target bitfusion --predictor "$P" \
+        --latency-ms 0.015 --iterations 20 --json --quiet >best.json
+    jq -e '.schema_version == 1 and .constraints == {latency_ms: 0.015}
+        and .cost.latency_ms <= 0.015 and .evaluations > 20
+        and (.history | length) > 0 and .seconds > 0
+        and .range.latency_ms.low < .range.latency_ms.high
+        and .history[-1].best == .predicted_accuracy
+        and .top[0].predicted_accuracy == .predicted_accuracy
+        and .baselines.largest_uniform8.meets_budget == false' best.json
+    # cost and predict say the same of the policy.
+    jq -c .policy best.json >policy.jsonl
+    "$APQ" cost --space tiny --specs policy.jsonl --json | jq -e \
+        --slurpfile b best.json '.latency_ms == $b[0].cost.latency_ms'
+    "$APQ" predict --predictor "$P" --specs policy.jsonl | jq -e \
+        --slurpfile b best.json \
+        '(.accuracy - $b[0].predicted_accuracy) | fabs < 1e-7'
+}
+
+@test "the same seed gives the same policy, at any thread count" {
+    for threads in 1 2; do
+        "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
+            --iterations 10 --seed 5 --threads $threads --json --quiet |
+            jq -c '[.policy, .predicted_accuracy, .evaluations]' >$threads.txt
+    done
+    cmp 1.txt 2.txt
+}
+
+@test "an impossible budget is exit 4 and names the nearest value" {
+    run "$APQ" search --space tiny --predictor "$P" --latency-ms 0.0001
+    expect_status 4
+    expect_output 'latency_ms 0\.0001; the smallest possible is 0\.00'
+    run "$APQ" search --space tiny --predictor "$P" --size-kb 0.5
+    expect_status 4
+    expect_output 'size_kb'
+}
+
+@test "the smallest feasible budget is met" {
+    low=$("$APQ" cost --space tiny --range --json | jq .low.energy_mj)
+    "$APQ" search --space tiny --predictor "$P" --iterations 3 --json --quiet \
+        --energy-mj "$low" | jq -e ".cost.energy_mj <= $low * 1.000000001"
+}
+
+@test "a predictor of another space is exit 6" {
+    run "$APQ" search --space cifar10 --predictor "$P"
+    expect_status 6
+    expect_output 'tiny'
+}
+
+@test "a missing or broken predictor is exit 3" {
+    run "$APQ" search --space tiny --predictor missing.safetensors
+    expect_status 3
+    head -c 1000 "$P" >cut.safetensors
+    run "$APQ" search --space tiny --predictor cut.safetensors
+    expect_status 3
+}
+
+@test "an unknown strategy is refused with the nearest one" {
+    run "$APQ" search --space tiny --predictor "$P" --strategy evolutoin
+    expect_status 3
+    expect_output 'evolution'
+}
+
+@test "--run keeps best.json and pictures; --out writes its own" {
+    cp -r "$RUN" run
+    "$APQ" search --run run --latency-ms 0.02 --quiet >table.txt
+    grep -q 'found, mixed' table.txt
+    for file in best.json search.svg search.png search-policy.svg; do
+        [ -s "run/$file" ]
+    done
+    before=$(cksum <run/best.json)
+    "$APQ" search --run run --latency-ms 0.02 --quiet >/dev/null
+    [ "$before" = "$(cksum <run/best.json)" ]
+    "$APQ" search --run run --latency-ms 0.02 --out o.json --quiet >/dev/null
+    jq -e .policy o.json
+    [ -s o.svg ]
+}
+
+@test "a run directory of another space is exit 6" {
+    cp -r "$RUN" run
+    run "$APQ" train --run run --space cifar10 --quiet
+    expect_status 6
+    expect_output 'run directory .* space'
+}
+
+@test "predictor import and eval" {
+    "$APQ" predictor import --predictor "$P" --space tiny --out p.safetensors
+    "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
+        --iterations 5 --json --quiet >b.json
+    jq -c '.top[] | {policy, accuracy: .predicted_accuracy}' b.json >r.jsonl
+    "$APQ" predictor eval --predictor p.safetensors --records r.jsonl --json |
+        jq -e '.rmse < 1e-6 and .kendall_tau > 0.99 and .count > 3'
+}
+
+@test "bench cost and bench search give rows" {
+    "$APQ" bench cost --space tiny --json --quiet |
+        jq -e '.results | length == 2 and all(.policies_per_s > 0)'
+    "$APQ" bench search --space tiny search.iterations=5 --json --quiet |
+        jq -e '.results[0].evaluations > 0'
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# Wrong usage is exit 2 with the nearest match; help begins with examples.
+
+load 'helper'
+
+@test "no command: help on standard error, exit 2" {
+    run "$APQ"
+    expect_status 2
+    expect_output '^Usage: apq COMMAND'
+}
+
+@test "an unknown command names the nearest one" {
+    run "$APQ" serach
+    expect_status 2
+    expect_output 'unknown command "serach"; did you mean search\?'
+}
+
+@test "an unknown option names the nearest one" {
+    run "$APQ" search --latency-sm 1
+    expect_status 2
+    expect_output 'unknown option --latency-sm; did you mean --latency-ms\?'
+}
+
+@test "values are checked against their range" {
+    run "$APQ" search --population 1
+    expect_status 2
+    expect_output '"1" is not an integer in 2 \.\.\. 100000'
+    run "$APQ" search --latency-ms nan
+    expect_status 2
+    run "$APQ" search --latency-ms 1x
+    expect_status 2
+    run "$APQ" search --seed -1
+    expect_status 2
+    run "$APQ" search --latency-ms
+    expect_status 2
+    expect_output 'needs a value'
+}
+
+@test "missing required options and stray words are refused" {
+    run "$APQ" encode --space tiny
+    expect_status 2
+    expect_output '--specs FILE is required'
+    run "$APQ" doctor now
+    expect_status 2
+    run "$APQ" list
+    expect_status 2
+    run "$APQ" bench nothing
+    expect_status 2
+    run "$APQ" train recipes/tiny.yaml
+    expect_status 2
+    expect_output '--run DIR is required'
+}
+
+@test "every command's help begins with examples" {
+    for command in search cost encode predict run train collect predictor \
+        finetune eval bench data list doctor; do
+        run "$APQ" "$command" --help
+        expect_status 0
+        [ "${lines[0]}" = 'Examples:' ]
+        [[ "${lines[1]}" == "  apq $command"* ]] ||
+            [[ "${lines[1]}" == "  jq"* ]]
+    done
+}
+
+@test "a full disk behind standard output is exit 1" {
+    [ -w /dev/full ] || skip
+    run sh -c '"$APQ" list spaces >/dev/full'
+    expect_status 1
+}
+
+@test "doctor and list print valid JSON" {
+    "$APQ" doctor --json | jq -e '.machine.threads >= 1 and .backends.ref'
+    for kind in spaces targets strategies datasets backends; do
+        "$APQ" list "$kind" --json | jq -e 'length > 0 and .[0].name != ""'
+    done
+}
