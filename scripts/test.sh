@@ -14,11 +14,13 @@ if [ "${1-}" = --add ]; then
     passed=$2
     failed=$3
 fi
+# Threads that spin while they wait starve the tests beside them.
+export OMP_WAIT_POLICY=passive
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # count FILE: adds the totals of one JUnit file written by CTest.
 count() {
-    head=$(tr '\n' ' ' <"$1" | sed 's/<testcase.*//')
+    head=$(tr '\n\t' '  ' <"$1" | sed 's/<testcase.*//')
     attribute() {
         value=$(printf '%s' "$head" | sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p")
         printf '%s' "${value:-0}"
