@@ -153,13 +153,13 @@ static int8_t *codes_of(const apq_nn_layer *l) {
 /* Blocks of LANES output channels, and the constant that a zero code other
  * than 0 adds to every sum. */
 static void pack(const apq_nn_layer *l, const int8_t *codes, int in_zero,
-                 int8_t *w, int32_t *init) {
+                 int32_t *w, int32_t *init) {
     int64_t depth = depth_of(&l->ir);
     bool is_depthwise = l->ir.kind == APQ_IR_DEPTHWISE;
     int64_t row = is_depthwise ? 1 : depth;
     int64_t col = is_depthwise ? l->ir.in_channels : 1;
     for (int64_t k = 0; k < l->ir.out_channels; k++) {
-        int8_t *block = w + k / APQ_INT_LANES * APQ_INT_LANES * depth;
+        int32_t *block = w + k / APQ_INT_LANES * APQ_INT_LANES * depth;
         int32_t sum = 0;
         for (int64_t d = 0; d < depth; d++) {
             int8_t code = codes[k * row + d * col];
@@ -232,7 +232,7 @@ static apq_status build_stage(apq_int_engine *e, const apq_nn_net *net,
         }
     }
     int64_t ldy = s->layer.ldy;
-    int8_t *w = keep(e, ldy * depth_of(&l->ir), sizeof *w);
+    int32_t *w = keep(e, ldy * depth_of(&l->ir), sizeof *w);
     int32_t *init = keep(e, ldy, sizeof *init);
     float *scale = keep(e, ldy, sizeof *scale);
     float *shift = keep(e, ldy, sizeof *shift);
@@ -299,10 +299,12 @@ static void plan_workspace(apq_int_engine *e) {
         }
         int height, width;
         apq_int_padded_size(l, &height, &width);
-        size_t pixel =
-            i == 0 ? (size_t)l->in_channels * sizeof(float) : (size_t)l->ldx;
-        if (s->kind != APQ_IR_POINTWISE) {
-            padded = max_size(padded, (size_t)height * (size_t)width * pixel);
+        size_t row = (size_t)width * sizeof(float);
+        if (s->kind == APQ_IR_CONV) {
+            padded =
+                max_size(padded, row * (size_t)height * (size_t)l->in_channels);
+        } else if (s->kind == APQ_IR_DEPTHWISE) {
+            padded = max_size(padded, row * (size_t)l->kernel * (size_t)l->ldx);
         }
     }
     e->codes[0] = book(e, codes);

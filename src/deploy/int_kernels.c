@@ -95,7 +95,7 @@ static void pointwise(const apq_int_layer *l, const uint8_t *x,
     int64_t ldx = l->ldx;
     int depth = l->in_channels;
     for (int64_t k = 0; k < l->ldy; k += LANES) {
-        const int8_t *w = l->w + k * depth;
+        const int32_t *w = l->w + k * depth;
         for (int64_t p = 0; p < pixels; p += TILE) {
             const uint8_t *rows = x + p * ldx;
             int32_t acc[TILE][LANES];
@@ -121,55 +121,74 @@ void apq_int_pointwise(const apq_int_layer *layer, const uint8_t *x,
     pointwise(layer, x, out);
 }
 
-/* A tile may run over the end of its row: those pixels are the start of the
- * next row, which overwrites them, or the spare ones after the last row. */
+/* Row y of the padded input, as the products want it. */
 APQ_SIMD_CLONES
-static void depthwise(const apq_int_layer *l, const uint8_t *padded, int width,
-                      const apq_int_output *out) {
+static void widen_row(const apq_int_layer *l, const uint8_t *x, int y,
+                      int width, int32_t *row) {
+    int64_t n = width * l->ldx;
+    int64_t begin = l->kernel / 2 * l->ldx;
+    int64_t n_in = l->in_size * l->ldx;
+    int32_t zero = l->in_zero;
+    for (int64_t i = 0; i < n; i++) {
+        row[i] = zero;
+    }
+    y -= l->kernel / 2;
+    if (y < 0 || y >= l->in_size) {
+        return;
+    }
+    for (int64_t i = 0; i < n_in; i++) {
+        row[begin + i] = x[y * n_in + i];
+    }
+}
+
+/* One output row. A tile may run over its end: those pixels are the start of
+ * the next row, which overwrites them, or the spare ones after the last. */
+APQ_SIMD_CLONES
+static void depthwise_row(const apq_int_layer *l, const int32_t *ring,
+                          int width, int oy, const apq_int_output *out) {
     int64_t ldx = l->ldx;
     int64_t step = l->stride * ldx;
     int kernel = l->kernel;
-    for (int oy = 0; oy < l->out_size; oy++) {
-        const uint8_t *row = padded + (int64_t)oy * l->stride * width * ldx;
-        for (int64_t k = 0; k < l->ldy; k += LANES) {
-            for (int ox = 0; ox < l->out_size; ox += TILE) {
-                const int8_t *w = l->w + k * kernel * kernel;
-                const uint8_t *x = row + ox * step + k;
-                int32_t acc[TILE][LANES];
-                for (int t = 0; t < TILE; t++) {
-                    memcpy(acc[t], l->init + k, sizeof acc[t]);
-                }
-                for (int ky = 0; ky < kernel; ky++) {
-                    for (int kx = 0; kx < kernel; kx++) {
-                        const uint8_t *at = x + (ky * width + kx) * ldx;
-                        for (int t = 0; t < TILE; t++) {
-#pragma omp simd
-                            for (int i = 0; i < LANES; i++) {
-                                acc[t][i] += at[t * step + i] * w[i];
-                            }
-                        }
-                        w += LANES;
-                    }
-                }
-                finish_tile(l, out, acc, k, (int64_t)oy * l->out_size + ox);
+    for (int64_t k = 0; k < l->ldy; k += LANES) {
+        for (int ox = 0; ox < l->out_size; ox += TILE) {
+            const int32_t *w = l->w + k * kernel * kernel;
+            int32_t acc[TILE][LANES];
+            for (int t = 0; t < TILE; t++) {
+                memcpy(acc[t], l->init + k, sizeof acc[t]);
             }
+            for (int ky = 0; ky < kernel; ky++) {
+                int slot = (oy * l->stride + ky) % kernel;
+                const int32_t *x = ring + slot * width * ldx + ox * step + k;
+                for (int kx = 0; kx < kernel; kx++) {
+                    for (int t = 0; t < TILE; t++) {
+#pragma omp simd
+                        for (int i = 0; i < LANES; i++) {
+                            acc[t][i] += x[t * step + i] * w[i];
+                        }
+                    }
+                    x += ldx;
+                    w += LANES;
+                }
+            }
+            finish_tile(l, out, acc, k, (int64_t)oy * l->out_size + ox);
         }
     }
 }
 
-void apq_int_depthwise(const apq_int_layer *l, const uint8_t *x,
-                       uint8_t *padded, const apq_int_output *out) {
-    int height, width, pad = l->kernel / 2;
+void apq_int_depthwise(const apq_int_layer *l, const uint8_t *x, int32_t *ring,
+                       const apq_int_output *out) {
+    int height, width;
     apq_int_padded_size(l, &height, &width);
-    size_t pixel = (size_t)l->ldx;
-    memset(padded, l->in_zero, (size_t)height * (size_t)width * pixel);
-    for (int y = 0; y < l->in_size; y++) {
-        memcpy(padded +
-                   ((size_t)(y + pad) * (size_t)width + (size_t)pad) * pixel,
-               x + (size_t)y * (size_t)l->in_size * pixel,
-               (size_t)l->in_size * pixel);
+    int n_rows = 0; /* widened so far; row y is in slot y mod kernel */
+    for (int oy = 0; oy < l->out_size; oy++) {
+        int end = oy * l->stride + l->kernel;
+        n_rows = max_int(n_rows, oy * l->stride);
+        for (; n_rows < end; n_rows++) {
+            int64_t slot = n_rows % l->kernel;
+            widen_row(l, x, n_rows, width, ring + slot * width * l->ldx);
+        }
+        depthwise_row(l, ring, width, oy, out);
     }
-    depthwise(l, padded, width, out);
 }
 
 APQ_SIMD_CLONES
@@ -182,7 +201,7 @@ static void stem(const apq_int_layer *l, const float *padded, int width,
         const float *row = padded + (int64_t)oy * l->stride * width * ldx;
         for (int64_t k = 0; k < l->ldy; k += LANES) {
             for (int ox = 0; ox < l->out_size; ox += TILE) {
-                const int8_t *w = l->w + k * l->kernel * row_depth;
+                const int32_t *w = l->w + k * l->kernel * row_depth;
                 float acc[TILE][LANES] = {{0.0F}};
                 for (int ky = 0; ky < l->kernel; ky++) {
                     const float *x = row + ox * step + ky * width * ldx;

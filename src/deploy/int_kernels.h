@@ -8,9 +8,10 @@
  *
  * Activations are (pixels, ld) rows of u8 codes, ld a multiple of
  * APQ_INT_LANES; a signed code c is stored as c + APQ_INT_ZERO. Weights are s8
- * codes in blocks of APQ_INT_LANES output channels: (K/LANES, depth, LANES),
- * zero beyond K. Loops run in tiles of APQ_INT_TILE pixels without tails, so
- * every activation buffer has APQ_INT_TILE - 1 spare pixels at its end. */
+ * codes, widened once so that products need no conversion, in blocks of
+ * APQ_INT_LANES output channels: (K/LANES, depth, LANES), zero beyond K. Loops
+ * run in tiles of APQ_INT_TILE pixels without tails, so every activation buffer
+ * has APQ_INT_TILE - 1 spare pixels at its end. */
 enum { APQ_INT_LANES = 16, APQ_INT_TILE = 4, APQ_INT_ZERO = 128 };
 
 /* From the int32 sum a of output channel k to the output:
@@ -23,7 +24,7 @@ typedef struct apq_int_layer {
     int kernel, stride;
     int in_size, out_size;
     int in_zero; /* code that means 0: 0 or APQ_INT_ZERO */
-    const int8_t *w;
+    const int32_t *w;
     const int32_t *init; /* (ldy) first value of a: minus in_zero * sum w */
     const float *scale, *shift; /* (ldy) */
     float clip;
@@ -46,10 +47,10 @@ void apq_int_padded_size(const apq_int_layer *layer, int *height, int *width);
 /* 1 x 1, stride 1: x (in_size^2, ldx). */
 void apq_int_pointwise(const apq_int_layer *layer, const uint8_t *x,
                        const apq_int_output *out);
-/* One filter per channel: x (in_size^2, ldx); padded is scratch of the padded
- * size with ldx codes a pixel. */
+/* One filter per channel: x (in_size^2, ldx); ring is scratch of `kernel`
+ * rows of the padded width, ldx numbers a pixel. */
 void apq_int_depthwise(const apq_int_layer *layer, const uint8_t *x,
-                       uint8_t *padded, const apq_int_output *out);
+                       int32_t *ring, const apq_int_output *out);
 /* Dense convolution of float pixels with integer weights, the stem: image
  * (in_size^2, in_channels) dense; depth is R*R*C, taps row-major; padded is
  * scratch of the padded size with in_channels floats a pixel. init is not

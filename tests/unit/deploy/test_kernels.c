@@ -25,7 +25,7 @@ static void pointwise_by_hand(void **state) {
     static const int expected_codes[4][2] = {
         {4, 255}, {255, 255}, {16, 255}, {6, 255}};
     uint8_t x[(4 + SPARE) * LANES] = {0};
-    int8_t w[3 * LANES] = {0};
+    int32_t w[3 * LANES] = {0};
     for (int p = 0; p < 4; p++) {
         memcpy(x + p * LANES, codes[p], 3);
     }
@@ -81,7 +81,7 @@ static void signed_input_and_residual(void **state) {
     uint8_t x[(1 + SPARE) * LANES] = {0};
     x[0] = 128 - 127;
     x[1] = 128 + 5;
-    int8_t w[2 * LANES] = {0};
+    int32_t w[2 * LANES] = {0};
     w[0] = -127;
     w[LANES] = 3;
     int32_t init[LANES] = {-128 * (-127 + 3)};
@@ -148,7 +148,7 @@ static void check_depthwise(int size, int channels, int kernel, int stride,
     int n_taps = kernel * kernel;
     uint8_t *x = calloc(n_in, 1);
     int8_t *taps = calloc((size_t)(n_taps * channels), 1);
-    int8_t *w = calloc((size_t)(n_taps * ld), 1);
+    int32_t *w = calloc((size_t)(n_taps * ld), sizeof *w);
     int32_t *init = calloc((size_t)ld, sizeof *init);
     float *scale = calloc((size_t)ld, sizeof *scale);
     float *shift = calloc((size_t)ld, sizeof *shift);
@@ -183,9 +183,9 @@ static void check_depthwise(int size, int channels, int kernel, int stride,
     };
     int height, width;
     apq_int_padded_size(&layer, &height, &width);
-    uint8_t *padded = malloc((size_t)(height * width * ld));
-    assert_non_null(padded);
-    apq_int_depthwise(&layer, x, padded, &(apq_int_output){.values = values});
+    int32_t *ring = malloc((size_t)(kernel * width * ld) * sizeof *ring);
+    assert_non_null(ring);
+    apq_int_depthwise(&layer, x, ring, &(apq_int_output){.values = values});
     for (int oy = 0; oy < out_size; oy++) {
         for (int ox = 0; ox < out_size; ox++) {
             for (int c = 0; c < channels; c++) {
@@ -202,7 +202,7 @@ static void check_depthwise(int size, int channels, int kernel, int stride,
     free(scale);
     free(shift);
     free(values);
-    free(padded);
+    free(ring);
 }
 
 static void depthwise_is_its_definition(void **state) {
@@ -219,10 +219,10 @@ static void depthwise_is_its_definition(void **state) {
 static void stem_by_hand(void **state) {
     (void)state;
     const float image[4] = {0.5F, 0.5F, 0.5F, 0.5F};
-    int8_t w[9 * LANES] = {0};
+    int32_t w[9 * LANES] = {0};
     for (int t = 0; t < 9; t++) {
         w[t * LANES] = 1;
-        w[t * LANES + 1] = (int8_t)(t == 4 ? -127 : 0);
+        w[t * LANES + 1] = t == 4 ? -127 : 0;
     }
     const float scale[LANES] = {1.0F, 2.0F}, shift[LANES] = {0.0F, 7.0F};
     float values[(4 + SPARE) * LANES];
