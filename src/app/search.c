@@ -198,7 +198,6 @@ static apq_status describe(const context *self, const apq_policy *policy,
                            apq_candidate *out) {
     const apq_space *space = &self->out->space;
     apq_ir_network network;
-    out->policy = *policy;
     APQ_TRY(apq_policy_check(space, policy));
     APQ_TRY(apq_policy_lower(space, policy, &network));
     APQ_TRY(apq_cost_network(self->target, &network, &out->cost));
@@ -207,6 +206,7 @@ static apq_status describe(const context *self, const apq_policy *policy,
     double cost[N_FIELDS];
     apq_budget_of_cost(&out->cost, cost);
     out->meets_budget = meets(cost, self->out->budget);
+    out->policy = *policy;
     out->is_found = true;
     return APQ_OK;
 }
@@ -255,6 +255,36 @@ static void keep_better(apq_app_search_result *out) {
     }
 }
 
+/* The largest network of one bit-width; with smaller kernels where the target
+ * has no room for the largest. Not found when it can run none. */
+static apq_status largest_uniform(const context *self, apq_space space,
+                                  int bits, apq_candidate *out) {
+    for (; space.n_kernels > 0; space.n_kernels--) {
+        apq_policy policy;
+        apq_policy_largest(&space, bits, &policy);
+        apq_policy_canonical(&self->out->space, &policy);
+        apq_status st = describe(self, &policy, out);
+        if (st != APQ_ERR_UNSUPPORTED) {
+            return st;
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status best_uniform(context *self, int bits, apq_candidate *out) {
+    apq_search_result *found = NULL;
+    apq_status st = run_search(self, bits, &found);
+    if (st == APQ_ERR_INFEASIBLE) {
+        return APQ_OK;
+    }
+    APQ_TRY(st);
+    apq_policy policy = found->best;
+    self->out->evaluations += found->n_evaluations;
+    apq_search_result_destroy(found);
+    apq_policy_canonical(&self->out->space, &policy);
+    return describe(self, &policy, out);
+}
+
 static apq_status find_baselines(context *self) {
     static const int bits_of[APQ_N_BASELINES] = {8, 4, 8, 4};
     apq_app_search_result *out = self->out;
@@ -263,27 +293,11 @@ static apq_status find_baselines(context *self) {
         if (!restrict_bits(&space, bits_of[i])) {
             continue;
         }
-        apq_policy policy;
+        apq_candidate *slot = &out->baselines[i];
         if (i < APQ_BASELINE_BEST_8) {
-            apq_policy_largest(&space, bits_of[i], &policy);
-            apq_policy_canonical(&out->space, &policy);
+            APQ_TRY(largest_uniform(self, space, bits_of[i], slot));
         } else {
-            apq_search_result *found = NULL;
-            apq_status st = run_search(self, bits_of[i], &found);
-            if (st == APQ_ERR_INFEASIBLE) {
-                continue;
-            }
-            APQ_TRY(st);
-            policy = found->best;
-            apq_policy_canonical(&out->space, &policy);
-            out->evaluations += found->n_evaluations;
-            apq_search_result_destroy(found);
-        }
-        apq_status st = describe(self, &policy, &out->baselines[i]);
-        if (st == APQ_ERR_UNSUPPORTED) {
-            out->baselines[i].is_found = false;
-        } else {
-            APQ_TRY(st);
+            APQ_TRY(best_uniform(self, bits_of[i], slot));
         }
     }
     return APQ_OK;

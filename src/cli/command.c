@@ -152,7 +152,9 @@ static apq_status unwrap(const char *text, const char *where, size_t i,
 
 apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn, void *ctx) {
     spec_callback self = {.fn = fn, .ctx = ctx};
-    return apq_cli_each_document(path, unwrap, &self);
+    apq_status st = apq_cli_each_document(path, unwrap, &self);
+    /* A policy of another space is bad input, not a run that does not fit. */
+    return st == APQ_ERR_MISMATCH ? APQ_ERR_FORMAT : st;
 }
 
 apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
