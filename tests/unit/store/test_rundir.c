@@ -169,13 +169,43 @@ static void files_lie_in_the_directory(void **state) {
     apq_rundir_close(dir);
 }
 
+static void make_file(const char *folder, const char *name) {
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, name), APQ_OK);
+    assert_int_equal(apq_file_write(path, "x", 1), APQ_OK);
+}
+
+static bool has_file(const char *folder, const char *name) {
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, name), APQ_OK);
+    return apq_file_exists(path);
+}
+
+static void leftovers_of_a_kill_are_removed(void **state) {
+    apq_rundir *dir = open_new(*state);
+    apq_rundir_close(dir);
+    make_file(*state, "manifest.json.1234.tmp");
+    make_file(*state, "notes.tmp"); /* a user's */
+    make_file(*state, "run.123");
+    assert_int_equal(apq_rundir_open_read(*state, &dir), APQ_OK);
+    apq_rundir_close(dir);
+    /* A reader holds no lock: the file may be in use. */
+    assert_true(has_file(*state, "manifest.json.1234.tmp"));
+    dir = open_new(*state);
+    assert_false(has_file(*state, "manifest.json.1234.tmp"));
+    assert_true(has_file(*state, "notes.tmp"));
+    assert_true(has_file(*state, "run.123"));
+    assert_true(has_file(*state, "manifest.json"));
+    apq_rundir_close(dir);
+}
+
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
         CASE(mismatch_names_both_values), CASE(steps_depend_on_their_input),
         CASE(second_process_is_refused),  CASE(reader_changes_nothing),
         CASE(no_run_is_an_error),         CASE(broken_manifests_are_refused),
-        CASE(files_lie_in_the_directory),
+        CASE(files_lie_in_the_directory), CASE(leftovers_of_a_kill_are_removed),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);
