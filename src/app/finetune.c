@@ -4,6 +4,8 @@
 #include "app/app.h"
 
 #include "app/session.h"
+#include "deploy/int_engine.h"
+#include "nn/loss.h"
 #include "train/evaluate.h"
 #include "train/finetune.h"
 
@@ -88,9 +90,61 @@ static apq_status save_model(const apq_session *session, const contender *c,
     return st;
 }
 
+/* Accuracy of the network as deployed: integer codes, integer sums. */
+static apq_status test_in_integers(const apq_int_engine *engine,
+                                   apq_loader *loader, int n_classes,
+                                   float *logits, apq_evaluation *out) {
+    double start = apq_now_s();
+    apq_loss_sum total = {0};
+    int64_t count = 0;
+    APQ_TRY(apq_loader_start(loader, 0, 0));
+    for (;;) {
+        const float *images;
+        const int *labels;
+        int n;
+        APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
+        if (n == 0) {
+            break;
+        }
+        APQ_TRY(apq_int_engine_run(engine, images, n, logits));
+        apq_loss_sum sum =
+            apq_loss_labels(logits, labels, n, n_classes, 0.0, NULL);
+        total.loss += sum.loss;
+        total.correct += sum.correct;
+        count += n;
+    }
+    if (count == 0) {
+        APQ_FAIL(APQ_ERR_ARG, "fine-tuning: the data has no test images");
+    }
+    *out = (apq_evaluation){.top1 = (double)total.correct / (double)count,
+                            .loss = total.loss / (double)count,
+                            .count = count,
+                            .seconds = apq_now_s() - start};
+    return APQ_OK;
+}
+
+static apq_status test_network(const apq_session *session,
+                               const apq_nn_net *net, apq_evaluation *out) {
+    apq_int_engine *engine;
+    APQ_TRY(apq_int_engine_create(net, &engine));
+    apq_loader *loader = NULL;
+    size_t n_logits = APQ_EVAL_BATCH * (size_t)net->n_classes;
+    float *logits = apq_calloc(n_logits, sizeof *logits);
+    apq_status st =
+        logits == NULL
+            ? APQ_ERROR(APQ_ERR_NOMEM, "test: out of memory")
+            : apq_session_eval_loader(session, APQ_SPLIT_TEST, 0, &loader);
+    if (st == APQ_OK) {
+        st = test_in_integers(engine, loader, net->n_classes, logits, out);
+    }
+    apq_loader_destroy(loader);
+    free(logits);
+    apq_int_engine_destroy(engine);
+    return st;
+}
+
 static apq_status tune_and_test(const apq_session *session, contender *c,
-                                apq_model *model, apq_nn_net *net,
-                                apq_arena *arena) {
+                                apq_model *model, apq_nn_net *net) {
     const apq_recipe *r = session->recipe;
     char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], name[64];
     (void)snprintf(name, sizeof name, "%s.checkpoint", c->name);
@@ -115,11 +169,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .loader_threads = 1,
                          }));
     APQ_TRY(save_model(session, c, model, net, path));
-    apq_arena_reset(arena);
-    apq_loader *test;
-    APQ_TRY(apq_session_eval_loader(session, APQ_SPLIT_TEST, 0, &test));
-    apq_status st = apq_evaluate(net, test, &c->test);
-    apq_loader_destroy(test);
+    apq_status st = test_network(session, net, &c->test);
     (void)unlink(checkpoint);
     return st;
 }
@@ -134,7 +184,7 @@ static apq_status tune_contender(const apq_session *session, contender *c) {
         st = apq_model_bind(model, session->backend, arena, &net);
     }
     if (st == APQ_OK) {
-        st = tune_and_test(session, c, model, &net, arena);
+        st = tune_and_test(session, c, model, &net);
     }
     apq_nn_net_fini(&net);
     apq_model_destroy(model);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALIBRATION_BATCH = 125, EVAL_BATCH = 64, LOADER_THREADS = 1 };
+enum { CALIBRATION_BATCH = 125, LOADER_THREADS = 1 };
 
 apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
                             const char *run_dir, const apq_progress *progress) {
@@ -172,7 +172,7 @@ apq_status apq_session_eval_loader(const apq_session *session, apq_split split,
     return apq_loader_create(session->dataset,
                              &(apq_loader_options){
                                  .split = split,
-                                 .batch = EVAL_BATCH,
+                                 .batch = APQ_EVAL_BATCH,
                                  .limit = limit,
                                  .seed = session->recipe->seed,
                                  .n_threads = LOADER_THREADS,

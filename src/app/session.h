@@ -49,6 +49,8 @@ APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
                                                 const char *salt,
                                                 char out[APQ_HASH_MAX]);
 
+enum { APQ_EVAL_BATCH = 64 };
+
 /* The loaders of calibration (augmented training images, fixed order) and
  * validation or test. */
 APQ_NODISCARD apq_status
