@@ -1,6 +1,6 @@
 #!/bin/sh
 # Searches CIFAR-10 networks with the shipped predictor, at a latency budget
-# in the middle of what the space can reach, and leaves the result in demo-out.
+# in the (geometric) middle of what the space can reach, and leaves the result in demo-out.
 #   scripts/demo.sh [APQ [OUT]]
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,18 +8,17 @@ apq=${1:-build/apq}
 out=${2:-demo-out}
 
 [ -x "$apq" ] || { echo "demo: $apq is missing: run make build" >&2; exit 1; }
-for file in predictor.safetensors; do
-    [ -f "models/cifar10/$file" ] || {
-        echo "demo: models/cifar10/$file is not there: this copy comes" \
-            "without the shipped artefacts" >&2
-        exit 1
-    }
-done
+predictor=models/cifar10/predictor.safetensors
+[ -f "$predictor" ] || {
+    echo "demo: $predictor is missing: this copy comes without the shipped" \
+        "artefacts" >&2
+    exit 1
+}
 
 mkdir -p "$out"
-# "latency_ms LOW HIGH" of the table; the budget is the middle.
+# "latency_ms LOW HIGH" of the table; the budget is their geometric mean.
 budget=$("$apq" cost --space cifar10 --target bitfusion --range |
-    awk '$1 == "latency_ms" { printf "%.4g", ($2 + $3) / 2 }')
+    awk '$1 == "latency_ms" { printf "%.4g", sqrt($2 * $3) }')
 echo "Budget: $budget ms an image on bitfusion."
 echo
 "$apq" search --space cifar10 --target bitfusion --latency-ms "$budget" \

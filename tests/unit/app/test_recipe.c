@@ -1,0 +1,70 @@
+/* Recipes: the shipped files load, JSON reads back to the same recipe, and
+ * settings are checked. */
+#include "app/recipe.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void test_round_trip(void **state) {
+    (void)state;
+    static const char *const files[] = {"recipes/tiny.yaml",
+                                        "recipes/cifar10-quick.yaml"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        apq_recipe recipe, again;
+        assert_int_equal(apq_recipe_load(files[i], &recipe), APQ_OK);
+        char *text = apq_recipe_to_json(&recipe);
+        assert_non_null(text);
+        char path[64];
+        (void)snprintf(path, sizeof path, "/tmp/apq-test-recipe-%ld.json",
+                       (long)getpid());
+        assert_int_equal(apq_file_write(path, text, strlen(text)), APQ_OK);
+        assert_int_equal(apq_recipe_load(path, &again), APQ_OK);
+        (void)remove(path);
+        char *second = apq_recipe_to_json(&again);
+        assert_string_equal(text, second);
+        free(second);
+        free(text);
+    }
+}
+
+static void test_set(void **state) {
+    (void)state;
+    apq_recipe recipe;
+    apq_recipe_default(&recipe);
+    assert_int_equal(apq_recipe_set(&recipe, "train.epochs", "7"), APQ_OK);
+    assert_int_equal(recipe.train.epochs, 7);
+    assert_int_equal(apq_recipe_set(&recipe, "seed", "12"), APQ_OK);
+    assert_int_equal(recipe.seed, 12);
+    assert_int_equal(apq_recipe_set(&recipe, "search.mutation", "0.25"),
+                     APQ_OK);
+    assert_true(recipe.search.mutation == 0.25);
+    assert_int_equal(apq_recipe_set(&recipe, "space", "tiny"), APQ_OK);
+    assert_string_equal(recipe.space, "tiny");
+    static const char *const bad[][2] = {
+        {"train.epoch", "7"},       {"epochs", "7"},
+        {"train.epochs", "-1"},     {"train.epochs", "1.5"},
+        {"train.epochs", "7x"},     {"search.mutation", "nan"},
+        {"search.mutation", "1.1"}, {"backend", "gpu"},
+        {"finetune.baseline", ""},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        apq_status st = apq_recipe_set(&recipe, bad[i][0], bad[i][1]);
+        assert_true(st == APQ_ERR_ARG || st == APQ_ERR_FORMAT);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
