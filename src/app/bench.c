@@ -142,7 +142,7 @@ apq_status apq_app_bench(const apq_recipe *recipe, const char *what,
     }
     apq_session session;
     bench b = {.session = &session, .is_training = is_training};
-    apq_status st = apq_session_open(&session, recipe, NULL, progress);
+    apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
         st = apq_supernet_create(&session.space, recipe->seed,
                                  &session.supernet);

@@ -73,7 +73,7 @@ apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
     APQ_TRY(apq_path_join(path, run_dir_or_null != NULL ? run_dir_or_null : dir,
                           "supernet.safetensors"));
     apq_session session;
-    apq_status st = apq_session_open(&session, recipe, NULL, progress);
+    apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
         st = apq_session_open_data(&session);
     }

@@ -36,8 +36,8 @@ static apq_status read_policy(const apq_session *session, const json_t *object,
     return st;
 }
 
-/* What the search chose, and what it would have chosen at one bit-width under
- * the same budget ("uniform4" -> best_uniform4). */
+/* What the search chose, and the largest network of the space that the target
+ * runs at one bit-width ("uniform4" -> largest_uniform4). */
 static apq_status read_contenders(const apq_session *session,
                                   const char *baseline, apq_policy *winner,
                                   apq_policy *uniform) {
@@ -289,9 +289,12 @@ static apq_status finetune_into(apq_session *session) {
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,
                             const apq_progress *progress) {
     apq_session session;
-    apq_status st = apq_session_open(&session, recipe, run_dir, progress);
+    apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
         st = apq_session_open_data(&session);
+    }
+    if (st == APQ_OK) {
+        st = apq_session_open_run(&session, run_dir);
     }
     if (st == APQ_OK) {
         st = finetune_into(&session);

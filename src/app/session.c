@@ -10,23 +10,27 @@
 enum { CALIBRATION_BATCH = 125, LOADER_THREADS = 1 };
 
 apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
-                            const char *run_dir, const apq_progress *progress) {
+                            const apq_progress *progress) {
     *session = (apq_session){.recipe = recipe, .progress = progress};
     APQ_TRY(apq_space_load(recipe->space, &session->space));
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
     apq_backend_set_threads(recipe->threads);
     apq_space_hash(&session->space, session->space_hash);
-    if (run_dir != NULL) {
-        APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
-        char seed[32];
-        (void)snprintf(seed, sizeof seed, "%llu",
-                       (unsigned long long)recipe->seed);
-        APQ_TRY(apq_rundir_bind(session->dir, "space", session->space.name));
-        APQ_TRY(
-            apq_rundir_bind(session->dir, "space_hash", session->space_hash));
-        APQ_TRY(apq_rundir_bind(session->dir, "seed", seed));
-    }
     return APQ_OK;
+}
+
+apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
+    APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
+    char seed[32];
+    (void)snprintf(seed, sizeof seed, "%llu",
+                   (unsigned long long)session->recipe->seed);
+    APQ_TRY(apq_rundir_bind(session->dir, "space", session->space.name));
+    APQ_TRY(apq_rundir_bind(session->dir, "space_hash", session->space_hash));
+    APQ_TRY(apq_rundir_bind(session->dir, "seed", seed));
+    return session->dataset == NULL
+               ? APQ_OK
+               : apq_rundir_bind(session->dir, "data_hash",
+                                 apq_dataset_hash(session->dataset));
 }
 
 void apq_session_fini(apq_session *session) {
@@ -51,10 +55,6 @@ apq_status apq_session_open_data(apq_session *session) {
     APQ_TRY(apq_dataset_open(r->data, &options, &session->dataset));
     apq_space_set_classes(&session->space,
                           apq_dataset_classes(session->dataset));
-    if (session->dir != NULL) {
-        APQ_TRY(apq_rundir_bind(session->dir, "data_hash",
-                                apq_dataset_hash(session->dataset)));
-    }
     return APQ_OK;
 }
 

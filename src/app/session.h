@@ -23,17 +23,21 @@ typedef struct apq_session {
     apq_supernet *supernet;
 } apq_session;
 
-/* Space and backend; with run_dir the locked run directory, bound to the
- * space and seed. Fini also after an error. */
+/* Space and backend. Fini also after an error. */
 APQ_NODISCARD apq_status apq_session_open(apq_session *session,
                                           const apq_recipe *recipe,
-                                          const char *run_dir,
                                           const apq_progress *progress);
 void apq_session_fini(apq_session *session);
 
-/* Opens the recipe's data at the space's resolution, gives the space its
- * number of classes, and binds the run directory to it. */
+/* Opens the recipe's data at the space's resolution and gives the space its
+ * number of classes. */
 APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
+
+/* The locked run directory, made if missing and bound to the space, the seed
+ * and, when open, the data. After the data, so that bad data leave nothing
+ * behind. */
+APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
+                                              const char *run_dir);
 
 /* The run's supernet.safetensors. APQ_ERR_MISMATCH when it is of another
  * space. */

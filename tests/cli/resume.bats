@@ -7,7 +7,7 @@ setup() {
     scratch=$BATS_TEST_TMPDIR
     cd "$ROOT" || return 1
     sed -e 's/^checkpoint_s: .*/checkpoint_s: 0.02/' \
-        -e 's/^  epochs: 2$/  epochs: 6/' recipes/tiny.yaml >"$scratch/r.yaml"
+        -e 's/^  epochs: 2$/  epochs: 30/' recipes/tiny.yaml >"$scratch/r.yaml"
 }
 
 @test "kill -9 at any step: same policy, weights and records as undisturbed" {
@@ -17,7 +17,7 @@ setup() {
         "$APQ" run "$scratch/r.yaml" --run "$scratch/cut" --threads 1 \
             --quiet &
         pid=$!
-        sleep "0.$((RANDOM % 25 + 5))"
+        sleep "0.$((RANDOM % 30 + 10))"
         if kill -9 "$pid" 2>/dev/null; then
             kills=$((kills + 1))
         fi

@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# Bad luck and bad input: one line, the right exit code, nothing written.
+
+load 'helper'
+
+# refused STATUS REGEX COMMAND...: one line on standard error, and no folder
+# `out` where the command would have written.
+refused() {
+    local expected=$1 regex=$2
+    shift 2
+    run "$@" --quiet
+    expect_status "$expected"
+    expect_output "$regex"
+    [ "${#lines[@]}" -eq 1 ]
+    [ ! -e out ]
+}
+
+train() {
+    refused 3 "$1" "$APQ" train --space tiny --data "$2" --run out
+}
+
+@test "a missing folder, an empty one, a class with no images" {
+    train 'nowhere: ' nowhere
+    mkdir empty
+    train 'empty: ' empty
+    mkdir -p classes/train/cat classes/train/dog
+    train 'classes' classes
+}
+
+@test "a text file named .jpg and a truncated JPEG" {
+    mkdir -p images/train/cat images/train/dog
+    echo 'no picture' >images/train/cat/1.jpg
+    echo 'no picture' >images/train/dog/1.jpg
+    train 'images/train/cat/1\.jpg: ' images
+    printf '\377\330\377\340\0\020JFIF\0\1\1' >images/train/cat/1.jpg
+    train 'images/train/cat/1\.jpg: ' images
+}
+
+@test "a supernet file cut in half" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole --quiet
+    size=$(wc -c <whole/supernet.safetensors)
+    mkdir half
+    head -c $((size / 2)) whole/supernet.safetensors >half/supernet.safetensors
+    refused 3 'half/supernet\.safetensors: ' \
+        "$APQ" eval --space tiny --run half --policy largest --split val \
+        --data 'builtin:shapes?train=60&test=20&size=16'
+}
+
+@test "a run directory of another space, another seed, other data" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole --quiet
+    before=$(cat whole/*.json | cksum)
+    refused 6 'space' "$APQ" train --space cifar10 --run whole \
+        --data 'builtin:shapes?train=300&test=20&size=32'
+    refused 6 'seed' "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole \
+        --seed 9
+    refused 6 'data_hash' "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole \
+        --data 'builtin:shapes?train=300&test=20&size=16&seed=2'
+    [ "$before" = "$(cat whole/*.json | cksum)" ]
+}
+
+@test "a full disk is exit 1 and leaves no half-written file" {
+    # A limit on file size is a disk that is full for the supernet.
+    run bash -c "trap '' XFSZ; ulimit -f 20
+        exec '$APQ' train '$ROOT/recipes/tiny.yaml' --run out --quiet"
+    expect_status 1
+    expect_output 'cannot write'
+    [ ! -e out/supernet.safetensors ]
+    [ -z "$(find out -name '*.tmp')" ]
+    # With room again, the same command finishes.
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet
+    [ -s out/supernet.safetensors ]
+}
