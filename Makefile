@@ -14,18 +14,16 @@ build:
 	@cmake --preset release >/dev/null
 	@cmake --build build --target apq
 
-demo: build
-	@if [ -f scripts/demo.sh ]; then sh scripts/demo.sh; \
-	else echo 'demo: scripts/demo.sh is not there yet'; fi
+demo: deps build
+	@sh scripts/demo.sh
 
 # Ends with the line "N passed, N failed".
 test:
 	@scripts/test.sh
 
-# The same from a fresh clone of the last commit: finds forgotten files.
+# The first command in a bare Debian 12 made by debootstrap.
 test-fresh:
-	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	git clone -q . "$$folder/apq" && cd "$$folder/apq" && .ci/run
+	@scripts/test-fresh.sh
 
 format:
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'include/*.h' \
