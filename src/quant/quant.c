@@ -197,7 +197,8 @@ void apq_quant_weight_codes(const float *w, int64_t rows, int64_t cols,
 apq_status apq_quant_act_range(const float *x, size_t n, int bits,
                                bool is_signed, float *range) {
     float r = fminf(max_range, max_magnitude(x, n));
-    int magnitude_bits = is_signed ? bits - 1 : bits;
+    /* The sign takes a bit, but the search needs two levels. */
+    int magnitude_bits = is_signed && bits > 2 ? bits - 1 : bits;
     if (magnitude_bits < KL_BELOW_BITS && r > 0.0f) {
         float threshold = 0.0f;
         APQ_TRY(apq_quant_kl_threshold(x, n, magnitude_bits, &threshold));

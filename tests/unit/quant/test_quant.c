@@ -158,6 +158,10 @@ static void test_act_range(void **state) {
     assert_int_equal(apq_quant_kl_threshold(x, N, 3, &threshold), APQ_OK);
     assert_int_equal(apq_quant_act_range(x, N, 4, true, &range), APQ_OK);
     assert_true(threshold < max && range == threshold);
+    /* One bit of magnitude is no search; two signed bits use two. */
+    assert_int_equal(apq_quant_kl_threshold(x, N, 2, &threshold), APQ_OK);
+    assert_int_equal(apq_quant_act_range(x, N, 2, true, &range), APQ_OK);
+    assert_true(range > 0.0f && range == fminf(max, threshold));
     assert_int_equal(apq_quant_kl_threshold(x, N, 4, &threshold), APQ_OK);
     assert_int_equal(apq_quant_act_range(x, N, 4, false, &range), APQ_OK);
     assert_true(range == fminf(max, threshold));
