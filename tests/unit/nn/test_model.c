@@ -1,0 +1,103 @@
+/* A stand-alone network stored and read back: the same logits bit for bit,
+ * and networks of another shape refused. */
+#include "unit/nn/toy.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Calibrated, with statistics and odd momenta. */
+static void prepare(toy *t) {
+    toy_open(t, "ref", 4);
+    assert_int_equal(apq_nn_calibrate(&t->net, t->images, TOY_IMAGES), APQ_OK);
+    apq_model_store_ranges(t->model, &t->net);
+    float *logits;
+    apq_nn_recalibrate_reset(&t->net);
+    assert_int_equal(apq_nn_forward(&t->net, APQ_NN_RECALIBRATE, t->images,
+                                    TOY_IMAGES, &logits),
+                     APQ_OK);
+    for (size_t i = 0; i < t->model->params.n_values; i++) {
+        t->model->params.momentum[i] = (float)i;
+    }
+}
+
+static apq_tensor_file *stored(const toy *t) {
+    apq_tensor_file *file = NULL;
+    assert_int_equal(apq_tensor_file_create(&file), APQ_OK);
+    assert_int_equal(apq_model_put(t->model, &t->net, true, file), APQ_OK);
+    return file;
+}
+
+static void storage_returns_the_same_network(void **state) {
+    (void)state;
+    toy a, b;
+    prepare(&a);
+    apq_tensor_file *file = stored(&a);
+    toy_open(&b, "ref", 4);
+    apq_params *p = &b.model->params;
+    memset(p->value, 0, p->n_values * sizeof *p->value);
+    assert_int_equal(apq_model_get(b.model, &b.net, true, file), APQ_OK);
+    b.net.is_quantised = true;
+    for (size_t t = 0; t < p->n_items; t++) {
+        assert_memory_equal(p->momentum + p->items[t].offset,
+                            a.model->params.momentum + p->items[t].offset,
+                            p->items[t].n * sizeof(float));
+    }
+    float *x, *y;
+    assert_int_equal(
+        apq_nn_forward(&a.net, APQ_NN_EVAL, a.images, TOY_IMAGES, &x), APQ_OK);
+    assert_int_equal(
+        apq_nn_forward(&b.net, APQ_NN_EVAL, b.images, TOY_IMAGES, &y), APQ_OK);
+    assert_memory_equal(x, y, TOY_IMAGES * TOY_CLASSES * sizeof *x);
+    apq_tensor_file_destroy(file);
+    toy_close(&a);
+    toy_close(&b);
+}
+
+static void other_networks_are_refused(void **state) {
+    (void)state;
+    toy a;
+    prepare(&a);
+    apq_tensor_file *file = stored(&a);
+    apq_ir_network ir = a.model->ir;
+    apq_ir_layer *head = &ir.layers[ir.n_layers - 1];
+    head->out_channels = ir.n_classes = TOY_CLASSES + 1;
+    apq_model *model;
+    apq_nn_net net;
+    assert_int_equal(apq_model_create(&ir, 3, &model), APQ_OK);
+    assert_int_equal(apq_model_bind(model, a.backend, a.arena, &net), APQ_OK);
+    assert_int_equal(apq_model_get(model, &net, false, file), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(), "classifier.weight"));
+    apq_nn_net_fini(&net);
+    apq_model_destroy(model);
+    apq_tensor_file_destroy(file);
+    toy_close(&a);
+}
+
+/* Training may not drive a range to zero or below. */
+static void ranges_stay_positive(void **state) {
+    (void)state;
+    toy t;
+    toy_open(&t, "ref", 8);
+    float *range = apq_params_value(&t.model->params, t.model->act_range);
+    range[1] = -3.0F;
+    range[2] = 2.5F;
+    apq_model_pull_ranges(t.model, &t.net);
+    assert_true(t.net.layers[1].act_range > 0.0F);
+    assert_true(range[1] == t.net.layers[1].act_range);
+    assert_true(t.net.layers[2].act_range == 2.5F);
+    toy_close(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(storage_returns_the_same_network),
+        cmocka_unit_test(other_networks_are_refused),
+        cmocka_unit_test(ranges_stay_positive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
