@@ -1,0 +1,195 @@
+/* Quantisation-aware training: interrupted and resumed it ends in the same
+ * network, and checkpoints of another run are refused. */
+#include "train/finetune.h"
+
+#include "supernet/supernet.h"
+#include "unit/store/scratch.h"
+#include "unit/train/trainee.h"
+
+#include "base/file.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct tuned {
+    apq_model *model;
+    apq_nn_net net;
+    apq_arena *arena;
+} tuned;
+
+static apq_finetune_options options_of(const trainee *t) {
+    return (apq_finetune_options){
+        .backend = t->backend,
+        .checkpoint_s = 1e9,
+        .seed = 11,
+        .n_steps = 8, /* an epoch and a part of the next */
+        .batch = TRAINEE_BATCH,
+        .learning_rate = 0.01,
+        .momentum = 0.9,
+        .weight_decay = 1e-4,
+        .label_smoothing = 0.1,
+        .recalibrate_images = 64,
+        .loader_threads = 1,
+    };
+}
+
+/* A network of mixed bits cut out of a supernet of random weights. */
+static tuned cut(const trainee *t, uint64_t number) {
+    tuned out = {0};
+    apq_rng rng = apq_rng_make(3, APQ_RNG_TEST, number);
+    apq_policy policy;
+    apq_policy_random(&t->space, &rng, &policy);
+    apq_supernet *supernet = NULL;
+    assert_int_equal(apq_supernet_create(&t->space, 11, &supernet), APQ_OK);
+    assert_int_equal(apq_supernet_extract(supernet, &policy, &out.model),
+                     APQ_OK);
+    apq_supernet_destroy(supernet);
+    assert_int_equal(apq_arena_create(&out.arena), APQ_OK);
+    assert_int_equal(apq_model_bind(out.model, t->backend, out.arena, &out.net),
+                     APQ_OK);
+    return out;
+}
+
+static void discard(tuned *n) {
+    apq_nn_net_fini(&n->net);
+    apq_model_destroy(n->model);
+    apq_arena_destroy(n->arena);
+}
+
+static tuned finished(const trainee *t, const apq_finetune_options *o) {
+    tuned n = cut(t, 0);
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, o), APQ_OK);
+    return n;
+}
+
+static void tune_and_stop(const trainee *t, apq_finetune_options o, int steps) {
+    stopper s;
+    stopper_set(&s, steps);
+    o.progress = &s.progress;
+    tuned n = cut(t, 0);
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, &o),
+                     APQ_ERR_INTERRUPTED);
+    discard(&n);
+}
+
+static void assert_same_nets(const tuned *a, const tuned *b) {
+    assert_same_params(&a->model->params, &b->model->params);
+    for (size_t i = 0; i < a->net.n_layers; i++) {
+        const apq_nn_layer *x = &a->net.layers[i], *y = &b->net.layers[i];
+        assert_true(x->weight_clip == y->weight_clip);
+        assert_true(x->act_range == y->act_range);
+        if (x->ir.kind != APQ_IR_LINEAR) {
+            size_t n_bytes = (size_t)x->ir.out_channels * sizeof(float);
+            assert_memory_equal(x->mean, y->mean, n_bytes);
+            assert_memory_equal(x->variance, y->variance, n_bytes);
+        }
+    }
+    assert_true(a->net.is_quantised && b->net.is_quantised);
+}
+
+static void resumed_tuning_repeats_the_bits(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    tuned start = cut(t, 0);
+    tuned whole = finished(t, &o);
+    assert_memory_not_equal(start.model->params.value,
+                            whole.model->params.value,
+                            start.model->params.n_values * sizeof(float));
+    void *folder = NULL;
+    assert_int_equal(scratch_make(&folder), 0);
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    o.checkpoint_path = path;
+    tune_and_stop(t, o, 2);
+    assert_non_null(strstr(apq_error_message(), "at step 2"));
+    tune_and_stop(t, o, 3);
+    tune_and_stop(t, o, 1);
+    assert_non_null(strstr(apq_error_message(), "at step 6"));
+    tuned resumed = finished(t, &o);
+    assert_same_nets(&whole, &resumed);
+    discard(&start);
+    discard(&whole);
+    discard(&resumed);
+    assert_int_equal(scratch_remove(&folder), 0);
+}
+
+/* Without steps it calibrates only: weights stay, clips are set. */
+static void no_steps_only_calibrate(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    o.n_steps = 0;
+    tuned start = cut(t, 0), n = finished(t, &o);
+    const apq_params *p = &n.model->params;
+    for (size_t k = 0; k < p->n_items; k++) {
+        const float *before = apq_params_value(&start.model->params, k);
+        for (size_t i = 0; k != n.model->act_range && i < p->items[k].n; i++) {
+            assert_true(apq_params_value(p, k)[i] == before[i]);
+        }
+    }
+    assert_true(n.net.is_quantised);
+    const float *range = apq_params_value(p, n.model->act_range);
+    for (size_t i = 0; i < n.net.n_layers; i++) {
+        const apq_nn_layer *l = &n.net.layers[i];
+        assert_true(isfinite(l->weight_clip) && l->weight_clip > 0.0F);
+        assert_true(l->act_range > 0.0F && l->act_range <= 6.0F);
+        assert_true(range[i] == l->act_range);
+        for (int c = 0; l->ir.kind != APQ_IR_LINEAR && c < l->ir.out_channels;
+             c++) {
+            assert_true(isfinite(l->mean[c]) && l->variance[c] >= 0.0F);
+        }
+    }
+    discard(&start);
+    discard(&n);
+}
+
+static void expect_refusal(const trainee *t, uint64_t number,
+                           const apq_finetune_options *o, apq_status expected) {
+    tuned n = cut(t, number);
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, o), expected);
+    assert_non_null(strstr(apq_error_message(), o->checkpoint_path));
+    discard(&n);
+}
+
+static void other_checkpoints_are_refused(void **state) {
+    const trainee *t = *state;
+    void *folder = NULL;
+    assert_int_equal(scratch_make(&folder), 0);
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    apq_finetune_options o = options_of(t);
+    o.checkpoint_path = path;
+    tune_and_stop(t, o, 2);
+    apq_finetune_options other = o;
+    other.seed++;
+    expect_refusal(t, 0, &other, APQ_ERR_MISMATCH);
+    other = o;
+    other.n_steps++;
+    expect_refusal(t, 0, &other, APQ_ERR_MISMATCH);
+
+    char *bytes = NULL;
+    size_t n = 0;
+    assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
+    const size_t lengths[] = {n - 1, n / 2, 7, 0};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        assert_int_equal(apq_file_write(path, bytes, lengths[i]), APQ_OK);
+        expect_refusal(t, 0, &o, APQ_ERR_FORMAT);
+    }
+    free(bytes);
+    assert_int_equal(scratch_remove(&folder), 0);
+}
+
+#define WITH_TRAINEE(test)                                                     \
+    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_TRAINEE(resumed_tuning_repeats_the_bits),
+        WITH_TRAINEE(no_steps_only_calibrate),
+        WITH_TRAINEE(other_checkpoints_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

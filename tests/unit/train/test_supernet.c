@@ -1,0 +1,225 @@
+/* Supernet training: interrupted and resumed it ends in the same bits, the
+ * choice of sub-networks depends on no thread count, and checkpoints of
+ * another run are refused. */
+#include "train/supernet_train.h"
+
+#include "unit/store/scratch.h"
+#include "unit/train/trainee.h"
+
+#include "base/file.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_EPOCHS = 3 };
+
+static apq_train_options options_of(const trainee *t) {
+    return (apq_train_options){
+        .backend = t->backend,
+        .checkpoint_s = 1e9,
+        .seed = 11,
+        .epochs = N_EPOCHS,
+        .batch = TRAINEE_BATCH,
+        .random_subnets = 2,
+        .largest_epochs = 1,
+        .learning_rate = 0.05,
+        .momentum = 0.9,
+        .weight_decay = 1e-4,
+        .label_smoothing = 0.1,
+        .warmup_epochs = 0.5,
+        .loader_threads = 1,
+    };
+}
+
+static apq_supernet *make(const apq_space *space) {
+    apq_supernet *s = NULL;
+    assert_int_equal(apq_supernet_create(space, 11, &s), APQ_OK);
+    return s;
+}
+
+static apq_supernet *trained(const trainee *t, const apq_train_options *o) {
+    apq_supernet *s = make(&t->space);
+    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_OK);
+    return s;
+}
+
+/* A folder of its own for a checkpoint. */
+static void *open_checkpoint(char path[APQ_PATH_MAX]) {
+    void *folder = NULL;
+    assert_int_equal(scratch_make(&folder), 0);
+    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    return folder;
+}
+
+static void close_checkpoint(void *folder) {
+    assert_int_equal(scratch_remove(&folder), 0);
+}
+
+/* Stops after `steps` more steps, in a process that starts anew. */
+static void train_and_stop(const trainee *t, apq_train_options o, int steps) {
+    stopper s;
+    stopper_set(&s, steps);
+    o.progress = &s.progress;
+    apq_supernet *supernet = make(&t->space);
+    assert_int_equal(apq_train_supernet(supernet, t->dataset, &o),
+                     APQ_ERR_INTERRUPTED);
+    apq_supernet_destroy(supernet);
+}
+
+/* In the middle of an epoch, at its end, and after a single step. */
+static void resumed_training_repeats_the_bits(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    apq_supernet *whole = trained(t, &o);
+    char path[APQ_PATH_MAX];
+    void *folder = open_checkpoint(path);
+    o.checkpoint_path = path;
+    train_and_stop(t, o, 3);
+    assert_non_null(strstr(apq_error_message(), "at step 3"));
+    train_and_stop(t, o, 2);
+    train_and_stop(t, o, 1);
+    train_and_stop(t, o, 3);
+    assert_non_null(strstr(apq_error_message(), "at step 9"));
+    apq_supernet *resumed = trained(t, &o);
+    assert_same_params(apq_supernet_params(whole),
+                       apq_supernet_params(resumed));
+    apq_supernet_destroy(resumed);
+    apq_supernet_destroy(whole);
+    close_checkpoint(folder);
+}
+
+/* Checkpoints after every step: the last leaves nothing to do. */
+static void checkpoints_are_written_while_training(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    char path[APQ_PATH_MAX];
+    void *folder = open_checkpoint(path);
+    o.checkpoint_path = path;
+    o.checkpoint_s = 0;
+    o.epochs = 1;
+    apq_supernet *a = trained(t, &o);
+    assert_true(apq_file_exists(path));
+    apq_supernet *b = trained(t, &o);
+    assert_same_params(apq_supernet_params(a), apq_supernet_params(b));
+    apq_supernet_destroy(a);
+    apq_supernet_destroy(b);
+    close_checkpoint(folder);
+}
+
+/* Largest difference of values over the largest value. */
+static double distance(apq_supernet *a, apq_supernet *b) {
+    const apq_params *p = apq_supernet_params(a);
+    const apq_params *q = apq_supernet_params(b);
+    double worst = 0, scale = 0;
+    for (size_t i = 0; i < p->n_values; i++) {
+        double difference = fabs((double)p->value[i] - (double)q->value[i]);
+        worst = difference <= worst ? worst : difference; /* keeps NaN */
+        scale = fmax(scale, fabs((double)p->value[i]));
+    }
+    return worst / scale;
+}
+
+/* Sums may round differently with more threads; another choice of
+ * sub-networks, as with one more of them, changes far more. */
+static void choices_do_not_depend_on_threads(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    o.largest_epochs = 0;
+    o.epochs = 1;
+    apq_supernet *one = trained(t, &o);
+    o.random_subnets++;
+    apq_supernet *other = trained(t, &o);
+    o.random_subnets--;
+    o.loader_threads = 2;
+    apq_backend_set_threads(2);
+    apq_supernet *two = trained(t, &o);
+    apq_backend_set_threads(1);
+    assert_true(distance(one, two) <= 1e-5);
+    assert_true(distance(one, other) >= 1e-3);
+    apq_supernet_destroy(one);
+    apq_supernet_destroy(two);
+    apq_supernet_destroy(other);
+}
+
+static void policies_do_not_depend_on_who_draws(void **state) {
+    enum { N = 64 };
+    const trainee *t = *state;
+    apq_policy drawn[2][N];
+    memset(drawn, 0, sizeof drawn);
+    for (int threads = 1; threads <= 2; threads++) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+        for (int i = 0; i < N; i++) {
+            apq_rng rng = apq_rng_make(11, APQ_RNG_SUBNET, (uint64_t)i);
+            apq_policy_random(&t->space, &rng, &drawn[threads - 1][i]);
+        }
+    }
+    assert_memory_equal(drawn[0], drawn[1], sizeof drawn[0]);
+    assert_memory_not_equal(&drawn[0][0], &drawn[0][1], sizeof drawn[0][0]);
+}
+
+/* Content of the checkpoint survives every refusal. */
+static void expect_refusal(const trainee *t, const apq_space *space,
+                           const apq_train_options *o, apq_status expected) {
+    char before[APQ_HASH_MAX], after[APQ_HASH_MAX];
+    assert_int_equal(apq_file_hash(o->checkpoint_path, before), APQ_OK);
+    apq_supernet *s = make(space);
+    assert_int_equal(apq_train_supernet(s, t->dataset, o), expected);
+    apq_supernet_destroy(s);
+    assert_non_null(strstr(apq_error_message(), o->checkpoint_path));
+    assert_int_equal(apq_file_hash(o->checkpoint_path, after), APQ_OK);
+    assert_string_equal(before, after);
+}
+
+static void checkpoints_of_other_runs_are_a_mismatch(void **state) {
+    const trainee *t = *state;
+    char path[APQ_PATH_MAX];
+    void *folder = open_checkpoint(path);
+    apq_train_options o = options_of(t);
+    o.checkpoint_path = path;
+    train_and_stop(t, o, 2);
+    apq_train_options other = o;
+    other.seed++;
+    expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
+    other = o;
+    other.epochs++;
+    expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
+    close_checkpoint(folder);
+}
+
+static void truncated_checkpoints_are_refused(void **state) {
+    const trainee *t = *state;
+    char path[APQ_PATH_MAX];
+    void *folder = open_checkpoint(path);
+    apq_train_options o = options_of(t);
+    o.checkpoint_path = path;
+    train_and_stop(t, o, 2);
+    char *bytes = NULL;
+    size_t n = 0;
+    assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
+    const size_t lengths[] = {n - 1, n / 2, 100, 7, 0};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        assert_int_equal(apq_file_write(path, bytes, lengths[i]), APQ_OK);
+        expect_refusal(t, &t->space, &o, APQ_ERR_FORMAT);
+    }
+    free(bytes);
+    close_checkpoint(folder);
+}
+
+#define WITH_TRAINEE(test)                                                     \
+    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_TRAINEE(resumed_training_repeats_the_bits),
+        WITH_TRAINEE(checkpoints_are_written_while_training),
+        WITH_TRAINEE(choices_do_not_depend_on_threads),
+        WITH_TRAINEE(policies_do_not_depend_on_who_draws),
+        WITH_TRAINEE(checkpoints_of_other_runs_are_a_mismatch),
+        WITH_TRAINEE(truncated_checkpoints_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
