@@ -62,6 +62,8 @@ static apq_status begin(tuner *t) {
                                                 &t->position.step);
     if (st == APQ_OK) {
         st = apq_model_get(t->model, t->net, true, file);
+        /* The file is sound, so other tensors are another network's. */
+        st = st == APQ_ERR_FORMAT ? APQ_ERR_MISMATCH : st;
         t->net->is_quantised = true;
     }
     apq_tensor_file_destroy(file);

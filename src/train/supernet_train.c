@@ -135,6 +135,8 @@ static apq_status resume(trainer *t) {
                                                 &t->position.step);
     if (st == APQ_OK) {
         st = apq_params_get(apq_supernet_params(t->supernet), true, file);
+        /* The file is sound, so other tensors are another space's. */
+        st = st == APQ_ERR_FORMAT ? APQ_ERR_MISMATCH : st;
     }
     apq_tensor_file_destroy(file);
     if (st == APQ_OK) {

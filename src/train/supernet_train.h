@@ -29,9 +29,11 @@ typedef struct apq_train_options {
 } apq_train_options;
 
 /* Trains in place. Resumes from the checkpoint file if it is there, bit for
- * bit on one machine and thread count,. Returns
+ * bit on one machine and thread count. Returns
  * APQ_ERR_INTERRUPTED, with a checkpoint written, when asked to stop;
- * APQ_ERR_NUMERIC when the loss is no longer finite. */
+ * APQ_ERR_NUMERIC when the loss is no longer finite; of the checkpoint,
+ * APQ_ERR_MISMATCH when its seed, length or tensors are another run's and
+ * APQ_ERR_FORMAT when it is damaged. */
 APQ_NODISCARD apq_status apq_train_supernet(apq_supernet *supernet,
                                             const apq_dataset *dataset,
                                             const apq_train_options *options);

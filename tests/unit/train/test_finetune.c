@@ -169,6 +169,7 @@ static void other_checkpoints_are_refused(void **state) {
     other = o;
     other.n_steps++;
     expect_refusal(t, 0, &other, APQ_ERR_MISMATCH);
+    expect_refusal(t, 1, &o, APQ_ERR_MISMATCH); /* another policy */
 
     char *bytes = NULL;
     size_t n = 0;

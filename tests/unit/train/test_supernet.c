@@ -187,6 +187,12 @@ static void checkpoints_of_other_runs_are_a_mismatch(void **state) {
     other = o;
     other.epochs++;
     expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
+    apq_space wider = t->space;
+    wider.head_channels += 8;
+    expect_refusal(t, &wider, &o, APQ_ERR_MISMATCH);
+    apq_space deeper; /* has tensors that the checkpoint lacks */
+    assert_int_equal(apq_space_load("cifar10", &deeper), APQ_OK);
+    expect_refusal(t, &deeper, &o, APQ_ERR_MISMATCH);
     close_checkpoint(folder);
 }
 
