@@ -182,6 +182,21 @@ static void wrong_values_are_refused(void **state) {
     }
 }
 
+/* Too large for 64 bits is refused even where every integer is legal. */
+static void integers_do_not_saturate(void **state) {
+    apq_yaml *y = loaded(*state, "a: 9223372036854775807\n"
+                                 "b: 9223372036854775808\n");
+    apq_yaml_node root = apq_yaml_root(y);
+    int64_t i = 0;
+    assert_int_equal(
+        apq_yaml_int(y, root, "a", false, INT64_MIN, INT64_MAX, &i), APQ_OK);
+    assert_true(i == INT64_MAX);
+    assert_int_equal(
+        apq_yaml_int(y, root, "b", false, INT64_MIN, INT64_MAX, &i),
+        APQ_ERR_FORMAT);
+    apq_yaml_destroy(y);
+}
+
 static void malformed_files_are_refused(void **state) {
     apq_yaml *y = NULL;
     assert_int_equal(load(*state, "a: 1\nb: 2\na: 3\n", &y), APQ_ERR_FORMAT);
@@ -218,6 +233,7 @@ int main(void) {
         IN_SCRATCH(absent_optional_keys_keep_the_default),
         IN_SCRATCH(unknown_keys_name_the_nearest),
         IN_SCRATCH(wrong_values_are_refused),
+        IN_SCRATCH(integers_do_not_saturate),
         IN_SCRATCH(malformed_files_are_refused),
         cmocka_unit_test(nearest_word_is_within_three_edits),
     };

@@ -3,6 +3,7 @@
 #include "train/finetune.h"
 
 #include "supernet/supernet.h"
+#include "train/evaluate.h"
 #include "unit/store/scratch.h"
 #include "unit/train/trainee.h"
 
@@ -146,6 +147,56 @@ static void no_steps_only_calibrate(void **state) {
     discard(&n);
 }
 
+/* A loader of the training split as fine-tuning calibrates with, or of the
+ * test split in order. */
+static apq_loader *loader_of(const trainee *t, apq_split split, int batch) {
+    bool is_train = split == APQ_SPLIT_TRAIN;
+    apq_loader_options options = {
+        .split = split,
+        .batch = batch,
+        .augment = is_train,
+        .shuffle = is_train,
+        .seed = 11,
+        .n_threads = 1,
+    };
+    apq_loader *loader = NULL;
+    assert_int_equal(apq_loader_create(t->dataset, &options, &loader), APQ_OK);
+    return loader;
+}
+
+/* The statistics left behind are those of the final weights. */
+static void tuning_ends_with_recalibration(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    tuned once = finished(t, &o), again = finished(t, &o);
+    apq_loader *loader = loader_of(t, APQ_SPLIT_TRAIN, 250);
+    assert_int_equal(apq_recalibrate(&again.net, loader, 1), APQ_OK);
+    assert_same_nets(&once, &again);
+    apq_loader_destroy(loader);
+    discard(&once);
+    discard(&again);
+}
+
+/* Accuracy and loss are means over images, whatever the batches. */
+static void evaluation_counts_images_once(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    tuned n = finished(t, &o);
+    apq_evaluation by_four, whole;
+    apq_loader *loader = loader_of(t, APQ_SPLIT_TEST, 4);
+    assert_int_equal(apq_evaluate(&n.net, loader, &by_four), APQ_OK);
+    apq_loader_destroy(loader);
+    loader = loader_of(t, APQ_SPLIT_TEST, 16);
+    assert_int_equal(apq_evaluate(&n.net, loader, &whole), APQ_OK);
+    apq_loader_destroy(loader);
+    assert_int_equal(by_four.count, 10);
+    assert_int_equal(whole.count, 10);
+    assert_true(by_four.top1 == whole.top1);
+    assert_true(whole.top1 >= 0.0 && whole.top1 <= 1.0);
+    assert_true(fabs(by_four.loss - whole.loss) <= 1e-6 * whole.loss);
+    discard(&n);
+}
+
 static void expect_refusal(const trainee *t, uint64_t number,
                            const apq_finetune_options *o, apq_status expected) {
     tuned n = cut(t, number);
@@ -190,6 +241,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(resumed_tuning_repeats_the_bits),
         WITH_TRAINEE(no_steps_only_calibrate),
+        WITH_TRAINEE(tuning_ends_with_recalibration),
+        WITH_TRAINEE(evaluation_counts_images_once),
         WITH_TRAINEE(other_checkpoints_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
