@@ -10,7 +10,7 @@ set(APQ_PACKAGES
 
 # The command line prints and exits; the library holds everything below it.
 set(modules base ir tensor store space cost backend search quant nn data
-  supernet predictor deploy train report app)
+  supernet predictor deploy train report app api)
 set(objects "")
 set(libraries "")
 foreach(module ${modules})
@@ -87,8 +87,10 @@ endforeach()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/apq)
 install(EXPORT apq-targets NAMESPACE apq:: DESTINATION ${package_dir})
+set(APQ_DATADIR ${CMAKE_INSTALL_DATADIR}/apq)
 configure_package_config_file(cmake/apq-config.cmake.in
-  ${CMAKE_BINARY_DIR}/apq-config.cmake INSTALL_DESTINATION ${package_dir})
+  ${CMAKE_BINARY_DIR}/apq-config.cmake INSTALL_DESTINATION ${package_dir}
+  PATH_VARS APQ_DATADIR)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/apq-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/apq-config.cmake
