@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-/* Every fallible function returns apq_status. */
+/* Every fallible function returns apq_status; APQ_OK is 0. */
 #define APQ_STATUS_LIST(X)                                                     \
     X(APQ_OK, "success")                                                       \
     X(APQ_ERR_NOMEM, "out of memory")                                          \

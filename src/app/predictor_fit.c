@@ -159,9 +159,9 @@ static apq_status fit_into(apq_session *session) {
     apq_records *records;
     APQ_TRY(apq_records_open(db, &records));
     apq_predictor *predictor = NULL;
-    apq_status st =
-        apq_predictor_create(&session->space, session->recipe->predictor.hidden,
-                             session->recipe->seed, &predictor);
+    apq_status st = apq_predictor_create_random(
+        &session->space, session->recipe->predictor.hidden,
+        session->recipe->seed, &predictor);
     if (st == APQ_OK) {
         st = fit_all(session, predictor, records, weights, db_hash);
     }

@@ -21,7 +21,7 @@ typedef struct context {
     const apq_recipe *recipe;
     const apq_progress *progress;
     apq_target *target;
-    apq_predictor *predictor;
+    const apq_predictor *predictor;
     apq_price_table *prices;
     double values[4096]; /* accuracies of one batch */
     uint64_t n_seen;
@@ -177,7 +177,7 @@ static apq_status run_search(context *self, int bits, apq_search_result **out) {
     }
     const apq_recipe *r = self->recipe;
     self->has_cloud = bits == 0;
-    apq_search_options options = {
+    apq_driver_options options = {
         .strategy = r->search.strategy,
         .population = r->search.population,
         .parents = r->search.parents,
@@ -319,12 +319,10 @@ static apq_status find_predictor(const context *self, const char *run_dir,
     return apq_file_hash(out->predictor, out->predictor_hash);
 }
 
-static apq_status open_all(context *self, const char *run_dir,
-                           const char *predictor) {
+/* What needs space and target only. */
+static apq_status prepare(context *self) {
     apq_app_search_result *out = self->out;
     const apq_recipe *r = self->recipe;
-    APQ_TRY(apq_space_load(r->space, &out->space));
-    APQ_TRY(apq_target_load(r->target, &self->target));
     (void)snprintf(out->target, sizeof out->target, "%s",
                    apq_target_name(self->target));
     (void)snprintf(out->strategy, sizeof out->strategy, "%s",
@@ -347,10 +345,7 @@ static apq_status open_all(context *self, const char *run_dir,
     if (isnan(out->low[out->plot_field])) {
         out->plot_field = APQ_BUDGET_BITOPS_G;
     }
-    /* Before the predictor is read: an impossible budget needs none. */
-    APQ_TRY(check_budgets(self));
-    APQ_TRY(find_predictor(self, run_dir, predictor));
-    return apq_predictor_load(out->predictor, &out->space, &self->predictor);
+    return check_budgets(self);
 }
 
 static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
@@ -390,11 +385,17 @@ static apq_status write_into(const context *self, apq_rundir *dir) {
     return apq_rundir_step_mark(dir, "search", input, artefact);
 }
 
-static apq_status search_all(context *self, const char *run_dir,
-                             const char *predictor) {
+static apq_status write_run(const context *self, const char *run_dir) {
+    apq_rundir *dir = NULL;
+    APQ_TRY(apq_rundir_open(run_dir, true, &dir));
+    apq_status st = write_into(self, dir);
+    apq_rundir_close(dir);
+    return st;
+}
+
+/* With space, target and predictor in place. */
+static apq_status search_all(context *self, double start_s) {
     apq_app_search_result *out = self->out;
-    double start_s = apq_now_s();
-    APQ_TRY(open_all(self, run_dir, predictor));
     APQ_TRY(run_search(self, 0, &out->search));
     out->evaluations = out->search->n_evaluations;
     APQ_TRY(describe(self, &out->search->best, &out->best));
@@ -404,13 +405,10 @@ static apq_status search_all(context *self, const char *run_dir,
     }
     APQ_TRY(latency_shares(self));
     out->seconds = apq_now_s() - start_s;
-    if (run_dir != NULL) {
-        apq_rundir *dir = NULL;
-        APQ_TRY(apq_rundir_open(run_dir, true, &dir));
-        apq_status st = write_into(self, dir);
-        apq_rundir_close(dir);
-        APQ_TRY(st);
-    }
+    return APQ_OK;
+}
+
+static apq_status check_stopped(const apq_app_search_result *out) {
     if (out->search->is_stopped) {
         APQ_FAIL(APQ_ERR_INTERRUPTED,
                  "search stopped after %llu evaluations, best so far kept",
@@ -419,24 +417,95 @@ static apq_status search_all(context *self, const char *run_dir,
     return APQ_OK;
 }
 
+static apq_status context_create(const apq_recipe *recipe,
+                                 const apq_progress *progress,
+                                 apq_app_search_result *out, context **self) {
+    memset(out, 0, sizeof *out);
+    context *made = apq_calloc(1, sizeof *made);
+    if (made == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    }
+    made->recipe = recipe;
+    made->progress = progress;
+    made->out = out;
+    *self = made;
+    return APQ_OK;
+}
+
+static void context_destroy(context *self) {
+    apq_price_table_destroy(self->prices);
+    free(self);
+}
+
 apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
                           const char *predictor_or_null,
                           const apq_progress *progress,
                           apq_app_search_result *out) {
-    memset(out, 0, sizeof *out);
-    context *self = apq_calloc(1, sizeof *self);
-    if (self == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    double start_s = apq_now_s();
+    apq_target *target = NULL;
+    apq_predictor *predictor = NULL;
+    context *self = NULL;
+    APQ_TRY(context_create(recipe, progress, out, &self));
+    apq_status st = apq_space_load(recipe->space, &out->space);
+    if (st == APQ_OK) {
+        st = apq_target_load(recipe->target, &target);
     }
-    self->recipe = recipe;
-    self->progress = progress;
-    self->out = out;
-    apq_status st = search_all(self, run_dir_or_null, predictor_or_null);
-    apq_predictor_destroy(self->predictor);
-    apq_price_table_destroy(self->prices);
-    apq_target_destroy(self->target);
-    free(self);
-    return st;
+    if (st == APQ_OK) {
+        /* Before the predictor is read: an impossible budget needs none. */
+        self->target = target;
+        st = prepare(self);
+    }
+    if (st == APQ_OK) {
+        st = find_predictor(self, run_dir_or_null, predictor_or_null);
+    }
+    if (st == APQ_OK) {
+        st = apq_predictor_load(out->predictor, &out->space, &predictor);
+    }
+    if (st == APQ_OK) {
+        self->predictor = predictor;
+        st = search_all(self, start_s);
+    }
+    if (st == APQ_OK && run_dir_or_null != NULL) {
+        st = write_run(self, run_dir_or_null);
+    }
+    context_destroy(self);
+    apq_predictor_destroy(predictor);
+    apq_target_destroy(target);
+    return st == APQ_OK ? check_stopped(out) : st;
+}
+
+static apq_status check_predictor(const apq_search_parts *parts) {
+    const apq_space *other = apq_predictor_space(parts->predictor);
+    char hash[APQ_HASH_MAX], other_hash[APQ_HASH_MAX];
+    apq_space_hash(parts->space, hash);
+    apq_space_hash(other, other_hash);
+    if (strcmp(hash, other_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "search: the predictor is of space %s (%s), not of %s (%s)",
+                 other->name, other_hash, parts->space->name, hash);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_app_search_with(const apq_recipe *recipe,
+                               const apq_search_parts *parts,
+                               const apq_progress *progress,
+                               apq_app_search_result *out) {
+    double start_s = apq_now_s();
+    context *self = NULL;
+    APQ_TRY(context_create(recipe, progress, out, &self));
+    out->space = *parts->space;
+    self->target = parts->target;
+    self->predictor = parts->predictor;
+    apq_status st = check_predictor(parts);
+    if (st == APQ_OK) {
+        st = prepare(self);
+    }
+    if (st == APQ_OK) {
+        st = search_all(self, start_s);
+    }
+    context_destroy(self);
+    return st == APQ_OK ? check_stopped(out) : st;
 }
 
 void apq_app_search_fini(apq_app_search_result *result) {

@@ -5,6 +5,7 @@
 #include "app/recipe.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "predictor/predictor.h"
 #include "search/driver.h"
 
 #include <stdbool.h>
@@ -38,7 +39,7 @@ enum { APQ_SEARCH_MAX_CLOUD = 2048 };
 typedef struct apq_app_search_result {
     apq_space space;
     char target[64];
-    char predictor[APQ_PATH_MAX], predictor_hash[APQ_HASH_MAX];
+    char predictor[APQ_PATH_MAX], predictor_hash[APQ_HASH_MAX]; /* or "" */
     char strategy[32];
     uint64_t seed;
     apq_candidate best;
@@ -70,6 +71,21 @@ APQ_NODISCARD apq_status apq_app_search(const apq_recipe *recipe,
                                         const char *predictor_or_null,
                                         const apq_progress *progress,
                                         apq_app_search_result *out);
+
+/* What a search works on when it is not to be found by name and file. */
+typedef struct apq_search_parts {
+    const apq_space *space;
+    apq_target *target; /* caches; used by one search at a time */
+    const apq_predictor *predictor;
+} apq_search_parts;
+
+/* The same between given parts: of the recipe only `search` and `seed` count,
+ * nothing is read or written, and the result names no predictor file. Errors
+ * as above; MISMATCH also when predictor and space do not belong together. */
+APQ_NODISCARD apq_status apq_app_search_with(const apq_recipe *recipe,
+                                             const apq_search_parts *parts,
+                                             const apq_progress *progress,
+                                             apq_app_search_result *out);
 void apq_app_search_fini(apq_app_search_result *result);
 
 /* The document of CONTRACT.md (malloc'd), or NULL when memory is out. */

@@ -105,7 +105,7 @@ static json_t *top_json(const apq_app_search_result *result) {
 char *apq_app_search_json(const apq_app_search_result *result) {
     json_t *root = json_pack(
         "{s:i, s:s, s:s, s:o, s:f, s:o, s:o, s:I, s:f, s:o, s:o, s:o, s:s, "
-        "s:s, s:I, s:b, s:o}",
+        "s:s?, s:I, s:b, s:o}",
         "schema_version", 1, "space", result->space.name, "target",
         result->target, "policy",
         policy_json(&result->space, &result->best.policy), "predicted_accuracy",
@@ -114,7 +114,8 @@ char *apq_app_search_json(const apq_app_search_result *result) {
         (json_int_t)result->evaluations, "seconds", result->seconds, "range",
         range_json(result), "baselines", baselines_json(result), "top",
         top_json(result), "strategy", result->strategy, "predictor_hash",
-        result->predictor_hash, "seed", (json_int_t)result->seed, "is_complete",
+        result->predictor_hash[0] != '\0' ? result->predictor_hash : NULL,
+        "seed", (json_int_t)result->seed, "is_complete",
         !result->search->is_stopped, "history", history_json(result->search));
     char *text =
         root == NULL

@@ -8,7 +8,6 @@
 /* The codes, apq_status_text() and apq_error_message() are public. The message
  * of the last failure is thread-local text, recorded once, where the cause is
  * known. */
-#define APQ_NODISCARD         __attribute__((warn_unused_result))
 #define APQ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Records a printf-style message for this thread and returns `status`. */

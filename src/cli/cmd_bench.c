@@ -102,9 +102,9 @@ static apq_status bench_search(const apq_recipe *recipe, json_t *rows) {
     apq_predictor *predictor = NULL;
     apq_search_result *found = NULL;
     APQ_TRY(apq_space_load(recipe->space, &space));
-    APQ_TRY(apq_predictor_create(&space, recipe->predictor.hidden, recipe->seed,
-                                 &predictor));
-    apq_search_options options = {
+    APQ_TRY(apq_predictor_create_random(&space, recipe->predictor.hidden,
+                                        recipe->seed, &predictor));
+    apq_driver_options options = {
         .strategy = recipe->search.strategy,
         .population = recipe->search.population,
         .parents = recipe->search.parents,

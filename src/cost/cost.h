@@ -1,6 +1,8 @@
 #ifndef APQ_COST_COST_H
 #define APQ_COST_COST_H
 
+#include <apq/target.h>
+
 #include "base/status.h"
 #include "ir/network.h"
 
@@ -8,19 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What one inference of one image costs. Fields a model does not provide are
- * NaN (JSON null). */
-typedef struct apq_cost {
-    double latency_ms;
-    double energy_mj;
-    double bitops; /* sum of MACs * weight bits * act bits, all layers */
-    double macs;
-    double params;       /* weights, biases and batch norm scale/shift */
-    double weight_bytes; /* weights at their bits, rest at 32 bits */
-    double peak_activation_bytes; /* largest input + output (+ residual) of a
-                                     layer, at their bits */
-} apq_cost;
-
+/* The fields of apq_cost, which is public; NaN is JSON null. */
 typedef enum apq_cost_field {
     APQ_COST_LATENCY_MS,
     APQ_COST_ENERGY_MJ,
@@ -36,20 +26,14 @@ const char *apq_cost_field_name(apq_cost_field field); /* "latency_ms" ... */
 /* NaN for a field the target does not provide. */
 double apq_cost_get(const apq_cost *cost, apq_cost_field field);
 
-/* A hardware target. `layer` gives latency and energy of one layer; the
- * analytic fields are the same for every target and computed from ir. */
-typedef struct apq_target apq_target;
+/* apq_target, public, gives latency and energy of a layer; the analytic fields
+ * are the same for every target and computed from ir. */
 
 /* A built-in name ("bitfusion"), or a YAML file when the text contains '/' or
  * ends in .yaml; its keys are described in docs/formats/target.md. Errors:
  * APQ_ERR_ARG unknown name; APQ_ERR_IO, APQ_ERR_FORMAT the file. */
 APQ_NODISCARD apq_status apq_target_load(const char *name_or_path,
                                          apq_target **out);
-void apq_target_destroy(apq_target *target);
-/* The file's `name`; borrowed. */
-const char *apq_target_name(const apq_target *target);
-/* NULL-terminated names of the built-in targets; static. */
-const char *const *apq_target_names(void);
 
 /* Latency and energy of one layer; 0 for layers with is_priced false.
  * APQ_ERR_UNSUPPORTED when the target cannot execute it. Results are cached

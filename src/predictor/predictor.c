@@ -91,8 +91,8 @@ static void fill_normal(apq_predictor *p, apq_predictor_part part,
     }
 }
 
-apq_status apq_predictor_create(const apq_space *space, int hidden,
-                                uint64_t seed, apq_predictor **out) {
+apq_status apq_predictor_create_random(const apq_space *space, int hidden,
+                                       uint64_t seed, apq_predictor **out) {
     apq_predictor *p = NULL;
     APQ_TRY(apq_predictor_new(space, hidden, &p));
     /* The first layer sees two ones a block, whatever its width. */

@@ -1,6 +1,8 @@
 #ifndef APQ_PREDICTOR_PREDICTOR_H
 #define APQ_PREDICTOR_PREDICTOR_H
 
+#include <apq/predictor.h>
+
 #include "base/log.h"
 #include "base/status.h"
 #include "space/space.h"
@@ -9,22 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Accuracy of a policy by a small perceptron on its one-hot encoding:
+/* apq_predictor, public, is a small perceptron on a policy's one-hot encoding:
  *   h1 = relu(W0 x_arch + b0) + (Wq x_bits + bq)
  *   h2 = relu(W1 h1 + b1), h3 = relu(W2 h2 + b2), accuracy = w h3 + b
  * The bit branch enters linearly, so that a predictor of float accuracy is
  * carried over to quantised networks with Wq = 0, bq = 0.
  * Source: APQ, CVPR 2020, section 3.3; files: docs/formats/predictor.md. */
-typedef struct apq_predictor apq_predictor;
-
 enum { APQ_PREDICTOR_MAX_HIDDEN = 65536 };
 
 /* Random weights (seeded); the bit branch is zero. hidden >= 1 units in each
  * of three layers (the authors': 400). The space is copied.
  * Errors: ARG, NOMEM. */
-APQ_NODISCARD apq_status apq_predictor_create(const apq_space *space,
-                                              int hidden, uint64_t seed,
-                                              apq_predictor **out);
+APQ_NODISCARD apq_status apq_predictor_create_random(const apq_space *space,
+                                                     int hidden, uint64_t seed,
+                                                     apq_predictor **out);
 
 /* Reads a file. space NULL: the one named in the file's metadata. A file
  * without quantize_fc (a float predictor) gets a zero bit branch.
@@ -42,7 +42,6 @@ APQ_NODISCARD apq_status apq_predictor_save(const apq_predictor *predictor,
                                             const char *path,
                                             const apq_predictor_meta *metas,
                                             size_t n_metas);
-void apq_predictor_destroy(apq_predictor *predictor);
 
 const apq_space *apq_predictor_space(const apq_predictor *predictor);
 int apq_predictor_hidden(const apq_predictor *predictor);

@@ -16,7 +16,7 @@ enum { MAX_POPULATION = 100000, MAX_ITERATIONS = 1000000 };
 /* Everything one run owns besides its result. */
 typedef struct run {
     const apq_space *space;
-    const apq_search_options *options;
+    const apq_driver_options *options;
     const apq_strategy_ops *ops;
     void *state;
     apq_policy smallest;     /* the seed when the caller gives none */
@@ -41,7 +41,7 @@ static apq_status always_feasible(void *ctx, const apq_policy *policy,
     return APQ_OK;
 }
 
-static apq_status check_options(const apq_search_options *options) {
+static apq_status check_options(const apq_driver_options *options) {
     if (options->population < 2 || options->population > MAX_POPULATION) {
         APQ_FAIL(APQ_ERR_ARG, "search population %d not in 2..%d",
                  options->population, MAX_POPULATION);
@@ -69,7 +69,7 @@ static apq_status check_options(const apq_search_options *options) {
 }
 
 static apq_status run_init(run *r) {
-    const apq_search_options *options = r->options;
+    const apq_driver_options *options = r->options;
     size_t n = (size_t)options->population;
     r->n_total = (uint64_t)options->population * (uint64_t)options->iterations;
     r->result = apq_calloc(1, sizeof *r->result);
@@ -280,7 +280,7 @@ static apq_status run_loop(run *r) {
 }
 
 apq_status apq_search_run(const apq_space *space,
-                          const apq_search_options *options,
+                          const apq_driver_options *options,
                           apq_search_result **out) {
     *out = NULL;
     APQ_TRY(check_options(options));

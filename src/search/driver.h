@@ -18,7 +18,7 @@ enum { APQ_SEARCH_MAX_TOP = 32 };
 typedef apq_status (*apq_evaluate_fn)(void *ctx, const apq_policy *batch,
                                       size_t n, apq_score *scores);
 
-typedef struct apq_search_options {
+typedef struct apq_driver_options {
     const char *strategy; /* see apq_strategy_names() */
     int population;       /* candidates of one iteration, 2..100000 */
     int parents;          /* 1..population */
@@ -31,11 +31,11 @@ typedef struct apq_search_options {
     void *ctx;                    /* of evaluate and feasible */
     const apq_policy *seeds; /* (n_seeds) legal, the cheapest known; NULL: */
     size_t n_seeds;          /* the smallest policy at the fewest bits */
-} apq_search_options;
+} apq_driver_options;
 
 /* The paper's settings (APQ, CVPR 2020, section 3.4); of each population
  * half are mutants and half crossovers. */
-#define APQ_SEARCH_OPTIONS_INIT                                                \
+#define APQ_DRIVER_OPTIONS_INIT                                                \
     {                                                                          \
         .strategy = "evolution", .population = 100, .parents = 25,             \
         .iterations = 500, .mutation = 0.1                                     \
@@ -78,7 +78,7 @@ typedef struct apq_search_result {
  * APQ_ERR_INTERRUPTED stopped before anything was scored; whatever a
  * callback returns. *out is NULL on failure. */
 APQ_NODISCARD apq_status apq_search_run(const apq_space *space,
-                                        const apq_search_options *options,
+                                        const apq_driver_options *options,
                                         apq_search_result **out);
 /* NULL is fine. */
 void apq_search_result_destroy(apq_search_result *result);

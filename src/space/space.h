@@ -1,6 +1,8 @@
 #ifndef APQ_SPACE_SPACE_H
 #define APQ_SPACE_SPACE_H
 
+#include <apq/space.h>
+
 #include "base/rng.h"
 #include "base/status.h"
 #include "ir/network.h"
@@ -44,7 +46,7 @@ typedef struct apq_space_block {
     bool has_residual;              /* stride 1 and in == out */
 } apq_space_block;
 
-typedef struct apq_space {
+struct apq_space {
     char name[APQ_SPACE_NAME_MAX];
     int resolution, image_channels, n_classes;
     int stem_channels, stem_stride;
@@ -59,16 +61,16 @@ typedef struct apq_space {
     int channel_step;                        /* 8 */
     bool prices_all_layers;  /* false: as the authors' table (BITFUSION 10) */
     bool forbids_k7_dw_act4; /* the authors' table has no such entries */
-} apq_space;
+};
 
 /* One point of a space; plain data, copied by value. Entries of skipped
  * blocks are legal values and ignored. */
-typedef struct apq_policy {
+struct apq_policy {
     int8_t depth[APQ_MAX_STAGES];
     int8_t kernel[APQ_MAX_BLOCKS];
     int16_t channels[APQ_MAX_BLOCKS]; /* absolute middle channels */
     int8_t bits[APQ_N_BIT_GENES][APQ_MAX_BLOCKS];
-} apq_policy;
+};
 
 /* Reads a built-in space by name, or a YAML file when `name_or_path` contains
  * '/' or ends in .yaml. Built-in files are searched in $APQ_DATA_DIR/configs,
@@ -79,8 +81,6 @@ APQ_NODISCARD apq_status apq_space_load(const char *name_or_path,
 void apq_space_set_classes(apq_space *space, int n_classes);
 /* Hash of everything that decides weights' shapes and genes (not the name). */
 void apq_space_hash(const apq_space *space, char out[17]);
-/* NULL-terminated names of the built-in spaces. */
-const char *const *apq_space_names(void);
 
 bool apq_space_block_active(const apq_space *space, const apq_policy *policy,
                             int block);

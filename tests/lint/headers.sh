@@ -1,8 +1,9 @@
 #!/bin/sh
 # Every header compiles alone, so each includes what it uses. Left out are
 # NAME_impl.h: bodies that one source includes with its own macros set (the
-# kernels, once an instruction set); they are no interfaces.
-#   headers.sh [ROOT]     CC names the compiler, default cc
+# kernels, once an instruction set); they are no interfaces. Public headers are
+# C++ as well, which is checked where there is a C++ compiler.
+#   headers.sh [ROOT]     CC, CXX name the compilers, default cc and c++
 set -u
 cd "${1:-.}" || exit 1
 
@@ -25,4 +26,16 @@ for header in $headers; do
         bad=1
     fi
 done
+
+if command -v "${CXX:-c++}" >/dev/null 2>&1; then
+    for header in $(find include -name '*.h' | LC_ALL=C sort); do
+        if ! errors=$(printf '#include "%s"\n' "$header" |
+            "${CXX:-c++}" -std=c++11 -Wall -Wextra -pedantic -Werror \
+                -fsyntax-only -I. -Iinclude -x c++ - 2>&1); then
+            printf '%s\n' "$errors" | head -n 8
+            echo "lint.headers: $header is not C++"
+            bad=1
+        fi
+    done
+fi
 exit $bad

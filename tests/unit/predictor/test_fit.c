@@ -85,7 +85,7 @@ typedef struct gradient_case {
 static gradient_case make_gradient_case(bool with_bits) {
     gradient_case c = {0};
     apq_space space = load_space("tiny");
-    assert_status(apq_predictor_create(&space, 21, 1, &c.p), APQ_OK);
+    assert_status(apq_predictor_create_random(&space, 21, 1, &c.p), APQ_OK);
     apq_rng rng = apq_rng_make(1, APQ_RNG_TEST, 50);
     for (size_t i = 0; i < c.p->begin[APQ_N_PARTS]; i++) {
         /* Nothing zero, the bit branch and the biases included. */
@@ -159,7 +159,7 @@ static void test_learns(void **state) {
     apq_space space = load_space("cifar10");
     apq_predictor_sample *samples = make_samples(&space, N, 1, true);
     apq_predictor *p = NULL;
-    assert_status(apq_predictor_create(&space, 64, 2, &p), APQ_OK);
+    assert_status(apq_predictor_create_random(&space, 64, 2, &p), APQ_OK);
     apq_predictor_fit_options options = apq_predictor_fit_defaults();
     options.with_bits = true;
     options.epochs = 60;
@@ -201,7 +201,7 @@ static double quantised_tau(const apq_space *space, uint64_t seed,
     enum { N_FLOAT = 1200, N_QUANTISED = 100 };
     apq_predictor *p = NULL;
     apq_predictor_report report;
-    assert_status(apq_predictor_create(space, 64, seed, &p), APQ_OK);
+    assert_status(apq_predictor_create_random(space, 64, seed, &p), APQ_OK);
     apq_predictor_fit_options options = apq_predictor_fit_defaults();
     options.seed = seed;
     options.epochs = 40;
@@ -259,7 +259,8 @@ static void test_determinism_and_errors(void **state) {
     apq_predictor_report report[3];
     for (uint64_t i = 0; i < 3; i++) {
         options.seed = i == 2 ? 8 : 7;
-        assert_status(apq_predictor_create(&space, 32, 4, &p[i]), APQ_OK);
+        assert_status(apq_predictor_create_random(&space, 32, 4, &p[i]),
+                      APQ_OK);
         assert_status(apq_predictor_fit(p[i], samples, N, &options, &report[i]),
                       APQ_OK);
     }

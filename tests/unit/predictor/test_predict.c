@@ -134,7 +134,7 @@ static void test_batches(void **state) {
     apq_space space;
     assert_status(apq_space_load("tiny", &space), APQ_OK);
     apq_predictor *p = NULL;
-    assert_status(apq_predictor_create(&space, 37, 5, &p), APQ_OK);
+    assert_status(apq_predictor_create_random(&space, 37, 5, &p), APQ_OK);
     apq_policy *policies = random_policies(&space, N);
     double together[N], alone[N];
     assert_status(apq_predictor_predict(p, policies, N, true, together),
@@ -154,7 +154,7 @@ static void test_batches(void **state) {
     free(policies);
     apq_predictor_destroy(p);
 
-    assert_status(apq_predictor_create(&space, 0, 5, &p), APQ_ERR_ARG);
+    assert_status(apq_predictor_create_random(&space, 0, 5, &p), APQ_ERR_ARG);
 }
 
 static void test_files(void **state) {

@@ -18,7 +18,7 @@ static void for_all(contract_fn check) {
     }
 }
 
-static apq_search_result *must_run(toy *t, const apq_search_options *options) {
+static apq_search_result *must_run(toy *t, const apq_driver_options *options) {
     apq_search_result *result = NULL;
     apq_status st = apq_search_run(&t->space, options, &result);
     if (st != APQ_OK) {
@@ -47,7 +47,7 @@ static void check_candidates(const char *strategy) {
     toy t;
     toy_init(&t, "cifar10");
     t.max_cost = toy_budget(&t, 0.3);
-    apq_search_options options = toy_options(&t, strategy, 15);
+    apq_driver_options options = toy_options(&t, strategy, 15);
     apq_search_result *result = must_run(&t, &options);
     assert_int_equal(t.n_illegal, 0);
     assert_int_equal(t.n_infeasible, 0);
@@ -68,7 +68,7 @@ static void check_result(const char *strategy) {
     toy t;
     toy_init(&t, "cifar10");
     t.max_cost = toy_budget(&t, 0.3);
-    apq_search_options options = toy_options(&t, strategy, 15);
+    apq_driver_options options = toy_options(&t, strategy, 15);
     apq_search_result *result = must_run(&t, &options);
     assert_int_equal(result->n_history, 15);
     for (size_t i = 0; i < result->n_history; i++) {
@@ -116,7 +116,7 @@ static uint64_t trace_of(const char *strategy, uint64_t seed, bool is_flat) {
     toy_init(&t, "tiny");
     t.is_flat = is_flat;
     t.max_cost = toy_budget(&t, 0.5);
-    apq_search_options options = toy_options(&t, strategy, 10);
+    apq_driver_options options = toy_options(&t, strategy, 10);
     options.seed = seed;
     apq_search_result *result = must_run(&t, &options);
     if (is_flat) { /* ties are settled by hash */
@@ -147,7 +147,7 @@ static void check_tight(const char *strategy) {
     toy t;
     toy_init(&t, "cifar10");
     t.max_cost = toy_budget(&t, 0.02);
-    apq_search_options options = toy_options(&t, strategy, 5);
+    apq_driver_options options = toy_options(&t, strategy, 5);
     apq_policy seed;
     apq_policy_smallest(&t.space, t.space.bits[0], &seed);
     options.seeds = &seed;
@@ -171,7 +171,7 @@ static void check_infeasible(const char *strategy) {
     toy t;
     toy_init(&t, "tiny");
     t.max_cost = 0.0;
-    apq_search_options options = toy_options(&t, strategy, 5);
+    apq_driver_options options = toy_options(&t, strategy, 5);
     apq_search_result *result = (apq_search_result *)&t;
     assert_int_equal(apq_search_run(&t.space, &options, &result),
                      APQ_ERR_INFEASIBLE);

@@ -15,7 +15,7 @@ static double best_of(const char *space, const char *strategy, double fraction,
     toy t;
     toy_init(&t, space);
     t.max_cost = toy_budget(&t, fraction);
-    apq_search_options options = toy_options(&t, strategy, 40);
+    apq_driver_options options = toy_options(&t, strategy, 40);
     options.seed = seed;
     options.population = population;
     options.parents = population / 4;
@@ -53,7 +53,7 @@ static void test_evolution_reaches_corner(void **state) {
     (void)state;
     toy t;
     toy_init(&t, "tiny");
-    apq_search_options options = toy_options(&t, "evolution", 300);
+    apq_driver_options options = toy_options(&t, "evolution", 300);
     options.feasible = NULL;
     apq_search_result *result = NULL;
     assert_int_equal(apq_search_run(&t.space, &options, &result), APQ_OK);
@@ -72,7 +72,7 @@ static void test_evolution_reaches_corner(void **state) {
     toy_fini(&t);
 }
 
-static void expect_refused(const toy *t, apq_search_options options,
+static void expect_refused(const toy *t, apq_driver_options options,
                            const char *word) {
     apq_search_result *result = NULL;
     assert_int_equal(apq_search_run(&t->space, &options, &result), APQ_ERR_ARG);
@@ -86,8 +86,8 @@ static void test_options(void **state) {
     (void)state;
     toy t;
     toy_init(&t, "tiny");
-    const apq_search_options good = toy_options(&t, "random", 2);
-    apq_search_options bad = good;
+    const apq_driver_options good = toy_options(&t, "random", 2);
+    apq_driver_options bad = good;
     bad.population = 1;
     expect_refused(&t, bad, "population 1");
     bad = good;
@@ -136,7 +136,7 @@ static void test_duplicates_cost_nothing(void **state) {
     apq_policy seed;
     apq_policy_smallest(&t.space, t.space.bits[0], &seed);
     t.max_cost = toy_cost(&t, &seed); /* nothing but the cheapest fits */
-    apq_search_options options = toy_options(&t, "random", 10);
+    apq_driver_options options = toy_options(&t, "random", 10);
     options.seeds = &seed;
     options.n_seeds = 1;
     apq_search_result *result = NULL;
@@ -200,7 +200,7 @@ static void test_stop(void **state) {
     stopper s = {.limit = 3};
     apq_progress progress = {
         .ctx = &s, .update = count_update, .stop_requested = stop_now};
-    apq_search_options options = toy_options(&t, "evolution", 10);
+    apq_driver_options options = toy_options(&t, "evolution", 10);
     options.progress = &progress;
     apq_search_result *result = NULL;
     assert_int_equal(apq_search_run(&t.space, &options, &result), APQ_OK);
@@ -251,7 +251,7 @@ static void test_evaluation_outcomes(void **state) {
     (void)state;
     toy t;
     toy_init(&t, "tiny");
-    apq_search_options options = toy_options(&t, "evolution", 10);
+    apq_driver_options options = toy_options(&t, "evolution", 10);
     apq_search_result *result = NULL;
     options.evaluate = evaluate_nan;
     assert_int_equal(apq_search_run(&t.space, &options, &result),

@@ -96,8 +96,8 @@ apq_status toy_evaluate(void *ctx, const apq_policy *batch, size_t n,
     return APQ_OK;
 }
 
-apq_search_options toy_options(toy *t, const char *strategy, int iterations) {
-    apq_search_options options = APQ_SEARCH_OPTIONS_INIT;
+apq_driver_options toy_options(toy *t, const char *strategy, int iterations) {
+    apq_driver_options options = APQ_DRIVER_OPTIONS_INIT;
     options.strategy = strategy;
     options.population = 20;
     options.parents = 5;

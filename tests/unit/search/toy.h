@@ -25,7 +25,7 @@ apq_status toy_evaluate(void *ctx, const apq_policy *batch, size_t n,
                         apq_score *scores);
 apq_status toy_feasible(void *ctx, const apq_policy *policy, bool *is_feasible);
 /* Options on this problem: population 20, parents 5, seed 1. */
-apq_search_options toy_options(toy *t, const char *strategy, int iterations);
+apq_driver_options toy_options(toy *t, const char *strategy, int iterations);
 /* Cost between the cheapest and dearest corner, fraction in [0, 1]. */
 double toy_budget(const toy *t, double fraction);
 
