@@ -70,7 +70,9 @@ fi
 # The installed program and the example agree. The example finds the data
 # beside the library when that is shared, else by what the package says.
 example=$source/../../examples/search.c
-expected=$("$work/prefix/bin/apq" search --latency-ms 0.5 --quiet --json |
+# Found through PATH, a program does not know its folder by its own name.
+PATH=$work/prefix/bin:$PATH
+expected=$(apq search --latency-ms 0.5 --quiet --json |
     jq -c .policy)
 [ -n "$expected" ] || fail 'the installed apq found no policy'
 compile "$work/search" "$example"
