@@ -6,10 +6,9 @@
 
 apq_status apq_predictor_create(const apq_space *space, const char *path,
                                 apq_predictor **out) {
-    char dir[APQ_PATH_MAX], shipped[APQ_PATH_MAX];
+    char shipped[APQ_PATH_MAX];
     if (path == NULL) {
-        APQ_TRY(apq_app_shipped_dir(space->name, dir));
-        APQ_TRY(apq_path_join(shipped, dir, "predictor.safetensors"));
+        APQ_TRY(apq_app_predictor_path(space->name, NULL, shipped));
         path = shipped;
     }
     return apq_predictor_load(path, space, out);

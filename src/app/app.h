@@ -43,6 +43,11 @@ APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_shipped_dir(const char *space,
                                              char out[APQ_PATH_MAX]);
 
+/* The run directory's predictor, else the one shipped for the space. */
+APQ_NODISCARD apq_status apq_app_predictor_path(const char *space,
+                                                const char *run_dir_or_null,
+                                                char out[APQ_PATH_MAX]);
+
 typedef struct apq_eval_request {
     const char *policy; /* largest, smallest, random:SEED, or a JSON file */
     const char *split;  /* val or test */

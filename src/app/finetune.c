@@ -3,6 +3,7 @@
  * images once. */
 #include "app/app.h"
 
+#include "app/json.h"
 #include "app/session.h"
 #include "deploy/int_engine.h"
 #include "nn/loss.h"
@@ -36,8 +37,8 @@ static apq_status read_policy(const apq_session *session, const json_t *object,
     return st;
 }
 
-/* What the search chose, and the largest network of the space that the target
- * runs at one bit-width ("uniform4" -> largest_uniform4). */
+/* What the search chose, and the best network that the same search found at one
+ * bit-width ("uniform4" -> best_uniform4). */
 static apq_status read_contenders(const apq_session *session,
                                   const char *baseline, apq_policy *winner,
                                   apq_policy *uniform) {
@@ -62,23 +63,10 @@ static apq_status read_contenders(const apq_session *session,
 static apq_status save_model(const apq_session *session, const contender *c,
                              const apq_model *model, const apq_nn_net *net,
                              const char *path) {
-    apq_tensor_file *file;
-    APQ_TRY(apq_tensor_file_create(&file));
-    char classes[16];
-    (void)snprintf(classes, sizeof classes, "%d", session->space.n_classes);
     char *policy = apq_policy_to_json(&session->space, &c->policy);
-    const char *const meta[][2] = {
-        {"format", "apq network 1"},
-        {"space", session->space.name},
-        {"space_hash", session->space_hash},
-        {"classes", classes},
-        {"data_hash", apq_dataset_hash(session->dataset)},
-        {"policy", policy == NULL ? "" : policy},
-    };
-    apq_status st = APQ_OK;
-    for (size_t i = 0; st == APQ_OK && i < sizeof meta / sizeof meta[0]; i++) {
-        st = apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
-    }
+    apq_tensor_file *file = NULL;
+    apq_status st = apq_session_tensor_file(session, "apq network 1", "policy",
+                                            policy, &file);
     free(policy);
     if (st == APQ_OK) {
         st = apq_model_put(model, net, false, file);
@@ -206,33 +194,14 @@ static apq_status price(const apq_session *session, contender *c) {
 
 static json_t *contender_json(const apq_session *session, const contender *c) {
     json_t *out = json_object();
-    char *text = apq_policy_to_json(&session->space, &c->policy);
     json_object_set_new(out, "policy",
-                        text == NULL ? json_null() : json_loads(text, 0, NULL));
-    free(text);
-    json_t *cost = json_object();
-    for (int f = 0; f < APQ_COST_N_FIELDS; f++) {
-        double value = apq_cost_get(&c->cost, (apq_cost_field)f);
-        json_object_set_new(cost, apq_cost_field_name((apq_cost_field)f),
-                            value == value ? json_real(value) : json_null());
-    }
-    json_object_set_new(out, "cost", cost);
+                        apq_json_policy(&session->space, &c->policy));
+    json_object_set_new(out, "cost", apq_json_cost(&c->cost));
     json_object_set_new(out, "test_top1", json_real(c->test.top1));
     json_object_set_new(out, "test_loss", json_real(c->test.loss));
     json_object_set_new(out, "test_count", json_integer(c->test.count));
     json_object_set_new(out, "file", json_string(c->file));
     return out;
-}
-
-static apq_status write_json(const char *path, json_t *root) {
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    json_decref(root);
-    if (text == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
-    }
-    apq_status st = apq_file_write(path, text, strlen(text));
-    free(text);
-    return st;
 }
 
 static apq_status tune_all(apq_session *session, const char *path) {
@@ -262,7 +231,7 @@ static apq_status tune_all(apq_session *session, const char *path) {
         apq_note(session->progress, "%s: test top-1 %.2f %% at %.3f ms",
                  baseline, 100 * uniform.test.top1, uniform.cost.latency_ms);
     }
-    return write_json(path, root);
+    return apq_json_write(root, 10, path);
 }
 
 static apq_status finetune_into(apq_session *session) {

@@ -2,6 +2,7 @@
  * ones, each with held-out records that are only reported. */
 #include "app/app.h"
 
+#include "app/json.h"
 #include "app/session.h"
 #include "predictor/predictor.h"
 #include "store/records.h"
@@ -9,7 +10,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct sample_set {
     apq_predictor_sample *samples;
@@ -99,13 +99,7 @@ static apq_status save_all(apq_session *session, const apq_predictor *predictor,
     };
     APQ_TRY(apq_predictor_save(predictor, path, metas,
                                sizeof metas / sizeof metas[0]));
-    char *text = json_dumps(reports, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    if (text == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "predictor: out of memory");
-    }
-    apq_status st = apq_file_write(json_path, text, strlen(text));
-    free(text);
-    return st;
+    return apq_json_write(json_incref(reports), 6, json_path);
 }
 
 static apq_status fit_all(apq_session *session, apq_predictor *predictor,

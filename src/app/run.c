@@ -2,12 +2,12 @@
  * report.json over what they left in the run directory. */
 #include "app/app.h"
 
+#include "app/json.h"
 #include "app/search.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
                               const apq_progress *progress) {
@@ -51,14 +51,7 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
                         step_json(run_dir, "predictor.json"));
     json_object_set_new(root, "search", step_json(run_dir, "best.json"));
     json_object_set_new(root, "finetune", step_json(run_dir, "finetune.json"));
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    json_decref(root);
-    if (text == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
-    }
-    apq_status st = apq_file_write(path, text, strlen(text));
-    free(text);
-    return st;
+    return apq_json_write(root, 10, path);
 }
 
 apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,

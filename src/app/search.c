@@ -306,15 +306,11 @@ static apq_status find_baselines(context *self) {
 static apq_status find_predictor(const context *self, const char *run_dir,
                                  const char *predictor) {
     apq_app_search_result *out = self->out;
-    char dir[APQ_PATH_MAX];
     if (predictor != NULL) {
         (void)snprintf(out->predictor, sizeof out->predictor, "%s", predictor);
-    } else if (run_dir != NULL) {
-        APQ_TRY(
-            apq_path_join(out->predictor, run_dir, "predictor.safetensors"));
     } else {
-        APQ_TRY(apq_app_shipped_dir(self->recipe->space, dir));
-        APQ_TRY(apq_path_join(out->predictor, dir, "predictor.safetensors"));
+        APQ_TRY(apq_app_predictor_path(self->recipe->space, run_dir,
+                                       out->predictor));
     }
     return apq_file_hash(out->predictor, out->predictor_hash);
 }

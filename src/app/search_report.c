@@ -2,6 +2,7 @@
  * of accuracy against the budgeted cost. */
 #include "app/search.h"
 
+#include "app/json.h"
 #include "report/plot.h"
 
 #include <jansson.h>
@@ -12,34 +13,13 @@
 
 enum { MAX_HISTORY = 1000 };
 
-static json_t *number(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *cost_json(const apq_cost *cost) {
-    json_t *object = json_object();
-    for (int i = 0; i < APQ_COST_N_FIELDS; i++) {
-        apq_cost_field field = (apq_cost_field)i;
-        (void)json_object_set_new(object, apq_cost_field_name(field),
-                                  number(apq_cost_get(cost, field)));
-    }
-    return object;
-}
-
-static json_t *policy_json(const apq_space *space, const apq_policy *policy) {
-    char *text = apq_policy_to_json(space, policy);
-    json_t *value = text == NULL ? NULL : json_loads(text, 0, NULL);
-    free(text);
-    return value;
-}
-
 static json_t *budget_json(const double *values, bool has_zeros) {
     json_t *object = json_object();
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
         if (has_zeros || values[f] > 0) {
             (void)json_object_set_new(object,
                                       apq_budget_name((apq_budget_field)f),
-                                      number(values[f]));
+                                      apq_json_number(values[f]));
         }
     }
     return object;
@@ -48,10 +28,10 @@ static json_t *budget_json(const double *values, bool has_zeros) {
 static json_t *range_json(const apq_app_search_result *result) {
     json_t *object = json_object();
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
-        (void)json_object_set_new(object, apq_budget_name((apq_budget_field)f),
-                                  json_pack("{s:o, s:o}", "low",
-                                            number(result->low[f]), "high",
-                                            number(result->high[f])));
+        (void)json_object_set_new(
+            object, apq_budget_name((apq_budget_field)f),
+            json_pack("{s:o, s:o}", "low", apq_json_number(result->low[f]),
+                      "high", apq_json_number(result->high[f])));
     }
     return object;
 }
@@ -64,9 +44,9 @@ static json_t *baselines_json(const apq_app_search_result *result) {
             !c->is_found
                 ? json_null()
                 : json_pack("{s:f, s:o, s:b, s:o}", "predicted_accuracy",
-                            c->accuracy, "cost", cost_json(&c->cost),
+                            c->accuracy, "cost", apq_json_cost(&c->cost),
                             "meets_budget", c->meets_budget, "policy",
-                            policy_json(&result->space, &c->policy));
+                            apq_json_policy(&result->space, &c->policy));
         (void)json_object_set_new(object, apq_baseline_name((apq_baseline)i),
                                   value);
     }
@@ -97,7 +77,7 @@ static json_t *top_json(const apq_app_search_result *result) {
             rows, json_pack("{s:f, s:o, s:o}", "predicted_accuracy",
                             entry->score.value, "cost",
                             budget_json(entry->score.cost, true), "policy",
-                            policy_json(&result->space, &entry->policy)));
+                            apq_json_policy(&result->space, &entry->policy)));
     }
     return rows;
 }
@@ -108,9 +88,10 @@ char *apq_app_search_json(const apq_app_search_result *result) {
         "s:s?, s:I, s:b, s:o}",
         "schema_version", 1, "space", result->space.name, "target",
         result->target, "policy",
-        policy_json(&result->space, &result->best.policy), "predicted_accuracy",
-        result->best.accuracy, "cost", cost_json(&result->best.cost),
-        "constraints", budget_json(result->budget, false), "evaluations",
+        apq_json_policy(&result->space, &result->best.policy),
+        "predicted_accuracy", result->best.accuracy, "cost",
+        apq_json_cost(&result->best.cost), "constraints",
+        budget_json(result->budget, false), "evaluations",
         (json_int_t)result->evaluations, "seconds", result->seconds, "range",
         range_json(result), "baselines", baselines_json(result), "top",
         top_json(result), "strategy", result->strategy, "predictor_hash",

@@ -79,24 +79,41 @@ apq_status apq_session_input_hash(const apq_session *session,
     return APQ_OK;
 }
 
-apq_status apq_session_save_supernet(apq_session *session, const char *path) {
+apq_status apq_session_tensor_file(const apq_session *session,
+                                   const char *format, const char *key,
+                                   const char *value, apq_tensor_file **out) {
+    if (value == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s, %s: out of memory", format, key);
+    }
     apq_tensor_file *file;
     APQ_TRY(apq_tensor_file_create(&file));
     char classes[16];
     (void)snprintf(classes, sizeof classes, "%d", session->space.n_classes);
-    char *recipe = apq_recipe_to_json(session->recipe);
     const char *const meta[][2] = {
-        {"format", "apq supernet 1"},
+        {"format", format},
         {"space", session->space.name},
         {"space_hash", session->space_hash},
         {"classes", classes},
         {"data_hash", apq_dataset_hash(session->dataset)},
-        {"recipe", recipe == NULL ? "" : recipe},
+        {key, value},
     };
     apq_status st = APQ_OK;
     for (size_t i = 0; st == APQ_OK && i < sizeof meta / sizeof meta[0]; i++) {
         st = apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
     }
+    if (st == APQ_OK) {
+        *out = file; /* success: ownership moves to the caller */
+        file = NULL;
+    }
+    apq_tensor_file_destroy(file);
+    return st;
+}
+
+apq_status apq_session_save_supernet(apq_session *session, const char *path) {
+    char *recipe = apq_recipe_to_json(session->recipe);
+    apq_tensor_file *file = NULL;
+    apq_status st = apq_session_tensor_file(session, "apq supernet 1", "recipe",
+                                            recipe, &file);
     free(recipe);
     if (st == APQ_OK) {
         st =

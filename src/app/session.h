@@ -9,6 +9,7 @@
 #include "space/space.h"
 #include "store/rundir.h"
 #include "supernet/supernet.h"
+#include "tensor/safetensors.h"
 
 /* What the steps of a run share: recipe, space with the data's classes,
  * backend, and, as far as opened, run directory, data and supernet. */
@@ -38,6 +39,15 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
  * behind. */
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
+
+/* A file without tensors that says what weights come from: `format`, space,
+ * space_hash, classes, data_hash, and one pair more. `value` NULL: the text for
+ * it found no memory. The caller destroys it. Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_session_tensor_file(const apq_session *session,
+                                                 const char *format,
+                                                 const char *key,
+                                                 const char *value,
+                                                 apq_tensor_file **out);
 
 /* The run's supernet.safetensors. APQ_ERR_MISMATCH when it is of another
  * space. */

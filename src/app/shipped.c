@@ -26,3 +26,14 @@ apq_status apq_app_shipped_dir(const char *space, char out[APQ_PATH_MAX]) {
     *strrchr(out, '/') = '\0';
     return APQ_OK;
 }
+
+apq_status apq_app_predictor_path(const char *space,
+                                  const char *run_dir_or_null,
+                                  char out[APQ_PATH_MAX]) {
+    char dir[APQ_PATH_MAX];
+    if (run_dir_or_null == NULL) {
+        APQ_TRY(apq_app_shipped_dir(space, dir));
+    }
+    return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
+                         "predictor.safetensors");
+}

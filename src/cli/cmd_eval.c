@@ -2,9 +2,9 @@
 #include "cli/step.h"
 
 #include "app/app.h"
+#include "app/json.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct eval_options {
@@ -65,13 +65,11 @@ static apq_status print_answer(const eval_options *options,
     }
     apq_space space;
     APQ_TRY(apq_space_load(recipe->space, &space));
-    char *policy = apq_policy_to_json(&space, &answer->policy);
-    json_t *value = policy == NULL ? json_null() : json_loads(policy, 0, NULL);
-    free(policy);
     apq_cli_print_json(json_pack("{s:f, s:f, s:I, s:f, s:o}", "top1",
                                  answer->top1, "loss", answer->loss, "count",
                                  (json_int_t)answer->count, "seconds",
-                                 answer->seconds, "policy", value),
+                                 answer->seconds, "policy",
+                                 apq_json_policy(&space, &answer->policy)),
                        false);
     return APQ_OK;
 }

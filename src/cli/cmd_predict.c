@@ -67,16 +67,12 @@ static const apq_option table[] = {
 
 static apq_status open_predictor(const predict_options *o,
                                  apq_predictor **out) {
-    char dir[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    char path[APQ_PATH_MAX];
     apq_space space;
     const char *file = o->predictor;
-    if (file == NULL && o->common.run != NULL) {
-        APQ_TRY(apq_path_join(path, o->common.run, "predictor.safetensors"));
-        file = path;
-    } else if (file == NULL) {
-        APQ_TRY(
-            apq_app_shipped_dir(o->space != NULL ? o->space : "cifar10", dir));
-        APQ_TRY(apq_path_join(path, dir, "predictor.safetensors"));
+    if (file == NULL) {
+        APQ_TRY(apq_app_predictor_path(o->space != NULL ? o->space : "cifar10",
+                                       o->common.run, path));
         file = path;
     }
     if (o->space != NULL) {

@@ -1,0 +1,24 @@
+#ifndef APQ_APP_JSON_H
+#define APQ_APP_JSON_H
+
+#include "base/status.h"
+#include "cost/cost.h"
+#include "space/space.h"
+
+#include <jansson.h>
+
+/* The values that several documents of CONTRACT.md share. Each is new and the
+ * caller's; NULL when memory is out. */
+
+/* null when not finite. */
+json_t *apq_json_number(double value);
+/* All fields by name, null where the target gives none. */
+json_t *apq_json_cost(const apq_cost *cost);
+json_t *apq_json_policy(const apq_space *space, const apq_policy *policy);
+
+/* Writes an indented document atomically, reals to `digits` digits, and
+ * releases it; `root` NULL is out of memory. Errors: IO, NOMEM. */
+APQ_NODISCARD apq_status apq_json_write(json_t *root, int digits,
+                                        const char *path);
+
+#endif
