@@ -13,11 +13,13 @@ setup() {
 @test "kill -9 at any step: same policy, weights and records as undisturbed" {
     "$APQ" run "$scratch/r.yaml" --run "$scratch/whole" --threads 1 --quiet
     kills=0
-    for _ in $(seq 1 200); do
+    for try in $(seq 1 200); do
         "$APQ" run "$scratch/r.yaml" --run "$scratch/cut" --threads 1 \
             --quiet &
         pid=$!
-        sleep "0.$((RANDOM % 30 + 10))"
+        # Longer from try to try: a busy machine must get through a start.
+        ms=$((RANDOM % 300 + 100 + 10 * try))
+        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
         if kill -9 "$pid" 2>/dev/null; then
             kills=$((kills + 1))
         fi
