@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_KEY = 9, FIRST_SLOTS = 512 };
+enum { N_KEY = 10, FIRST_SLOTS = 512 };
 
 struct apq_cost_slot {
     int32_t key[N_KEY]; /* key[0] is kind + 1; 0 marks a free slot */
@@ -25,6 +25,8 @@ static void make_key(const apq_ir_layer *l, int32_t key[N_KEY]) {
         l->out_size,
         l->weight_bits,
         l->act_bits,
+        /* Models ignore these; a table of measurements may not. */
+        l->is_input_image | l->is_act_signed << 1 | l->has_relu6 << 2,
     };
     memcpy(key, values, sizeof values);
 }

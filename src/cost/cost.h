@@ -29,11 +29,19 @@ double apq_cost_get(const apq_cost *cost, apq_cost_field field);
 /* apq_target, public, gives latency and energy of a layer; the analytic fields
  * are the same for every target and computed from ir. */
 
-/* A built-in name ("bitfusion"), or a YAML file when the text contains '/' or
- * ends in .yaml; its keys are described in docs/formats/target.md. Errors:
+/* A built-in name ("bitfusion"), a table of layer costs when the text ends in
+ * .jsonl (docs/formats/table.md), or a YAML file when it contains '/' or ends
+ * in .yaml; its keys are described in docs/formats/target.md. Errors:
  * APQ_ERR_ARG unknown name; APQ_ERR_IO, APQ_ERR_FORMAT the file. */
 APQ_NODISCARD apq_status apq_target_load(const char *name_or_path,
                                          apq_target **out);
+/* Hash of the file; borrowed. */
+const char *apq_target_hash(const apq_target *target);
+/* To be called wherever a target meets a space (apq_space_hash).
+ * APQ_ERR_MISMATCH when the target is a table of another space. */
+APQ_NODISCARD apq_status apq_target_check_space(const apq_target *target,
+                                                const char *space,
+                                                const char *space_hash);
 
 /* Latency and energy of one layer; 0 for layers with is_priced false.
  * APQ_ERR_UNSUPPORTED when the target cannot execute it. Results are cached

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/yaml.h"
 #include "cost/cache.h"
+#include "cost/lut/table.h"
 #include "cost/macs/macs.h"
 #include "cost/target_ops.h"
 
@@ -19,6 +20,7 @@ enum { NAME_MAX_BYTES = 64 };
 
 struct apq_target {
     char name[NAME_MAX_BYTES];
+    char hash[APQ_HASH_MAX];
     const apq_target_ops *ops;
     void *state;
     apq_cost_cache cache;
@@ -61,11 +63,17 @@ double apq_cost_get(const apq_cost *cost, apq_cost_field field) {
     return 0.0;
 }
 
+static bool ends_in(const char *text, const char *ending) {
+    size_t n = strlen(text), m = strlen(ending);
+    return n > m && strcmp(text + n - m, ending) == 0;
+}
+
 /* File of a built-in name, or the text itself when it is a path. */
 static apq_status find_file(const char *name_or_path, char path[APQ_PATH_MAX]) {
     size_t n = strlen(name_or_path);
     bool is_path = strchr(name_or_path, '/') != NULL ||
-                   (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
+                   ends_in(name_or_path, ".yaml") ||
+                   ends_in(name_or_path, ".jsonl");
     if (is_path) {
         if (n >= APQ_PATH_MAX) {
             APQ_FAIL(APQ_ERR_ARG, "target path of %zu bytes, at most %d", n,
@@ -85,7 +93,7 @@ static apq_status find_file(const char *name_or_path, char path[APQ_PATH_MAX]) {
     }
     const char *near = apq_nearest_word(name_or_path, apq_target_names());
     APQ_FAIL(APQ_ERR_ARG,
-             "unknown target '%s'%s%s%s; a file needs '/' or .yaml",
+             "unknown target '%s'%s%s%s; a file needs '/', .yaml or .jsonl",
              name_or_path, near != NULL ? ", did you mean '" : "",
              near != NULL ? near : "", near != NULL ? "'?" : "");
 }
@@ -107,7 +115,7 @@ static apq_status find_model(const apq_yaml *yaml, const apq_target_ops **out) {
              apq_target_registry()[0]->model);
 }
 
-static apq_status target_init(apq_target *target, const apq_yaml *yaml) {
+static apq_status init_model(apq_target *target, const apq_yaml *yaml) {
     apq_yaml_node root = apq_yaml_root(yaml);
     const char *name = NULL;
     APQ_TRY(apq_yaml_string(yaml, root, "name", false, &name));
@@ -129,25 +137,42 @@ static apq_status target_init(apq_target *target, const apq_yaml *yaml) {
     return APQ_OK;
 }
 
+static apq_status load_model(apq_target *target, const char *path) {
+    apq_yaml *yaml = NULL;
+    APQ_TRY(apq_yaml_load(path, &yaml));
+    apq_status st = init_model(target, yaml);
+    apq_yaml_destroy(yaml);
+    return st;
+}
+
+static apq_status load_table(apq_target *target, const char *path) {
+    target->state = apq_calloc(1, apq_target_table.state_bytes);
+    if (target->state == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    APQ_TRY(
+        apq_table_open(target->state, path, target->name, sizeof target->name));
+    target->ops = &apq_target_table;
+    return APQ_OK;
+}
+
 apq_status apq_target_load(const char *name_or_path, apq_target **out) {
     char path[APQ_PATH_MAX];
-    apq_yaml *yaml = NULL;
     APQ_TRY(find_file(name_or_path, path));
-    APQ_TRY(apq_yaml_load(path, &yaml));
-    apq_status st = APQ_OK;
     apq_target *target = apq_calloc(1, sizeof *target);
     if (target == NULL) {
-        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path);
-        goto done;
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
-    st = target_init(target, yaml);
+    apq_status st = apq_file_hash(path, target->hash);
+    if (st == APQ_OK) {
+        st = ends_in(path, ".jsonl") ? load_table(target, path)
+                                     : load_model(target, path);
+    }
     if (st == APQ_OK) {
         *out = target; /* success: ownership moves to the caller */
         target = NULL;
     }
-done:
     apq_target_destroy(target);
-    apq_yaml_destroy(yaml);
     return st;
 }
 
@@ -165,6 +190,17 @@ void apq_target_destroy(apq_target *target) {
 
 const char *apq_target_name(const apq_target *target) {
     return target->name;
+}
+
+const char *apq_target_hash(const apq_target *target) {
+    return target->hash;
+}
+
+apq_status apq_target_check_space(const apq_target *target, const char *space,
+                                  const char *space_hash) {
+    return target->ops->check_space == NULL
+               ? APQ_OK
+               : target->ops->check_space(target->state, space, space_hash);
 }
 
 apq_status apq_target_explain(apq_target *target, const apq_ir_layer *layer,

@@ -13,14 +13,19 @@ typedef struct apq_target_ops {
     const char *summary; /* one line */
     size_t state_bytes;  /* allocated and zeroed by the caller */
 
-    /* REQUIRED. Reads the constants; must refuse unknown keys (`name` and
-     * `model` belong to the caller and are legal). */
+    /* REQUIRED, but for the table model, which is no YAML file. Reads the
+     * constants; must refuse unknown keys (`name` and `model` belong to the
+     * caller and are legal). */
     apq_status (*init)(void *state, const apq_yaml *yaml);
     /* REQUIRED. Pure: the same layer always costs the same. Writes every
      * field. APQ_ERR_UNSUPPORTED with a message when it cannot run. */
     apq_status (*layer)(const void *state, const apq_ir_layer *layer,
                         apq_layer_cost *out);
 
+    /* OPTIONAL. NULL: prices do not depend on the space.
+     * APQ_ERR_MISMATCH when they were made for another one. */
+    apq_status (*check_space)(const void *state, const char *space,
+                              const char *space_hash);
     /* OPTIONAL. NULL: nothing to release. */
     void (*fini)(void *state);
 } apq_target_ops;
