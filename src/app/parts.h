@@ -5,6 +5,7 @@
  * include only base and app (layers.txt); this is the door. */
 #include "backend/backend.h"
 #include "cost/cost.h"
+#include "cost/lut/dict.h"
 #include "data/data.h"
 #include "predictor/predictor.h"
 #include "search/driver.h"

@@ -4,6 +4,7 @@
 #include "app/search.h"
 
 #include "app/app.h"
+#include "app/lut.h"
 #include "app/range.h"
 #include "base/memory.h"
 #include "predictor/predictor.h"
@@ -319,6 +320,7 @@ static apq_status find_predictor(const context *self, const char *run_dir,
 static apq_status prepare(context *self) {
     apq_app_search_result *out = self->out;
     const apq_recipe *r = self->recipe;
+    APQ_TRY(apq_app_check_target(&out->space, self->target));
     (void)snprintf(out->target, sizeof out->target, "%s",
                    apq_target_name(self->target));
     (void)snprintf(out->strategy, sizeof out->strategy, "%s",
@@ -350,11 +352,12 @@ static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
     apq_space_hash(&r->space, space_hash);
     (void)snprintf(
         text, sizeof text,
-        "%s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu", space_hash,
-        r->predictor_hash, r->target, r->budget[0], r->budget[1], r->budget[2],
-        r->budget[3], r->strategy, self->recipe->search.population,
-        self->recipe->search.parents, self->recipe->search.iterations,
-        self->recipe->search.mutation, (unsigned long long)r->seed);
+        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu",
+        space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
+        r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
+        self->recipe->search.population, self->recipe->search.parents,
+        self->recipe->search.iterations, self->recipe->search.mutation,
+        (unsigned long long)r->seed);
     apq_hash_hex(text, strlen(text), out);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/step.h"
 
 #include "app/app.h"
+#include "app/lut.h"
 #include "app/machine.h"
 #include "app/parts.h"
 #include "app/search.h"
@@ -46,7 +47,7 @@ static apq_status bench_cost(const apq_recipe *recipe, json_t *rows) {
     apq_target *target = NULL;
     APQ_TRY(apq_space_load(recipe->space, &space));
     APQ_TRY(apq_target_load(recipe->target, &target));
-    apq_status st = APQ_OK;
+    apq_status st = apq_app_check_target(&space, target);
     double cold_s = price_random(&space, target, recipe->seed, N, &st);
     double warm_s = 0;
     int n_warm = 0;

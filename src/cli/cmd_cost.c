@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "app/app.h"
+#include "app/lut.h"
 #include "app/range.h"
 
 #include <stdio.h>
@@ -123,6 +124,9 @@ int apq_cmd_cost(int argc, char **argv) {
     apq_status st = apq_space_load(options.space, &self.space);
     if (st == APQ_OK) {
         st = apq_target_load(options.target, &self.target);
+    }
+    if (st == APQ_OK) {
+        st = apq_app_check_target(&self.space, self.target);
     }
     if (st == APQ_OK) {
         st = options.range ? price_range(&self)

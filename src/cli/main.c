@@ -22,6 +22,7 @@ typedef struct command {
 static const command commands[] = {
     {"search", apq_cmd_search, "find the best policy under a budget", true},
     {"cost", apq_cmd_cost, "price policies on a target", false},
+    {"lut", apq_cmd_lut, "tables of layer costs", true},
     {"encode", apq_cmd_encode, "predictor input of policies", false},
     {"predict", apq_cmd_predict, "predicted accuracy of policies", false},
     {"run", apq_cmd_run, "all steps of a recipe, from data to the network",

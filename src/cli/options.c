@@ -171,10 +171,10 @@ static apq_status store(const apq_option *o, const char *text, void *target) {
     return APQ_OK;
 }
 
-/* One "--name[=value]" at argv[*i]; leaves *i at the last word it used. */
+/* One "name[=value]" at argv[*i], dashes left off; leaves *i at the last word
+ * it used. */
 static apq_status parse_option(const apq_option *table, int argc, char **argv,
-                               int *i, void *target) {
-    const char *name = argv[*i] + 2;
+                               const char *name, int *i, void *target) {
     size_t length = strcspn(name, "=");
     const apq_option *o = find(table, name, length);
     if (o == NULL) {
@@ -222,7 +222,9 @@ apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
         } else if (is_open && strcmp(word, "-h") == 0) {
             common->help = true;
         } else if (is_open && strncmp(word, "--", 2) == 0) {
-            APQ_TRY(parse_option(table, argc, argv, &i, target));
+            APQ_TRY(parse_option(table, argc, argv, word + 2, &i, target));
+        } else if (is_open && strcmp(word, "-o") == 0) {
+            APQ_TRY(parse_option(table, argc, argv, "out", &i, target));
         } else if (is_open && word[0] == '-' && word[1] != '\0') {
             APQ_FAIL(APQ_ERR_ARG, "unknown option %s; options begin with --",
                      word);

@@ -49,7 +49,7 @@ typedef struct apq_common_options {
  * apq_common_options and holds its defaults. At most `max_words` arguments
  * that are not options are taken. APQ_ERR_ARG with one line for an unknown
  * option (and its nearest match), a missing or illegal value. "--name=value"
- * is read as well; "--" ends options. */
+ * is read as well, and -o for --out; "--" ends options. */
 APQ_NODISCARD apq_status apq_options_parse(const apq_option *table, int argc,
                                            char **argv, int first,
                                            int max_words, void *target);

@@ -372,6 +372,17 @@ static bool find_neighbours(const apq_lut *lut, const int32_t *key, int order,
            is_same_but_width(out[1]->key, key, order);
 }
 
+bool apq_lut_width_pair(const apq_lut *lut, bool along_in, size_t i,
+                        const apq_lut_row *out[2]) {
+    int order = along_in ? ALONG_IN : ALONG_OUT;
+    if (i + 1 >= lut->n_rows) {
+        return false;
+    }
+    out[0] = &lut->rows[lut->order[order][i]];
+    out[1] = &lut->rows[lut->order[order][i + 1]];
+    return is_same_but_width(out[0]->key, out[1]->key, order);
+}
+
 apq_status apq_lut_interpolate(const apq_lut *lut, const apq_ir_layer *layer,
                                apq_lut_sample *out) {
     APQ_ASSERT(lut->n_rows == 0 || lut->order[ALONG_IN] != NULL);

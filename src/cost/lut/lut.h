@@ -93,6 +93,12 @@ APQ_NODISCARD apq_status apq_lut_price(const apq_lut *lut,
                                        const apq_ir_layer *layer,
                                        apq_lut_sample *out);
 
+/* Row i of an order over widths and the next wider row of the otherwise same
+ * layer; false when there is none. `along_in`: widths are input channels, else
+ * output channels. Needs the index. */
+bool apq_lut_width_pair(const apq_lut *lut, bool along_in, size_t i,
+                        const apq_lut_row *out[2]);
+
 /* APQ_ERR_MISMATCH with both names unless the table is of this space. */
 APQ_NODISCARD apq_status apq_lut_check_space(const apq_lut *lut,
                                              const char *space,

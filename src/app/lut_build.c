@@ -1,0 +1,228 @@
+/* apq lut build: asks a target for every layer of a space, keeps what is known
+ * on disk while it works, and says how well the table interpolates. */
+#include "app/lut.h"
+
+#include "base/memory.h"
+
+#include <apq/apq.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const double SAVE_SECONDS = 3.0;
+
+typedef struct builder {
+    const apq_lut_build_options *options;
+    const apq_progress *progress;
+    apq_space space;
+    apq_app_source source;
+    apq_lut_plan plan;
+    apq_lut *lut;
+    char part[APQ_PATH_MAX];
+    apq_lut_build_report *report;
+} builder;
+
+static bool is_same_build(const apq_lut_header *a, const apq_lut_header *b) {
+    return strcmp(a->target, b->target) == 0 &&
+           strcmp(a->target_hash, b->target_hash) == 0 &&
+           strcmp(a->space, b->space) == 0 &&
+           strcmp(a->space_hash, b->space_hash) == 0 && a->batch == b->batch &&
+           a->width_step == b->width_step && a->has_flags == b->has_flags;
+}
+
+/* An empty table, or what an interrupted build has left. */
+static apq_status start_table(builder *self) {
+    const apq_lut_build_options *o = self->options;
+    apq_lut_header header = {
+        .batch = 1,
+        .width_step =
+            o->width_step == 0 ? self->space.channel_step : o->width_step,
+        .has_flags = true,
+    };
+    (void)snprintf(header.target, sizeof header.target, "%s",
+                   self->source.name);
+    (void)snprintf(header.target_hash, sizeof header.target_hash, "%s",
+                   self->source.hash);
+    (void)snprintf(header.space, sizeof header.space, "%s", self->space.name);
+    apq_space_hash(&self->space, header.space_hash);
+    (void)snprintf(header.date, sizeof header.date, "%s", o->date);
+    (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
+                   apq_version());
+    if (!apq_file_exists(self->part)) {
+        return apq_lut_create(&header, &self->lut);
+    }
+    APQ_TRY(apq_lut_load(self->part, &self->lut));
+    const apq_lut_header *old = apq_lut_header_of(self->lut);
+    if (!is_same_build(old, &header)) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s is of target %s (%s), space %s (%s), width step %d; "
+                 "remove it to build another table",
+                 self->part, old->target, old->target_hash, old->space,
+                 old->space_hash, old->width_step);
+    }
+    self->report->n_resumed = apq_lut_n_rows(self->lut);
+    apq_note(self->progress, "table: going on after %zu rows of %s",
+             self->report->n_resumed, self->part);
+    return APQ_OK;
+}
+
+static apq_status ask(builder *self, const apq_ir_layer *layer) {
+    apq_lut_sample sample;
+    const apq_lut_source *source = &self->source.source;
+    apq_status st = source->layer(source->ctx, layer, &sample);
+    if (st == APQ_ERR_UNSUPPORTED) {
+        return apq_lut_add(self->lut, layer, NULL);
+    }
+    APQ_TRY(st);
+    return apq_lut_add(self->lut, layer, &sample);
+}
+
+static apq_status ask_all(builder *self) {
+    double saved_s = apq_now_s();
+    for (size_t i = 0; i < self->plan.n; i++) {
+        if (apq_lut_find(self->lut, &self->plan.layers[i]) == NULL) {
+            APQ_TRY(ask(self, &self->plan.layers[i]));
+        }
+        apq_progress_update(self->progress, "layers", i + 1, self->plan.n,
+                            self->plan.layers[i].name);
+        bool is_stopped = apq_stop_requested(self->progress);
+        if (is_stopped || apq_now_s() - saved_s > SAVE_SECONDS) {
+            APQ_TRY(apq_lut_save(self->lut, self->part));
+            saved_s = apq_now_s();
+        }
+        if (is_stopped) {
+            APQ_FAIL(APQ_ERR_INTERRUPTED,
+                     "table stopped after %zu of %zu layers, kept in %s", i + 1,
+                     self->plan.n, self->part);
+        }
+    }
+    return APQ_OK;
+}
+
+/* Relative errors of a field, gathered and then summed up. */
+typedef struct errors {
+    double *values;
+    size_t n;
+} errors;
+
+static void add_error(errors *e, double guess, double truth) {
+    double error = fabs(guess - truth) / truth;
+    if (isfinite(error)) { /* not: no energy known */
+        e->values[e->n++] = error;
+    }
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static apq_lut_error sum_up(errors *e) {
+    apq_lut_error out = {.n = e->n, .median = NAN, .p95 = NAN, .max = NAN};
+    if (e->n > 0) {
+        qsort(e->values, e->n, sizeof *e->values, compare_doubles);
+        out.median = e->values[e->n / 2];
+        out.p95 = e->values[e->n * 95 / 100];
+        out.max = e->values[e->n - 1];
+    }
+    return out;
+}
+
+/* Truth of one layer: its row where there is one, else the target asked. NaN
+ * when there is nothing to compare with. */
+static apq_status truth(builder *self, const apq_ir_layer *layer,
+                        apq_lut_sample *out) {
+    const apq_lut_row *row = apq_lut_find(self->lut, layer);
+    *out = (apq_lut_sample){.latency_ms = NAN, .energy_mj = NAN};
+    if (row != NULL) {
+        if (self->source.is_measured && row->is_supported) {
+            *out = row->sample;
+        }
+        return APQ_OK;
+    }
+    const apq_lut_source *source = &self->source.source;
+    if (!self->source.is_measured) {
+        apq_status st = source->layer(source->ctx, layer, out);
+        return st == APQ_ERR_UNSUPPORTED ? APQ_OK : st;
+    }
+    return APQ_OK;
+}
+
+static apq_status try_layers(builder *self, const apq_lut_plan *layers,
+                             errors *latency, errors *energy) {
+    for (size_t i = 0; i < layers->n; i++) {
+        apq_lut_sample known, guess;
+        APQ_TRY(truth(self, &layers->layers[i], &known));
+        if (isfinite(known.latency_ms) &&
+            apq_lut_interpolate(self->lut, &layers->layers[i], &guess) ==
+                APQ_OK) {
+            add_error(latency, guess.latency_ms, known.latency_ms);
+            add_error(energy, guess.energy_mj, known.energy_mj);
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status measure_interpolation(builder *self) {
+    apq_lut_plan all;
+    APQ_TRY(apq_lut_plan_make(&self->space, 0, &all));
+    errors latency = {.values = apq_calloc(all.n, sizeof(double))};
+    errors energy = {.values = apq_calloc(all.n, sizeof(double))};
+    apq_status st = APQ_OK;
+    if (latency.values == NULL || energy.values == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "no memory for %zu errors", all.n);
+    } else {
+        st = try_layers(self, &all, &latency, &energy);
+        self->report->latency_error = sum_up(&latency);
+        self->report->energy_error = sum_up(&energy);
+    }
+    free(latency.values);
+    free(energy.values);
+    apq_lut_plan_fini(&all);
+    return st;
+}
+
+static apq_status build(builder *self) {
+    const apq_lut_build_options *o = self->options;
+    int n = snprintf(self->part, sizeof self->part, "%s.part", o->path);
+    if (n < 0 || (size_t)n >= sizeof self->part) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: path too long", o->path);
+    }
+    APQ_TRY(apq_space_load(o->space, &self->space));
+    self->space.prices_all_layers |= o->all_layers;
+    APQ_TRY(apq_lut_plan_make(&self->space, o->width_step, &self->plan));
+    APQ_TRY(apq_app_source_open(o->target, &self->source));
+    if (self->source.target != NULL) {
+        APQ_TRY(apq_app_check_target(&self->space, self->source.target));
+    }
+    APQ_TRY(start_table(self));
+    APQ_TRY(ask_all(self));
+    APQ_TRY(apq_lut_index(self->lut));
+    APQ_TRY(measure_interpolation(self));
+    apq_lut_set_complete(self->lut);
+    APQ_TRY(apq_lut_save(self->lut, o->path));
+    (void)unlink(self->part); /* need not exist */
+    self->report->n_rows = apq_lut_n_rows(self->lut);
+    for (size_t i = 0; i < self->report->n_rows; i++) {
+        self->report->n_unsupported +=
+            !apq_lut_row_at(self->lut, i)->is_supported;
+    }
+    return APQ_OK;
+}
+
+apq_status apq_app_lut_build(const apq_lut_build_options *options,
+                             const apq_progress *progress,
+                             apq_lut_build_report *out) {
+    double start_s = apq_now_s();
+    *out = (apq_lut_build_report){.n_rows = 0};
+    builder self = {.options = options, .progress = progress, .report = out};
+    apq_status st = build(&self);
+    apq_lut_plan_fini(&self.plan);
+    apq_app_source_close(&self.source);
+    apq_lut_destroy(self.lut);
+    out->seconds = apq_now_s() - start_s;
+    return st;
+}

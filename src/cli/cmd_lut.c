@@ -1,0 +1,305 @@
+/* apq lut: tables of layer costs: built from a target, or brought in from and
+ * sent out to other formats. */
+#include "cli/cmd_lut.h"
+
+#include "app/lut.h"
+#include "app/parts.h"
+
+#include <apq/apq.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct lut_options {
+    apq_common_options common;
+    const char *space, *target, *out, *format;
+    int width_step;
+    bool all_layers;
+} lut_options;
+
+#define AT(member) offsetof(lut_options, member)
+#define OUT_ROW                                                                \
+    {                                                                          \
+        .name = "out", .type = APQ_OPTION_TEXT, .argument = "FILE",            \
+        .help = "the file to write; -o is short for it", .offset = AT(out),    \
+        .is_required = true                                                    \
+    }
+
+static const apq_command_help build_help = {
+    .usage = "apq lut build --space S --target T -o FILE [options]",
+    .summary =
+        "Asks a target for every distinct layer that a policy of the space "
+        "can contain\nand writes the table. Stopped or killed, it goes on "
+        "from FILE.part when it is\nstarted again. With --width-step fewer "
+        "widths are asked for; the others are\ninterpolated, and the error "
+        "of that is reported.",
+    .examples = "  apq lut build --space imagenet-apq --target bitfusion -o "
+                "bitfusion.jsonl\n"
+                "  apq lut build --space cifar10 --target bitfusion "
+                "--width-step 16 -o coarse.jsonl\n"
+                "  apq search --space imagenet-apq --target bitfusion.jsonl "
+                "--latency-ms 8.4\n",
+};
+static const apq_option build_table[] = {
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "search space: a name of apq list spaces, or a YAML file",
+     .offset = AT(space)},
+    {.name = "target",
+     .type = APQ_OPTION_TEXT,
+     .argument = "TARGET",
+     .help = "hardware: a name of apq list targets, or a file",
+     .offset = AT(target)},
+    {.name = "width-step",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "channels between widths asked for; else all",
+     .offset = AT(width_step),
+     .low = 1,
+     .high = 4096},
+    {.name = "all-layers",
+     .type = APQ_OPTION_FLAG,
+     .help = "also layers that the space does not price",
+     .offset = AT(all_layers)},
+    OUT_ROW,
+    {.name = NULL},
+};
+
+static const char *const import_formats[] = {"apq-dict", NULL};
+static const apq_command_help import_help = {
+    .usage = "apq lut import [--format apq-dict] FILE -o TABLE [options]",
+    .summary = "Turns a table of the APQ authors (.dict) into one of apq. "
+               "Layers that it lacks\nare interpolated over width, or refused "
+               "when they are needed.",
+    .examples = "  apq lut import --format apq-dict BitFusion_new.b1.dict -o "
+                "authors.jsonl\n"
+                "  apq cost --space imagenet-apq --target authors.jsonl "
+                "--specs policies.jsonl\n",
+};
+static const apq_option import_table[] = {
+    {.name = "format",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "FORMAT",
+     .help = "of the file read",
+     .offset = AT(format),
+     .choices = import_formats},
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "the space it is of; else imagenet-apq",
+     .offset = AT(space)},
+    {.name = "target",
+     .type = APQ_OPTION_TEXT,
+     .argument = "NAME",
+     .help = "the target it is of; else bitfusion",
+     .offset = AT(target)},
+    OUT_ROW,
+    {.name = NULL},
+};
+
+static const char *const export_formats[] = {"apq-dict", "csv", NULL};
+static const apq_command_help export_help = {
+    .usage = "apq lut export --format apq-dict|csv TABLE -o FILE",
+    .summary = "Writes a table in the format of the APQ authors, or as CSV.",
+    .examples = "  apq lut export --format apq-dict bitfusion.jsonl -o "
+                "bitfusion.dict\n"
+                "  apq lut export --format csv bitfusion.jsonl -o "
+                "bitfusion.csv\n",
+};
+static const apq_option export_table[] = {
+    {.name = "format",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "FORMAT",
+     .help = "of the file written",
+     .offset = AT(format),
+     .choices = export_formats,
+     .is_required = true},
+    OUT_ROW,
+    {.name = NULL},
+};
+
+static void utc_now(char out[32]) {
+    time_t now = time(NULL);
+    struct tm parts;
+    if (gmtime_r(&now, &parts) == NULL ||
+        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+        out[0] = '\0';
+    }
+}
+
+static json_t *error_json(const apq_lut_error *e) {
+    return json_pack("{s:I, s:o, s:o, s:o}", "layers", (json_int_t)e->n,
+                     "median", apq_cli_number(e->median), "p95",
+                     apq_cli_number(e->p95), "max", apq_cli_number(e->max));
+}
+
+static void print_error(const char *field, const apq_lut_error *e) {
+    if (e->n > 0) {
+        printf("interpolated %s of %zu layers is off by %.2f %% (median), "
+               "%.2f %% (p95), %.2f %% (max)\n",
+               field, e->n, 100 * e->median, 100 * e->p95, 100 * e->max);
+    }
+}
+
+static void print_build(const lut_options *o, const apq_lut_build_report *r) {
+    if (o->common.json) {
+        apq_cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:f, s:{s:o, s:o}}",
+                                     "table", o->out, "rows",
+                                     (json_int_t)r->n_rows, "unsupported",
+                                     (json_int_t)r->n_unsupported, "resumed",
+                                     (json_int_t)r->n_resumed, "seconds",
+                                     r->seconds, "interpolation", "latency_ms",
+                                     error_json(&r->latency_error), "energy_mj",
+                                     error_json(&r->energy_error)),
+                           false);
+        return;
+    }
+    printf("%s: %zu layers, %zu of them not executed by the target, %.2f s\n",
+           o->out, r->n_rows, r->n_unsupported, r->seconds);
+    print_error("latency", &r->latency_error);
+    print_error("energy", &r->energy_error);
+}
+
+static int build(int argc, char **argv) {
+    lut_options o = {.space = "cifar10", .target = "bitfusion"};
+    int code = apq_cli_parse(&build_help, build_table, argc, argv, 0, &o);
+    if (code >= 0) {
+        return code;
+    }
+    char date[32];
+    utc_now(date);
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, o.common.quiet);
+    apq_backend_set_threads(o.common.threads); /* of a measured target */
+    const apq_lut_build_options options = {.space = o.space,
+                                           .target = o.target,
+                                           .path = o.out,
+                                           .date = date,
+                                           .width_step = o.width_step,
+                                           .all_layers = o.all_layers};
+    apq_lut_build_report report;
+    apq_status st = apq_app_lut_build(&options, &progress.base, &report);
+    apq_cli_progress_end(&progress);
+    if (st == APQ_OK) {
+        print_build(&o, &report);
+    }
+    return apq_cli_exit(st);
+}
+
+static apq_status import_file(const lut_options *o, apq_lut **out) {
+    apq_space space;
+    apq_lut_header header = {.batch = 1, .is_complete = true};
+    APQ_TRY(apq_space_load(o->space, &space));
+    if (strlen(o->target) >= sizeof header.target) {
+        APQ_FAIL(APQ_ERR_ARG, "target name of %zu bytes, at most %zu",
+                 strlen(o->target), sizeof header.target - 1);
+    }
+    (void)snprintf(header.target, sizeof header.target, "%s", o->target);
+    (void)snprintf(header.space, sizeof header.space, "%s", space.name);
+    apq_space_hash(&space, header.space_hash);
+    (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
+                   apq_version());
+    utc_now(header.date);
+    header.width_step = space.channel_step;
+    APQ_TRY(apq_dict_load(o->common.words[0], &header, out));
+    return apq_lut_save(*out, o->out);
+}
+
+static int finish(const lut_options *o, apq_lut *lut, apq_status st) {
+    if (st == APQ_OK && o->common.json) {
+        apq_cli_print_json(json_pack("{s:s, s:I}", "file", o->out, "rows",
+                                     (json_int_t)apq_lut_n_rows(lut)),
+                           false);
+    } else if (st == APQ_OK) {
+        printf("%s: %zu layers\n", o->out, apq_lut_n_rows(lut));
+    }
+    apq_lut_destroy(lut);
+    int code = apq_cli_exit(st);
+    /* A table that a format cannot hold is a fault of the input. */
+    return st == APQ_ERR_UNSUPPORTED ? APQ_EXIT_INPUT : code;
+}
+
+static int need_file(const lut_options *o, const char *command) {
+    if (o->common.n_words == 1) {
+        return -1;
+    }
+    (void)APQ_ERROR(APQ_ERR_ARG, "the file to read is missing");
+    return apq_cli_usage(command);
+}
+
+static int import(int argc, char **argv) {
+    lut_options o = {.space = "imagenet-apq", .target = "bitfusion"};
+    int code = apq_cli_parse(&import_help, import_table, argc, argv, 1, &o);
+    if (code < 0) {
+        code = need_file(&o, argv[0]);
+    }
+    if (code >= 0) {
+        return code;
+    }
+    apq_lut *lut = NULL;
+    apq_status st = import_file(&o, &lut);
+    return finish(&o, lut, st);
+}
+
+static int export(int argc, char **argv) {
+    lut_options o = {.space = NULL};
+    int code = apq_cli_parse(&export_help, export_table, argc, argv, 1, &o);
+    if (code < 0) {
+        code = need_file(&o, argv[0]);
+    }
+    if (code >= 0) {
+        return code;
+    }
+    apq_lut *lut = NULL;
+    apq_status st = apq_lut_load(o.common.words[0], &lut);
+    if (st == APQ_OK) {
+        st = strcmp(o.format, "csv") == 0 ? apq_lut_save_csv(lut, o.out)
+                                          : apq_dict_save(lut, o.out);
+    }
+    return finish(&o, lut, st);
+}
+
+static const apq_command_help help = {
+    .usage = "apq lut build|check|show|import|export ... (each has --help)",
+    .summary =
+        "Tables of layer costs. A table is a target: --target FILE.jsonl "
+        "wherever a target\nis taken. build asks a target for every layer of "
+        "a space, check asks again and\nlooks for what is odd or missing, "
+        "show sums a table up, import and export speak\nother formats.",
+    .examples =
+        "  apq lut build --space imagenet-apq --target bitfusion -o t.jsonl\n"
+        "  apq lut check t.jsonl\n"
+        "  apq lut show t.jsonl --kind depthwise --kernel 5\n"
+        "  apq lut import --format apq-dict BitFusion_new.b1.dict -o a.jsonl\n"
+        "  apq lut export --format csv t.jsonl -o t.csv\n",
+};
+
+int apq_cmd_lut(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        apq_command_fn *run;
+    } parts[] = {{"build", build},
+                 {"check", apq_cmd_lut_check},
+                 {"show", apq_cmd_lut_show},
+                 {"import", import},
+                 {"export", export}};
+    char name[32];
+    for (size_t i = 0; argc > 1 && i < sizeof parts / sizeof parts[0]; i++) {
+        if (strcmp(argv[1], parts[i].name) == 0) {
+            (void)snprintf(name, sizeof name, "lut %s", parts[i].name);
+            argv[1] = name; /* how messages call it */
+            return parts[i].run(argc - 1, argv + 1);
+        }
+    }
+    static const apq_option none[] = {{.name = NULL}};
+    lut_options o = {.space = NULL};
+    int code = apq_cli_parse(&help, none, argc, argv, 1, &o);
+    if (code >= 0) {
+        return code;
+    }
+    (void)APQ_ERROR(APQ_ERR_ARG,
+                    "lut what? one of build, check, show, import, export");
+    return apq_cli_usage("lut");
+}
