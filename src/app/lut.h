@@ -49,6 +49,7 @@ typedef struct apq_lut_build_options {
     const char *path;           /* the table to write */
     const char *date;           /* UTC, goes to the header */
     int width_step;             /* 0: every width of the space */
+    double save_s;              /* seconds between writes of PATH.part */
     bool all_layers;            /* also those the space does not price */
 } apq_lut_build_options;
 
@@ -62,7 +63,7 @@ typedef struct apq_lut_build_report {
 } apq_lut_build_report;
 
 /* Asks the target for every layer of the plan. What is known is kept in
- * PATH.part every few seconds, and a later build goes on with it.
+ * PATH.part every save_s seconds, and a later build goes on with it.
  * Errors: MISMATCH PATH.part is of another build; INTERRUPTED, kept. */
 APQ_NODISCARD apq_status apq_app_lut_build(const apq_lut_build_options *options,
                                            const apq_progress *progress,

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double SAVE_SECONDS = 3.0;
-
 typedef struct builder {
     const apq_lut_build_options *options;
     const apq_progress *progress;
@@ -89,7 +87,7 @@ static apq_status ask_all(builder *self) {
         apq_progress_update(self->progress, "layers", i + 1, self->plan.n,
                             self->plan.layers[i].name);
         bool is_stopped = apq_stop_requested(self->progress);
-        if (is_stopped || apq_now_s() - saved_s > SAVE_SECONDS) {
+        if (is_stopped || apq_now_s() - saved_s > self->options->save_s) {
             APQ_TRY(apq_lut_save(self->lut, self->part));
             saved_s = apq_now_s();
         }

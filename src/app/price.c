@@ -9,13 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_FIELDS = APQ_BUDGET_N_FIELDS };
+enum { N_FIELDS = APQ_BUDGET_N_FIELDS, N_BYTE_VALUES = 256 };
+
+/* Steps of genes through a block's choices, by the gene's value, so that
+ * pricing neither searches nor divides. ILLEGAL leads past the last choice. */
+#define ILLEGAL UINT32_MAX
+typedef struct strides {
+    uint32_t kernel[N_BYTE_VALUES]; /* position; times the block's stride */
+    uint32_t bits[APQ_N_BIT_GENES][N_BYTE_VALUES];
+    uint64_t per_channel[APQ_MAX_BLOCKS]; /* of one kernel */
+    uint64_t all_bits;                    /* choices of one width */
+    uint64_t channel_reciprocal;          /* 2^32 / channel step, up */
+} strides;
 
 struct apq_price_table {
     apq_space space;
     double fixed[N_FIELDS];
+    strides strides;
+    double *rows; /* the choices of all blocks, one block after another */
     size_t n_choices[APQ_MAX_BLOCKS];
-    double *choices[APQ_MAX_BLOCKS]; /* (n_choices, N_FIELDS) */
+    double *choices[APQ_MAX_BLOCKS]; /* (n_choices, N_FIELDS) within rows */
 };
 
 const char *apq_budget_name(apq_budget_field field) {
@@ -51,27 +64,44 @@ static void decode(const apq_space *space, int block, size_t i,
     policy->kernel[block] = (int8_t)space->kernels[i / n];
 }
 
-static size_t position(const int *values, int n, int value) {
-    for (int i = 0; i < n; i++) {
-        if (values[i] == value) {
-            return (size_t)i;
+static void set_strides(const apq_space *space, strides *s) {
+    for (int i = 0; i < N_BYTE_VALUES; i++) {
+        s->kernel[i] = ILLEGAL;
+        for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
+            s->bits[gene][i] = ILLEGAL;
         }
     }
-    APQ_ASSERT(!"policy is legal in the space of the price table");
-    return 0;
+    for (int i = 0; i < space->n_kernels; i++) {
+        s->kernel[space->kernels[i]] = (uint32_t)i;
+    }
+    uint32_t stride = 1;
+    for (int gene = APQ_N_BIT_GENES - 1; gene >= 0; gene--) {
+        for (int i = 0; i < space->n_bits; i++) {
+            s->bits[gene][space->bits[i]] = (uint32_t)i * stride;
+        }
+        stride *= (uint32_t)space->n_bits;
+    }
+    s->all_bits = stride;
+    for (int b = 0; b < space->n_blocks; b++) {
+        s->per_channel[b] = n_channels(space, b) * stride;
+    }
+    uint64_t step = (uint64_t)space->channel_step;
+    s->channel_reciprocal = ((UINT64_C(1) << 32) + step - 1) / step;
 }
 
-static size_t encode(const apq_space *space, int block,
+/* The inverse of decode. */
+static size_t encode(const apq_price_table *table, int block,
                      const apq_policy *policy) {
-    size_t i =
-        position(space->kernels, space->n_kernels, policy->kernel[block]);
-    int step = (policy->channels[block] - space->blocks[block].min_channels) /
-               space->channel_step;
-    i = i * n_channels(space, block) + (size_t)step;
+    const strides *s = &table->strides;
+    /* Widths have 15 bits: the product is exact to the quotient. */
+    uint64_t above = (uint64_t)(policy->channels[block] -
+                                table->space.blocks[block].min_channels);
+    uint64_t i = (above * s->channel_reciprocal >> 32) * s->all_bits;
+    i += s->kernel[(uint8_t)policy->kernel[block]] * s->per_channel[block];
     for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
-        i = i * (size_t)space->n_bits +
-            position(space->bits, space->n_bits, policy->bits[gene][block]);
+        i += s->bits[gene][(uint8_t)policy->bits[gene][block]];
     }
+    APQ_ASSERT(i < table->n_choices[block]); /* else not of the space */
     return i;
 }
 
@@ -140,19 +170,23 @@ static apq_status fill(apq_price_table *table, apq_target *target, size_t i) {
 
 static apq_status fill_all(apq_price_table *table, apq_target *target) {
     const apq_space *space = &table->space;
-    size_t largest = 0;
+    size_t largest = 0, n_rows = 0;
+    set_strides(space, &table->strides);
     for (int b = 0; b < space->n_blocks; b++) {
-        size_t n = (size_t)space->n_kernels * n_channels(space, b);
-        for (int gene = 0; gene < APQ_N_BIT_GENES; gene++) {
-            n *= (size_t)space->n_bits;
-        }
+        size_t n = (size_t)space->n_kernels * table->strides.per_channel[b];
         table->n_choices[b] = n;
-        table->choices[b] = apq_calloc(n * N_FIELDS, sizeof(double));
-        if (table->choices[b] == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "no memory to price %zu choices of a block",
-                     n);
-        }
         largest = n > largest ? n : largest;
+        n_rows += n;
+    }
+    table->rows = apq_calloc(n_rows * N_FIELDS, sizeof *table->rows);
+    if (table->rows == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "no memory to price %zu choices of blocks",
+                 n_rows);
+    }
+    double *at = table->rows;
+    for (int b = 0; b < space->n_blocks; b++) {
+        table->choices[b] = at;
+        at += table->n_choices[b] * N_FIELDS;
     }
     for (size_t i = 0; i < largest; i++) {
         APQ_TRY(fill(table, target, i));
@@ -178,25 +212,32 @@ apq_status apq_price_table_create(const apq_space *space, apq_target *target,
 
 void apq_price_table_destroy(apq_price_table *table) {
     if (table != NULL) {
-        for (int b = 0; b < APQ_MAX_BLOCKS; b++) {
-            free(table->choices[b]);
-        }
+        free(table->rows);
         free(table);
     }
 }
 
 void apq_price_policy(const apq_price_table *table, const apq_policy *policy,
                       double out[N_FIELDS]) {
-    memcpy(out, table->fixed, sizeof table->fixed);
-    for (int b = 0; b < table->space.n_blocks; b++) {
-        if (apq_space_block_active(&table->space, policy, b)) {
-            const double *entry =
-                table->choices[b] + encode(&table->space, b, policy) * N_FIELDS;
-            for (int f = 0; f < N_FIELDS; f++) {
-                out[f] += entry[f];
-            }
+    const apq_space *space = &table->space;
+    const double *entries[APQ_MAX_BLOCKS];
+    int n = 0;
+    /* All places first: their loads then overlap. */
+    for (int s = 0; s < space->n_stages; s++) {
+        int first = space->stages[s].first_block;
+        for (int b = first; b < first + policy->depth[s]; b++) {
+            entries[n++] =
+                table->choices[b] + encode(table, b, policy) * N_FIELDS;
         }
     }
+    double sum[N_FIELDS];
+    memcpy(sum, table->fixed, sizeof sum);
+    for (int i = 0; i < n; i++) {
+        for (int f = 0; f < N_FIELDS; f++) {
+            sum[f] += entries[i][f];
+        }
+    }
+    memcpy(out, sum, sizeof sum);
 }
 
 static double weighted(const double *costs, const double *weight) {

@@ -15,6 +15,7 @@ typedef struct lut_options {
     apq_common_options common;
     const char *space, *target, *out, *format;
     int width_step;
+    double save_s;
     bool all_layers;
 } lut_options;
 
@@ -50,7 +51,7 @@ static const apq_option build_table[] = {
     {.name = "target",
      .type = APQ_OPTION_TEXT,
      .argument = "TARGET",
-     .help = "hardware: a name of apq list targets, or a file",
+     .help = "hardware: a name of apq list targets, or a .yaml or .jsonl file",
      .offset = AT(target)},
     {.name = "width-step",
      .type = APQ_OPTION_INT,
@@ -59,6 +60,13 @@ static const apq_option build_table[] = {
      .offset = AT(width_step),
      .low = 1,
      .high = 4096},
+    {.name = "save-every",
+     .type = APQ_OPTION_REAL,
+     .argument = "S",
+     .help = "seconds between writes of FILE.part; else 3",
+     .offset = AT(save_s),
+     .low = 0,
+     .high = 1e6},
     {.name = "all-layers",
      .type = APQ_OPTION_FLAG,
      .help = "also layers that the space does not price",
@@ -163,7 +171,7 @@ static void print_build(const lut_options *o, const apq_lut_build_report *r) {
 }
 
 static int build(int argc, char **argv) {
-    lut_options o = {.space = "cifar10", .target = "bitfusion"};
+    lut_options o = {.space = "cifar10", .target = "bitfusion", .save_s = 3};
     int code = apq_cli_parse(&build_help, build_table, argc, argv, 0, &o);
     if (code >= 0) {
         return code;
@@ -178,6 +186,7 @@ static int build(int argc, char **argv) {
                                            .path = o.out,
                                            .date = date,
                                            .width_step = o.width_step,
+                                           .save_s = o.save_s,
                                            .all_layers = o.all_layers};
     apq_lut_build_report report;
     apq_status st = apq_app_lut_build(&options, &progress.base, &report);

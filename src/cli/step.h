@@ -27,7 +27,8 @@ enum { APQ_STEP_MAX_WORDS = 16 };
         {.name = "target",                                                     \
          .type = APQ_OPTION_TEXT,                                              \
          .argument = "TARGET",                                                 \
-         .help = "hardware: a name of apq list targets, or a YAML file",       \
+         .help = "hardware: a name of apq list targets, or a .yaml or .jsonl " \
+                 "file",                                                       \
          .offset = APQ_STEP_AT(target)},                                       \
         {.name = "data",                                                       \
          .type = APQ_OPTION_TEXT,                                              \

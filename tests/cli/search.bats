@@ -116,7 +116,9 @@ setup() {
 
 @test "bench cost and bench search give rows" {
     "$APQ" bench cost --space tiny --json --quiet |
-        jq -e '.results | length == 2 and all(.policies_per_s > 0)'
+        jq -e '.results | length == 4 and all(.[:3][]; .policies_per_s > 0)
+            and .[2].asked_policies_per_s == 2e6 and .[3].layers > 400
+            and .[3].asked_seconds == 0.08'
     "$APQ" bench search --space tiny search.iterations=5 --json --quiet |
         jq -e '.results[0].evaluations > 0'
 }
