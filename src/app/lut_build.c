@@ -197,6 +197,8 @@ static apq_status build(builder *self) {
         APQ_TRY(apq_app_check_target(&self->space, self->source.target));
     }
     APQ_TRY(start_table(self));
+    /* Where it cannot be written, better known before than after. */
+    APQ_TRY(apq_lut_save(self->lut, self->part));
     APQ_TRY(ask_all(self));
     APQ_TRY(apq_lut_index(self->lut));
     APQ_TRY(measure_interpolation(self));
@@ -218,6 +220,9 @@ apq_status apq_app_lut_build(const apq_lut_build_options *options,
     *out = (apq_lut_build_report){.n_rows = 0};
     builder self = {.options = options, .progress = progress, .report = out};
     apq_status st = build(&self);
+    if (st != APQ_OK && self.lut != NULL && apq_lut_n_rows(self.lut) == 0) {
+        (void)unlink(self.part); /* nothing is known that could be kept */
+    }
     apq_lut_plan_fini(&self.plan);
     apq_app_source_close(&self.source);
     apq_lut_destroy(self.lut);

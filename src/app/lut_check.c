@@ -151,6 +151,12 @@ static apq_status check_values(checker *self) {
     if (st == APQ_OK && source.target != NULL) {
         st = apq_target_check_space(source.target, h->space, h->space_hash);
     }
+    if (st == APQ_OK && h->target_hash[0] != '\0' &&
+        strcmp(source.hash, h->target_hash) != 0) {
+        apq_note(self->progress,
+                 "check: %s is not what the table was made on (%s, was %s)",
+                 self->options->target, source.hash, h->target_hash);
+    }
     if (st == APQ_OK) {
         st = ask_rows(self, &source.source);
     }
