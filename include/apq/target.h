@@ -29,7 +29,8 @@ typedef struct apq_cost {
 /* NULL-terminated names of the built-in targets; static. */
 APQ_API const char *const *apq_target_names(void);
 
-/* A built-in target by name, or a YAML file when the text contains '/' or ends
+/* A built-in target by name, a table of layer costs when the text ends in
+ * .jsonl (docs/formats/table.md), or a YAML file when it contains '/' or ends
  * in .yaml (docs/formats/target.md).
  * Errors: ARG unknown name; IO, FORMAT the file; NOMEM. */
 APQ_API APQ_NODISCARD apq_status apq_target_create(const char *name_or_path,
@@ -37,12 +38,13 @@ APQ_API APQ_NODISCARD apq_status apq_target_create(const char *name_or_path,
 /* NULL is fine. */
 APQ_API void apq_target_destroy(apq_target *target);
 
-/* The file's `name`; borrowed. */
+/* The file's `name`, of a table that of the target it was made on; borrowed. */
 APQ_API const char *apq_target_name(const apq_target *target);
 
 /* The price of a policy, as `apq cost` gives it.
  * Errors: FORMAT the policy is not of this space; UNSUPPORTED the target cannot
- * execute one of its layers; NOMEM. */
+ * execute one of its layers; MISMATCH it is a table of another space, or lacks
+ * one of the layers; NOMEM. */
 APQ_API APQ_NODISCARD apq_status apq_target_cost(apq_target *target,
                                                  const apq_space *space,
                                                  const apq_policy *policy,
@@ -51,7 +53,7 @@ APQ_API APQ_NODISCARD apq_status apq_target_cost(apq_target *target,
 /* Smallest and largest value of each field over all policies of the space that
  * the target can execute: which budgets make sense. Exact; each field on its
  * own, so no policy need reach two of them. peak_activation_bytes is NaN.
- * Errors: INFEASIBLE the target can execute none; NOMEM. */
+ * Errors: INFEASIBLE the target can execute none; MISMATCH as above; NOMEM. */
 APQ_API APQ_NODISCARD apq_status apq_target_range(apq_target *target,
                                                   const apq_space *space,
                                                   apq_cost *low,

@@ -1,6 +1,7 @@
 /* Prices of policies: lowered to a network, which the target prices. */
 #include <apq/target.h>
 
+#include "app/lut.h"
 #include "app/range.h"
 #include "cost/cost.h"
 #include "space/space.h"
@@ -14,11 +15,13 @@ apq_status apq_target_cost(apq_target *target, const apq_space *space,
     apq_ir_network network;
     /* The handle does not know its space; lowering another's would overrun. */
     APQ_TRY(apq_policy_check(space, policy));
+    APQ_TRY(apq_app_check_target(space, target));
     APQ_TRY(apq_policy_lower(space, policy, &network));
     return apq_cost_network(target, &network, out);
 }
 
 apq_status apq_target_range(apq_target *target, const apq_space *space,
                             apq_cost *low, apq_cost *high) {
+    APQ_TRY(apq_app_check_target(space, target));
     return apq_app_range(space, target, low, high);
 }
