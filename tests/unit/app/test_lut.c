@@ -91,6 +91,26 @@ static void plans_are_the_layers_of_policies(void **state) {
     }
 }
 
+/* With 64 channels the fixed feature mix has the shape of an expansion. */
+static void equal_fixed_and_searched_layers_are_one(void **state) {
+    (void)state;
+    apq_space space;
+    apq_lut_plan plan;
+    assert_int_equal(apq_space_load("tiny", &space), APQ_OK);
+    space.head_channels = 64;
+    assert_int_equal(apq_lut_plan_make(&space, 0, &plan), APQ_OK);
+    assert_int_equal(plan.n, 499);
+    apq_lut_plan_fini(&plan);
+    space.n_bits = 1; /* 4 bits only: the mix at 8 is a layer of its own */
+    assert_int_equal(apq_lut_plan_make(&space, 0, &plan), APQ_OK);
+    int n_mix = 0;
+    for (size_t i = 0; i < plan.n; i++) {
+        n_mix += plan.layers[i].role == APQ_ROLE_FEATURE_MIX;
+    }
+    assert_int_equal(n_mix, 1);
+    apq_lut_plan_fini(&plan);
+}
+
 static void width_steps_keep_the_ends(void **state) {
     (void)state;
     apq_space space;
@@ -373,9 +393,56 @@ static void checks_count_inversions(void **state) {
     free(report);
 }
 
+/* Latency of the layer with the given integers, all else alike. */
+static void add_row(apq_lut *lut, apq_ir_kind kind, int channels, int act_bits,
+                    double latency_ms) {
+    const apq_ir_layer layer = {.kind = kind,
+                                .in_channels = channels,
+                                .out_channels = channels,
+                                .kernel = 1,
+                                .stride = 1,
+                                .in_size = 7,
+                                .weight_bits = 8,
+                                .act_bits = act_bits};
+    const apq_lut_sample sample = {.latency_ms = latency_ms,
+                                   .latency_spread_ms = 0.1,
+                                   .energy_mj = NAN,
+                                   .energy_spread_mj = NAN,
+                                   .count = 9,
+                                   .weight_container_bits = 8,
+                                   .act_container_bits = 8};
+    assert_int_equal(apq_lut_add(lut, &layer, &sample), APQ_OK);
+}
+
+static void inversions_within_the_spread_do_not_count(void **state) {
+    (void)state;
+    const apq_lut_header header = {.target = "board",
+                                   .space = "tiny",
+                                   .batch = 1,
+                                   .width_step = 8,
+                                   .is_complete = true};
+    apq_lut *lut = NULL;
+    apq_lut_check_report *report = calloc(1, sizeof *report);
+    assert_non_null(report);
+    assert_int_equal(apq_lut_create(&header, &lut), APQ_OK);
+    add_row(lut, APQ_IR_DEPTHWISE, 8, 8, 2.0);
+    add_row(lut, APQ_IR_DEPTHWISE, 16, 8, 1.9); /* within both spreads */
+    add_row(lut, APQ_IR_DEPTHWISE, 24, 8, 1.6); /* faster beyond them */
+    add_row(lut, APQ_IR_POINTWISE, 8, 4, 1.5);  /* slower than 8 bits */
+    add_row(lut, APQ_IR_POINTWISE, 8, 8, 1.0);
+    assert_int_equal(apq_lut_save(lut, path), APQ_OK);
+    apq_lut_destroy(lut);
+    apq_lut_check_options options = {.path = path};
+    assert_int_equal(apq_app_lut_check(&options, NULL, report), APQ_OK);
+    assert_int_equal(report->counts[APQ_LUT_WIDER_FASTER], 1);
+    assert_int_equal(report->counts[APQ_LUT_FEWER_BITS_SLOWER], 1);
+    free(report);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_the_layers_of_policies),
+        cmocka_unit_test(equal_fixed_and_searched_layers_are_one),
         cmocka_unit_test(width_steps_keep_the_ends),
         cmocka_unit_test(a_full_table_prices_as_its_target),
         cmocka_unit_test(another_space_is_a_mismatch),
@@ -384,6 +451,7 @@ int main(void) {
         cmocka_unit_test(an_interrupted_build_goes_on),
         cmocka_unit_test(checks_find_what_is_wrong),
         cmocka_unit_test(checks_count_inversions),
+        cmocka_unit_test(inversions_within_the_spread_do_not_count),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

@@ -300,6 +300,7 @@ static void expect_refused(const char *from, const char *to,
                            const char *message) {
     apq_lut *lut = make_table(true), *back = NULL;
     apq_ir_layer layer = make_layer(APQ_IR_POINTWISE, 8, 16);
+    layer.has_relu6 = true;
     add(lut, &layer, 0.25, 0.5);
     layer.out_channels = 24;
     add(lut, &layer, 0.375, 0.75);
@@ -342,13 +343,15 @@ static void malformed_files_are_refused(void **state) {
         {"\"kind\":\"pointwise\"", "\"kind\":\"dense\"", ":2: kind 'dense'"},
         {"\"kernel\":1", "\"kernel\":0", ":2: 'kernel'"},
         {"\"kernel\":1", "\"kernal\":1", "did you mean 'kernel'?"},
-        {"\"relu6\":false", "\"relu6\":0", ":2: 'relu6'"},
+        {"\"relu6\":true", "\"relu6\":1", ":2: 'relu6'"},
         {"\"act_signed\":false", "\"act_signed\":true,\"supported\":false",
          ":2: 'supported'"},
         {"\"out_channels\":24", "\"out_channels\":16", "twice"},
         {"\"has_flags\":true", "\"has_flags\":\"no\"", ":1: 'has_flags'"},
         {"\"act_container_bits\":8}\n{", "\"act_container_bits\":8}{",
          ":2: not a JSON object"},
+        {"\"has_flags\":true", "\"has_flags\":false",
+         ":2: 'relu6' is set in a table without flags"},
         {"\"count\":7,", "", ":2: key 'count' is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
