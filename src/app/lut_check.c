@@ -63,14 +63,11 @@ static double zero_if_unknown(double value) {
 /* Relative difference; *is_beyond when spread and tolerance do not cover it. */
 static double compare(double old_value, double old_spread, double new_value,
                       double new_spread, double tolerance, bool *is_beyond) {
-    if (isnan(old_value) && isnan(new_value)) {
-        return 0;
-    }
     double difference = fabs(new_value - old_value);
     double allowed = N_SPREADS * (zero_if_unknown(old_spread) +
                                   zero_if_unknown(new_spread)) +
                      (tolerance + ROUNDING) * old_value;
-    if (!(difference <= allowed)) { /* also when only one is known */
+    if (!(difference <= allowed)) {
         *is_beyond = true;
     }
     return old_value > 0 ? difference / old_value : difference;
@@ -100,9 +97,12 @@ static apq_status ask_again(checker *self, const apq_lut_source *source,
     double latency =
         compare(old->latency_ms, old->latency_spread_ms, sample.latency_ms,
                 sample.latency_spread_ms, self->options->tolerance, &is_beyond);
-    double energy =
-        compare(old->energy_mj, old->energy_spread_mj, sample.energy_mj,
-                sample.energy_spread_mj, self->options->tolerance, &is_beyond);
+    double energy = 0;
+    if (!isnan(old->energy_mj) && !isnan(sample.energy_mj)) {
+        energy = compare(old->energy_mj, old->energy_spread_mj,
+                         sample.energy_mj, sample.energy_spread_mj,
+                         self->options->tolerance, &is_beyond);
+    }
     report->max_latency_difference =
         fmax(report->max_latency_difference, latency);
     report->max_energy_difference = fmax(report->max_energy_difference, energy);

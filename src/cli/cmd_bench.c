@@ -82,7 +82,9 @@ static apq_status build_table(const apq_space *space,
     for (size_t i = 0; st == APQ_OK && i < plan.n; i++) {
         apq_lut_sample sample;
         st = source->source.layer(source->source.ctx, &plan.layers[i], &sample);
-        if (st == APQ_OK || st == APQ_ERR_UNSUPPORTED) {
+        /* A target that is a table has no row for what no policy contains. */
+        if (st == APQ_OK || st == APQ_ERR_UNSUPPORTED ||
+            st == APQ_ERR_MISMATCH) {
             st = apq_lut_add(lut, &plan.layers[i],
                              st == APQ_OK ? &sample : NULL);
         }

@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { N_KINDS = APQ_IR_LINEAR + 1, N_FILTERS = 5 };

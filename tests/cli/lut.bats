@@ -194,6 +194,16 @@ setup() {
         .latency_spread_ms = .latency_ms / 100 else . end' t.jsonl >s.jsonl
     run "$APQ" lut check s.jsonl --rows 0
     expect_status 0
+    # Energy that the table does not know cannot disagree.
+    sed -E 's/"energy_(spread_)?mj":[0-9.e+-]+/"energy_\1mj":null/g' "$TINY" \
+        >n.jsonl
+    run "$APQ" lut check n.jsonl --rows 0
+    expect_status 0
+    run "$APQ" search --space tiny --target n.jsonl --energy-mj 1
+    expect_status 3
+    expect_output 'gives no energy_mj'
+    "$APQ" cost --space tiny --target n.jsonl --range --json |
+        jq -e '.low.energy_mj == null and .low.latency_ms > 0'
     # One table against another.
     run "$APQ" lut check "$TINY" --target t.jsonl --rows 0
     expect_status 5
