@@ -13,12 +13,14 @@ extern "C" {
  * so use one per thread. */
 typedef struct apq_target apq_target;
 
-/* What one inference of one image costs, all >= 0. Fields a target does not
- * provide are NaN. */
+/* What one image costs, all >= 0; on a target that runs batches, a batch's
+ * latency and energy divided by its size. Fields a target does not provide are
+ * NaN. */
 typedef struct apq_cost {
     double latency_ms;
     double energy_mj;
     double bitops; /* sum of MACs * weight bits * act bits, all layers */
+    double searchable_bitops; /* of the layers whose bits are searched */
     double macs;
     double params;       /* weights, biases and batch norm scale/shift */
     double weight_bytes; /* weights at their bits, rest at 32 bits */

@@ -15,6 +15,7 @@ typedef enum apq_cost_field {
     APQ_COST_LATENCY_MS,
     APQ_COST_ENERGY_MJ,
     APQ_COST_BITOPS,
+    APQ_COST_SEARCHABLE_BITOPS,
     APQ_COST_MACS,
     APQ_COST_PARAMS,
     APQ_COST_WEIGHT_BYTES,
@@ -43,6 +44,14 @@ APQ_NODISCARD apq_status apq_target_check_space(const apq_target *target,
                                                 const char *space,
                                                 const char *space_hash);
 
+/* Images the target runs together, 1 to APQ_MAX_BATCH. Costs stay those of
+ * one image: a batch's latency and energy divided by its size. The file's
+ * `batch` holds until it is set. Errors: APQ_ERR_ARG out of range;
+ * APQ_ERR_UNSUPPORTED for a model that knows single images only. */
+enum { APQ_MAX_BATCH = 1024 };
+APQ_NODISCARD apq_status apq_target_set_batch(apq_target *target, int batch);
+int apq_target_batch(const apq_target *target);
+
 /* Latency and energy of one layer; 0 for layers with is_priced false.
  * APQ_ERR_UNSUPPORTED when the target cannot execute it. Results are cached
  * in the target; one thread per handle. */
@@ -51,8 +60,9 @@ APQ_NODISCARD apq_status apq_target_layer(apq_target *target,
                                           double *latency_ms,
                                           double *energy_mj);
 
-/* What decided the price of one layer; energies sum to energy_mj. Counts are
- * those of all groups of a depthwise layer together. */
+/* What decided the price of one layer; energies sum to energy_mj. Latency and
+ * energies are of one image. Cycles and bits are of the whole batch and of all
+ * groups of a depthwise layer together. */
 typedef struct apq_layer_cost {
     double latency_ms;
     double energy_mj;
@@ -64,11 +74,12 @@ typedef struct apq_layer_cost {
     int64_t compute_cycles; /* busy cycles of the array */
     int64_t dram_read_bits;
     int64_t dram_write_bits;
-    int n_groups;  /* dense pieces run one after another; 1 unless depthwise */
+    int n_groups; /* dense pieces run one after another; 1 unless depthwise */
+    int tile_images;
     int tile_side; /* output tile: side, input and output channels */
     int tile_in_channels;
     int tile_out_channels;
-    char loop_order[5]; /* outermost first, of X Y I C */
+    char loop_order[6]; /* outermost first, of X Y I C; N where batch > 1 */
     bool is_dram_bound; /* else bound by compute plus first fill, last drain */
 } apq_layer_cost;
 
@@ -83,6 +94,10 @@ APQ_NODISCARD apq_status apq_target_explain(apq_target *target,
 APQ_NODISCARD apq_status apq_cost_layer(apq_target *target,
                                         const apq_ir_layer *layer,
                                         apq_cost *out);
+
+/* Bytes of activations alive while one layer runs: input, output and any
+ * residual held across it. The largest is peak_activation_bytes. */
+double apq_cost_activation_bytes(const apq_ir_network *network, size_t layer);
 
 /* Whole network: latency and energy are sums over priced layers. */
 APQ_NODISCARD apq_status apq_cost_network(apq_target *target,

@@ -31,6 +31,7 @@ const char *apq_cost_field_name(apq_cost_field field) {
         [APQ_COST_LATENCY_MS] = "latency_ms",
         [APQ_COST_ENERGY_MJ] = "energy_mj",
         [APQ_COST_BITOPS] = "bitops",
+        [APQ_COST_SEARCHABLE_BITOPS] = "searchable_bitops",
         [APQ_COST_MACS] = "macs",
         [APQ_COST_PARAMS] = "params",
         [APQ_COST_WEIGHT_BYTES] = "weight_bytes",
@@ -48,6 +49,8 @@ double apq_cost_get(const apq_cost *cost, apq_cost_field field) {
         return cost->energy_mj;
     case APQ_COST_BITOPS:
         return cost->bitops;
+    case APQ_COST_SEARCHABLE_BITOPS:
+        return cost->searchable_bitops;
     case APQ_COST_MACS:
         return cost->macs;
     case APQ_COST_PARAMS:
@@ -203,6 +206,26 @@ apq_status apq_target_check_space(const apq_target *target, const char *space,
                : target->ops->check_space(target->state, space, space_hash);
 }
 
+apq_status apq_target_set_batch(apq_target *target, int batch) {
+    if (batch < 1 || batch > APQ_MAX_BATCH) {
+        APQ_FAIL(APQ_ERR_ARG, "batch %d not in 1..%d", batch, APQ_MAX_BATCH);
+    }
+    if (batch == apq_target_batch(target)) {
+        return APQ_OK;
+    }
+    if (target->ops->set_batch == NULL) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "target %s runs single images, not %d",
+                 target->name, batch);
+    }
+    APQ_TRY(target->ops->set_batch(target->state, batch));
+    apq_cost_cache_fini(&target->cache);
+    return APQ_OK;
+}
+
+int apq_target_batch(const apq_target *target) {
+    return target->ops->batch == NULL ? 1 : target->ops->batch(target->state);
+}
+
 apq_status apq_target_explain(apq_target *target, const apq_ir_layer *layer,
                               apq_layer_cost *out) {
     return target->ops->layer(target->state, layer, out);
@@ -241,11 +264,13 @@ apq_status apq_cost_network(apq_target *target, const apq_ir_network *network,
         sum.latency_ms += one.latency_ms;
         sum.energy_mj += one.energy_mj;
         sum.bitops += one.bitops;
+        sum.searchable_bitops += one.searchable_bitops;
         sum.macs += one.macs;
         sum.params += one.params;
         sum.weight_bytes += one.weight_bytes;
+        sum.peak_activation_bytes = fmax(sum.peak_activation_bytes,
+                                         apq_cost_activation_bytes(network, i));
     }
-    sum.peak_activation_bytes = apq_macs_peak_activation_bytes(network);
     *out = sum;
     return APQ_OK;
 }

@@ -3,6 +3,8 @@
  * a few channels each, a part-filled last piece as a whole one. */
 #include "cost/bitfusion/bitfusion.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct int_key {
@@ -26,6 +28,7 @@ static const char *const legal_keys[] = {"name",
                                          "accumulator_bits",
                                          "dram_bits_per_cycle",
                                          "depthwise_group_channels",
+                                         "batch",
                                          "sram_copies",
                                          "act_sram_bytes",
                                          "weight_sram_bytes",
@@ -77,6 +80,9 @@ static apq_status bitfusion_init(void *state, const apq_yaml *yaml) {
     for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
         c->capacity_bits[i] = sram_bytes[i] * 8 / sram_copies;
     }
+    c->batch = 1;
+    APQ_TRY(
+        apq_yaml_int(yaml, root, "batch", true, 1, APQ_MAX_BATCH, &c->batch));
     const real_key energies[] = {
         {"compute_nj_per_cycle", &c->compute_nj_per_cycle},
         {"leakage_nj_per_cycle", &c->leakage_nj_per_cycle},
@@ -124,6 +130,39 @@ static apq_status check_layer(const bitfusion_config *c,
     return APQ_OK;
 }
 
+/* Says which buffers are too small, and by how much. */
+static apq_status no_tile(const bitfusion_config *c, const apq_ir_layer *l,
+                          const bitfusion_dense *dense) {
+    static const char *const names[] = {"activation", "weight", "output"};
+    int64_t bits[BITFUSION_N_OPERANDS];
+    bitfusion_smallest_tile(c, dense, bits);
+    char buffers[160] = "";
+    for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
+        size_t used = strlen(buffers);
+        if (bits[i] > c->capacity_bits[i]) {
+            (void)snprintf(buffers + used, sizeof buffers - used,
+                           "%s%s buffer needs %" PRId64 " bytes of %" PRId64,
+                           used > 0 ? ", " : "", names[i], (bits[i] + 7) / 8,
+                           c->capacity_bits[i] / 8);
+        }
+    }
+    APQ_FAIL(APQ_ERR_UNSUPPORTED,
+             "%s: no tile of kernel %d, stride %d, W%d A%d fits on chip: %s",
+             l->name, l->kernel, l->stride, l->weight_bits, l->act_bits,
+             buffers);
+}
+
+static apq_status set_batch(void *state, int batch) {
+    bitfusion_config *c = state;
+    c->batch = batch;
+    return APQ_OK;
+}
+
+static int get_batch(const void *state) {
+    const bitfusion_config *c = state;
+    return (int)c->batch;
+}
+
 static apq_status bitfusion_layer(const void *state, const apq_ir_layer *l,
                                   apq_layer_cost *out) {
     const bitfusion_config *c = state;
@@ -150,11 +189,9 @@ static apq_status bitfusion_layer(const void *state, const apq_ir_layer *l,
     }
     bitfusion_plan plan;
     if (!bitfusion_schedule(c, &dense, &plan)) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED,
-                 "%s: no tile of kernel %d, stride %d, W%d A%d fits on chip",
-                 l->name, l->kernel, l->stride, l->weight_bits, l->act_bits);
+        return no_tile(c, l, &dense);
     }
-    double n = (double)n_groups;
+    double n = (double)n_groups / (double)c->batch;
     const double mj_per_nj = 1e-6;
     *out = (apq_layer_cost){
         .latency_ms = n * (double)plan.cycles / (c->clock_mhz * 1e3),
@@ -168,6 +205,7 @@ static apq_status bitfusion_layer(const void *state, const apq_ir_layer *l,
         .dram_read_bits = n_groups * plan.dram_read_bits,
         .dram_write_bits = n_groups * plan.dram_write_bits,
         .n_groups = (int)n_groups,
+        .tile_images = (int)plan.tile_images,
         .tile_side = (int)plan.tile_side,
         .tile_in_channels = (int)plan.tile_in,
         .tile_out_channels = (int)plan.tile_out,
@@ -183,4 +221,6 @@ const apq_target_ops apq_target_bitfusion = {
     .state_bytes = sizeof(bitfusion_config),
     .init = bitfusion_init,
     .layer = bitfusion_layer,
+    .set_batch = set_batch,
+    .batch = get_batch,
 };

@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-enum { LOOP_X, LOOP_Y, LOOP_I, LOOP_C, N_LOOPS };
+/* Images, output rows and columns, input and output channels. */
+enum { LOOP_N, LOOP_X, LOOP_Y, LOOP_I, LOOP_C, N_LOOPS };
 
 /* X is never inside Y: rows and columns are alike, so swapping them cannot
- * change traffic. Outermost first. */
-static const unsigned char loop_orders[][N_LOOPS] = {
+ * change traffic. Outermost first; the loop over images goes anywhere. */
+static const unsigned char loop_orders[][N_LOOPS - 1] = {
     {LOOP_X, LOOP_Y, LOOP_I, LOOP_C}, {LOOP_X, LOOP_Y, LOOP_C, LOOP_I},
     {LOOP_X, LOOP_I, LOOP_Y, LOOP_C}, {LOOP_X, LOOP_C, LOOP_Y, LOOP_I},
     {LOOP_X, LOOP_I, LOOP_C, LOOP_Y}, {LOOP_X, LOOP_C, LOOP_I, LOOP_Y},
@@ -21,16 +22,22 @@ static const unsigned char loop_orders[][N_LOOPS] = {
 
 /* Loops that index an operand, as a bit mask. */
 static const unsigned operand_loops[BITFUSION_N_OPERANDS] = {
-    [BITFUSION_ACT] = 1U << LOOP_X | 1U << LOOP_Y | 1U << LOOP_I,
+    [BITFUSION_ACT] = 1U << LOOP_N | 1U << LOOP_X | 1U << LOOP_Y | 1U << LOOP_I,
     [BITFUSION_WEIGHT] = 1U << LOOP_I | 1U << LOOP_C,
-    [BITFUSION_OUTPUT] = 1U << LOOP_X | 1U << LOOP_Y | 1U << LOOP_C,
+    [BITFUSION_OUTPUT] =
+        1U << LOOP_N | 1U << LOOP_X | 1U << LOOP_Y | 1U << LOOP_C,
 };
 
-/* One choice of tile sizes with everything that no loop order changes. */
+/* One choice of tile sizes with everything that no loop order changes. A
+ * batch is one more loop over outputs: it indexes activations and outputs as
+ * rows and columns do, and weights not at all. */
 typedef struct tiling {
-    int64_t side, in, out; /* o, i, c */
+    int64_t images, side, in, out;
+    int64_t pixels; /* of the outputs of a tile, all its images */
     int64_t trips[N_LOOPS];
     int64_t n_tiles, column_passes, reduction;
+    double array_nj; /* between SRAM and the array */
+    bool is_weight_stationary;
     int64_t compute_cycles;
     int64_t bits[BITFUSION_N_OPERANDS];      /* of one tile, as moved */
     int64_t footprint[BITFUSION_N_OPERANDS]; /* of one tile, as stored */
@@ -52,13 +59,15 @@ int64_t bitfusion_lanes(const bitfusion_config *config, int64_t bits) {
     return config->lane_bits / bits;
 }
 
-/* Fills in all but side, in, out; false when the tile does not fit. */
+/* Fills in all but images, side, in, out; false when the tile does not
+ * fit. */
 static bool tiling_fill(const bitfusion_config *config,
                         const bitfusion_dense *d, tiling *t) {
     int64_t taps = d->kernel * d->kernel;
-    int64_t pixels = t->side * t->side;
+    int64_t pixels = t->images * t->side * t->side;
     int64_t halo_side = d->kernel + (t->side - 1) * d->stride;
-    int64_t area = d->is_im2col ? pixels * taps : halo_side * halo_side;
+    int64_t area =
+        d->is_im2col ? pixels * taps : t->images * halo_side * halo_side;
     int64_t act_lanes = bitfusion_lanes(config, d->act_bits);
     int64_t weight_lanes = bitfusion_lanes(config, d->weight_bits);
     int64_t depth = config->rows * act_lanes * weight_lanes;
@@ -73,6 +82,7 @@ static bool tiling_fill(const bitfusion_config *config,
         taps * stored_in * stored_out * (config->lane_bits / weight_lanes);
     t->footprint[BITFUSION_OUTPUT] =
         pixels * stored_out * config->accumulator_bits;
+    t->pixels = pixels;
     for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
         if (t->footprint[i] > config->capacity_bits[i]) {
             return false;
@@ -82,12 +92,15 @@ static bool tiling_fill(const bitfusion_config *config,
     t->bits[BITFUSION_WEIGHT] = taps * t->in * t->out * d->weight_bits;
     t->bits[BITFUSION_OUTPUT] = pixels * t->out * config->accumulator_bits;
 
+    t->trips[LOOP_N] = divide_up(config->batch, t->images);
     t->trips[LOOP_X] = divide_up(d->out_size, t->side);
     t->trips[LOOP_Y] = t->trips[LOOP_X];
     t->trips[LOOP_I] = divide_up(d->in_channels, t->in);
     t->trips[LOOP_C] = divide_up(d->out_channels, t->out);
-    t->n_tiles = t->trips[LOOP_X] * t->trips[LOOP_Y] * t->trips[LOOP_I] *
-                 t->trips[LOOP_C];
+    t->n_tiles = 1;
+    for (int k = 0; k < N_LOOPS; k++) {
+        t->n_tiles *= t->trips[k];
+    }
     t->column_passes = divide_up(t->out, config->columns);
     t->reduction = d->is_im2col ? divide_up(taps * t->in, depth)
                                 : taps * divide_up(t->in, depth);
@@ -156,10 +169,10 @@ static int64_t cycles_bound(const bitfusion_config *config, const tiling *t) {
 
 /* Buffer reads and writes between SRAM and the array, in nJ: the cheaper of
  * keeping outputs or weights still inside a tile. */
-static double array_sram_nj(const bitfusion_config *config,
-                            const bitfusion_dense *d, const tiling *t) {
+static void array_sram_nj(const bitfusion_config *config,
+                          const bitfusion_dense *d, tiling *t) {
     double taps = (double)(d->kernel * d->kernel);
-    double pixels = (double)t->n_tiles * (double)(t->side * t->side);
+    double pixels = (double)t->n_tiles * (double)t->pixels;
     double touched = pixels * taps * (double)t->in;
     double out = (double)t->out;
     double act = touched * (double)t->column_passes * (double)d->act_bits;
@@ -174,14 +187,14 @@ static double array_sram_nj(const bitfusion_config *config,
     double output_stationary = weight_nj * weight + sum_nj * sums;
     double weight_stationary =
         weight_nj * still_weight + sum_nj * sums * (double)t->reduction;
-    double least = output_stationary < weight_stationary ? output_stationary
-                                                         : weight_stationary;
-    return config->read_nj_per_bit[BITFUSION_ACT] * act + least;
+    t->is_weight_stationary = weight_stationary <= output_stationary;
+    t->array_nj =
+        config->read_nj_per_bit[BITFUSION_ACT] * act +
+        (t->is_weight_stationary ? weight_stationary : output_stationary);
 }
 
 static void energy_of(const bitfusion_config *config, const tiling *t,
-                      const int64_t *traffic, double array_nj,
-                      bitfusion_plan *plan) {
+                      const int64_t *traffic, bitfusion_plan *plan) {
     plan->dram_read_bits = traffic[BITFUSION_ACT] + traffic[BITFUSION_WEIGHT] +
                            traffic[BITFUSION_OUTPUT];
     plan->dram_write_bits = traffic[BITFUSION_OUTPUT];
@@ -189,7 +202,7 @@ static void energy_of(const bitfusion_config *config, const tiling *t,
     plan->leakage_nj = config->leakage_nj_per_cycle * (double)plan->cycles;
     plan->dram_nj = config->dram_nj_per_bit *
                     (double)(plan->dram_read_bits + plan->dram_write_bits);
-    plan->sram_nj = array_nj;
+    plan->sram_nj = t->array_nj;
     for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
         plan->sram_nj += config->write_nj_per_bit[i] * (double)traffic[i];
     }
@@ -212,33 +225,87 @@ static bool is_duplicate(const tiling *t, const unsigned char *order) {
     return false;
 }
 
-/* Replaces *best where an order of this tiling beats it. */
+/* Order k with the loop over images at `place`, 0 being outermost. */
+static void make_order(size_t k, int place, unsigned char out[N_LOOPS]) {
+    for (int l = 0; l < N_LOOPS; l++) {
+        out[l] = l == place ? LOOP_N : loop_orders[k][l < place ? l : l - 1];
+    }
+}
+
+/* X, Y, I, C and, where there is a batch, N; outermost first. */
+static void name_order(const unsigned char *order, bool has_batch, char *out) {
+    for (int l = 0; l < N_LOOPS; l++) {
+        if (has_batch || order[l] != LOOP_N) {
+            *out++ = "NXYIC"[order[l]];
+        }
+    }
+    *out = '\0';
+}
+
+/* Replaces *best where this order of a tiling beats it. */
+static void try_order(const bitfusion_config *config, const tiling *t,
+                      const unsigned char *order, bitfusion_plan *best) {
+    int64_t traffic[BITFUSION_N_OPERANDS], chunk[BITFUSION_N_OPERANDS];
+    for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
+        traffic[i] = walk(config, t, order, i, &chunk[i]);
+    }
+    bitfusion_plan plan = {.tile_images = t->images,
+                           .tile_side = t->side,
+                           .tile_in = t->in,
+                           .tile_out = t->out,
+                           .is_weight_stationary = t->is_weight_stationary,
+                           .compute_cycles = t->compute_cycles};
+    plan.cycles = cycles_of(config, t, traffic, chunk, &plan.memory_cycles);
+    if (plan.cycles > best->cycles) {
+        return;
+    }
+    energy_of(config, t, traffic, &plan);
+    if (plan.cycles < best->cycles || plan.energy_nj < best->energy_nj) {
+        memcpy(plan.traffic_bits, traffic, sizeof traffic);
+        memcpy(plan.chunk_bits, chunk, sizeof chunk);
+        name_order(order, config->batch > 1, plan.loop_order);
+        *best = plan;
+    }
+}
+
 static void try_orders(const bitfusion_config *config, const bitfusion_dense *d,
-                       const tiling *t, bitfusion_plan *best) {
-    double array_nj = array_sram_nj(config, d, t);
+                       tiling *t, bitfusion_plan *best) {
+    array_sram_nj(config, d, t);
+    /* A loop that runs once is tried outermost only. */
+    int n_places = t->trips[LOOP_N] == 1 ? 1 : N_LOOPS;
     for (size_t k = 0; k < sizeof loop_orders / sizeof loop_orders[0]; k++) {
-        const unsigned char *order = loop_orders[k];
-        if (is_duplicate(t, order)) {
-            continue;
-        }
-        int64_t traffic[BITFUSION_N_OPERANDS], chunk[BITFUSION_N_OPERANDS];
-        for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
-            traffic[i] = walk(config, t, order, i, &chunk[i]);
-        }
-        bitfusion_plan plan = {.tile_side = t->side,
-                               .tile_in = t->in,
-                               .tile_out = t->out,
-                               .compute_cycles = t->compute_cycles};
-        plan.cycles = cycles_of(config, t, traffic, chunk, &plan.memory_cycles);
-        if (plan.cycles > best->cycles) {
-            continue;
-        }
-        energy_of(config, t, traffic, array_nj, &plan);
-        if (plan.cycles < best->cycles || plan.energy_nj < best->energy_nj) {
-            for (int l = 0; l < N_LOOPS; l++) {
-                plan.loop_order[l] = "XYIC"[order[l]];
+        for (int place = 0; place < n_places; place++) {
+            unsigned char order[N_LOOPS];
+            make_order(k, place, order);
+            if (!is_duplicate(t, order)) {
+                try_order(config, t, order, best);
             }
-            *best = plan;
+        }
+    }
+}
+
+/* All input- and output-channel tiles at one number of images and one side. */
+static void try_channels(const bitfusion_config *config,
+                         const bitfusion_dense *d, tiling *t,
+                         bitfusion_plan *best) {
+    /* An im2col layer may use part of the columns; others start at all. */
+    int64_t first_out = d->is_im2col ? 1 : config->columns;
+    for (int64_t in = 1;; in *= 2) {
+        t->in = smaller(in, d->in_channels);
+        for (int64_t n_out = first_out;; n_out *= 2) {
+            t->out = smaller(n_out, d->out_channels);
+            if (!tiling_fill(config, d, t)) {
+                break; /* larger output tiles fit even less */
+            }
+            if (cycles_bound(config, t) <= best->cycles) {
+                try_orders(config, d, t, best);
+            }
+            if (n_out >= d->out_channels) {
+                break;
+            }
+        }
+        if (in >= d->in_channels) {
+            break;
         }
     }
 }
@@ -246,30 +313,17 @@ static void try_orders(const bitfusion_config *config, const bitfusion_dense *d,
 bool bitfusion_schedule(const bitfusion_config *config,
                         const bitfusion_dense *d, bitfusion_plan *out) {
     bitfusion_plan best = {.cycles = INT64_MAX};
-    /* An im2col layer may use part of the columns; others start at all. */
-    int64_t first_out = d->is_im2col ? 1 : config->columns;
     tiling t = {0};
-    for (int64_t side = 1;; side *= 2) {
-        t.side = smaller(side, d->out_size);
-        for (int64_t in = 1;; in *= 2) {
-            t.in = smaller(in, d->in_channels);
-            for (int64_t n_out = first_out;; n_out *= 2) {
-                t.out = smaller(n_out, d->out_channels);
-                if (!tiling_fill(config, d, &t)) {
-                    break; /* larger output tiles fit even less */
-                }
-                if (cycles_bound(config, &t) <= best.cycles) {
-                    try_orders(config, d, &t, &best);
-                }
-                if (n_out >= d->out_channels) {
-                    break;
-                }
-            }
-            if (in >= d->in_channels) {
+    for (int64_t images = 1;; images *= 2) {
+        t.images = smaller(images, config->batch);
+        for (int64_t side = 1;; side *= 2) {
+            t.side = smaller(side, d->out_size);
+            try_channels(config, d, &t, &best);
+            if (side >= d->out_size) {
                 break;
             }
         }
-        if (side >= d->out_size) {
+        if (images >= config->batch) {
             break;
         }
     }
@@ -278,4 +332,12 @@ bool bitfusion_schedule(const bitfusion_config *config,
     }
     *out = best;
     return true;
+}
+
+void bitfusion_smallest_tile(const bitfusion_config *config,
+                             const bitfusion_dense *d,
+                             int64_t bits[BITFUSION_N_OPERANDS]) {
+    tiling t = {.images = 1, .side = 1, .in = 1, .out = 1};
+    (void)tiling_fill(config, d, &t);
+    memcpy(bits, t.footprint, sizeof t.footprint);
 }

@@ -14,11 +14,13 @@ void apq_macs_layer(const apq_ir_layer *layer, apq_cost *out) {
     }
     out->macs = (double)macs;
     out->bitops = (double)(macs * layer->weight_bits * layer->act_bits);
+    out->searchable_bitops = layer->is_searchable ? out->bitops : 0.0;
     out->params = (double)(weights + n_wide);
     out->weight_bytes =
         (double)(weights * layer->weight_bits + n_wide * 32) / 8.0;
 }
 
+/* A tensor takes the act bits of the layer that reads it; the logits 32. */
 static int64_t output_bits(const apq_ir_network *network, size_t i) {
     const apq_ir_layer *l = &network->layers[i];
     int64_t pixels = (int64_t)l->out_size * l->out_size;
@@ -32,21 +34,17 @@ static int64_t output_bits(const apq_ir_network *network, size_t i) {
     return pixels * l->out_channels * bits;
 }
 
-double apq_macs_peak_activation_bytes(const apq_ir_network *network) {
-    int64_t peak = 0;
-    for (size_t i = 0; i < network->n_layers; i++) {
-        const apq_ir_layer *l = &network->layers[i];
-        int64_t alive =
-            (int64_t)l->in_size * l->in_size * l->in_channels * l->act_bits +
-            output_bits(network, i);
-        for (size_t j = i; j < network->n_layers; j++) {
-            int from = network->layers[j].residual_from;
-            /* When the block starts the residual is the input itself. */
-            if (from >= 0 && (size_t)from + 1 < i) {
-                alive += output_bits(network, (size_t)from);
-            }
+double apq_cost_activation_bytes(const apq_ir_network *network, size_t layer) {
+    const apq_ir_layer *l = &network->layers[layer];
+    int64_t alive =
+        (int64_t)l->in_size * l->in_size * l->in_channels * l->act_bits +
+        output_bits(network, layer);
+    for (size_t j = layer; j < network->n_layers; j++) {
+        int from = network->layers[j].residual_from;
+        /* When the block starts the residual is the input itself. */
+        if (from >= 0 && (size_t)from + 1 < layer) {
+            alive += output_bits(network, (size_t)from);
         }
-        peak = alive > peak ? alive : peak;
     }
-    return (double)peak / 8.0;
+    return (double)alive / 8.0;
 }
