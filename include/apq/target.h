@@ -54,8 +54,9 @@ APQ_API APQ_NODISCARD apq_status apq_target_cost(apq_target *target,
 
 /* Smallest and largest value of each field over all policies of the space that
  * the target can execute: which budgets make sense. Exact; each field on its
- * own, so no policy need reach two of them. peak_activation_bytes is NaN.
- * Errors: INFEASIBLE the target can execute none; MISMATCH as above; NOMEM. */
+ * own, so no policy need reach two of them.
+ * Errors: ARG the target can execute none, naming layer and buffers; MISMATCH
+ * as above; NOMEM. */
 APQ_API APQ_NODISCARD apq_status apq_target_range(apq_target *target,
                                                   const apq_space *space,
                                                   apq_cost *low,

@@ -22,6 +22,10 @@ apq_status apq_target_cost(apq_target *target, const apq_space *space,
 
 apq_status apq_target_range(apq_target *target, const apq_space *space,
                             apq_cost *low, apq_cost *high) {
+    apq_price_table *table = NULL;
     APQ_TRY(apq_app_check_target(space, target));
-    return apq_app_range(space, target, low, high);
+    APQ_TRY(apq_price_table_create(space, target, &table));
+    apq_status st = apq_app_range(table, low, high);
+    apq_price_table_destroy(table);
+    return st;
 }

@@ -194,6 +194,37 @@ static apq_status fill_all(apq_price_table *table, apq_target *target) {
     return APQ_OK;
 }
 
+static bool has_choice(const apq_price_table *table, int block) {
+    for (size_t i = 0; i < table->n_choices[block]; i++) {
+        if (!isinf(table->choices[block][i * N_FIELDS])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* APQ_ERR_UNSUPPORTED with the target's own words when it can run no choice
+ * of some block. */
+static apq_status check_blocks(const apq_price_table *table,
+                               apq_target *target) {
+    const apq_space *space = &table->space;
+    apq_policy policy;
+    apq_ir_network network;
+    apq_policy_smallest(space, space->bits[space->n_bits - 1], &policy);
+    for (int s = 0; s < space->n_stages; s++) {
+        policy.depth[s] = (int8_t)space->stages[s].max_depth;
+    }
+    APQ_TRY(apq_policy_lower(space, &policy, &network));
+    for (size_t l = 0; l < network.n_layers; l++) {
+        int block = network.layers[l].block;
+        if (block >= 0 && !has_choice(table, block)) {
+            apq_cost cost;
+            APQ_TRY(apq_cost_layer(target, &network.layers[l], &cost));
+        }
+    }
+    return APQ_OK;
+}
+
 apq_status apq_price_table_create(const apq_space *space, apq_target *target,
                                   apq_price_table **out) {
     apq_price_table *table = apq_calloc(1, sizeof *table);
@@ -202,9 +233,17 @@ apq_status apq_price_table_create(const apq_space *space, apq_target *target,
     }
     table->space = *space;
     apq_status st = fill_all(table, target);
+    if (st == APQ_OK) {
+        st = check_blocks(table, target);
+    }
     if (st != APQ_OK) {
         apq_price_table_destroy(table);
-        return st;
+        /* A target too small for the space is a fault of the input. */
+        return st != APQ_ERR_UNSUPPORTED
+                   ? st
+                   : APQ_ERROR(APQ_ERR_ARG, "target %s cannot run space %s: %s",
+                               apq_target_name(target), space->name,
+                               apq_error_message());
     }
     *out = table;
     return APQ_OK;
@@ -301,4 +340,22 @@ apq_status apq_price_cheapest(const apq_price_table *table, int bits,
     apq_policy_canonical(space, &policy);
     *out = policy;
     return APQ_OK;
+}
+
+const apq_space *apq_price_space(const apq_price_table *table) {
+    return &table->space;
+}
+
+void apq_price_fixed(const apq_price_table *table, double out[N_FIELDS]) {
+    memcpy(out, table->fixed, sizeof table->fixed);
+}
+
+size_t apq_price_n_choices(const apq_price_table *table, int block) {
+    return table->n_choices[block];
+}
+
+void apq_price_choice(const apq_price_table *table, int block, size_t i,
+                      apq_policy *genes, double out[N_FIELDS]) {
+    decode(&table->space, block, i, genes);
+    memcpy(out, &table->choices[block][i * N_FIELDS], N_FIELDS * sizeof out[0]);
 }

@@ -6,6 +6,7 @@
 #include "space/space.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* The costs a search may be given a budget for. */
 typedef enum apq_budget_field {
@@ -27,7 +28,8 @@ void apq_budget_of_cost(const apq_cost *cost, double out[APQ_BUDGET_N_FIELDS]);
  * Entries a target cannot execute, or the space forbids, are infinite. */
 typedef struct apq_price_table apq_price_table;
 
-/* `target` is used during the call only. */
+/* `target` is used during the call only. Errors: APQ_ERR_ARG when it cannot
+ * run a fixed layer or any choice of a block, naming layer and buffers. */
 APQ_NODISCARD apq_status apq_price_table_create(const apq_space *space,
                                                 apq_target *target,
                                                 apq_price_table **out);
@@ -44,5 +46,15 @@ void apq_price_policy(const apq_price_table *table, const apq_policy *policy,
 APQ_NODISCARD apq_status
 apq_price_cheapest(const apq_price_table *table, int bits,
                    const double weight[APQ_BUDGET_N_FIELDS], apq_policy *out);
+
+/* The table as it is, for those who walk all of it. The space is borrowed;
+ * apq_price_choice writes the genes of choice i < apq_price_n_choices of a
+ * block into `genes` and what its layers cost, infinite when excluded. */
+const apq_space *apq_price_space(const apq_price_table *table);
+void apq_price_fixed(const apq_price_table *table,
+                     double out[APQ_BUDGET_N_FIELDS]);
+size_t apq_price_n_choices(const apq_price_table *table, int block);
+void apq_price_choice(const apq_price_table *table, int block, size_t i,
+                      apq_policy *genes, double out[APQ_BUDGET_N_FIELDS]);
 
 #endif

@@ -1,23 +1,29 @@
 #ifndef APQ_APP_RANGE_H
 #define APQ_APP_RANGE_H
 
+#include "app/price.h"
 #include "base/status.h"
 #include "cost/cost.h"
-#include "space/space.h"
 
-/* Smallest and largest value of each additive cost field over all policies of
- * a space that the target can run. Exact, each field on its own (no policy
- * need reach two of them at once). peak_activation_bytes is NaN.
- * Errors: APQ_ERR_INFEASIBLE when a block has no runnable choice. */
-APQ_NODISCARD apq_status apq_app_range(const apq_space *space,
-                                       apq_target *target, apq_cost *low,
-                                       apq_cost *high);
+#include <stddef.h>
 
-/* A policy with the smallest value of one additive field, in canonical form.
- * Errors: as above; APQ_ERR_ARG for peak_activation_bytes. */
-APQ_NODISCARD apq_status apq_app_cheapest(const apq_space *space,
-                                          apq_target *target,
-                                          apq_cost_field field,
-                                          apq_policy *out);
+/* Smallest and largest value of each cost field over all policies of the
+ * table's space that its target can run. Exact, each field on its own (no
+ * policy need reach two of them at once). Errors: those of lowering. */
+APQ_NODISCARD apq_status apq_app_range(const apq_price_table *table,
+                                       apq_cost *low, apq_cost *high);
+
+/* What a search will never propose. A choice is all six genes of a block;
+ * counts are sums over blocks. */
+typedef struct apq_excluded {
+    size_t n_choices;
+    size_t n_forbidden;   /* by the space */
+    size_t n_unsupported; /* of the others, by the target */
+    /* Kernels and widths of depthwise layers that are excluded everywhere:
+     * "7x7 depthwise with 4-bit activations"; empty when there are none. */
+    char text[160];
+} apq_excluded;
+
+void apq_app_excluded(const apq_price_table *table, apq_excluded *out);
 
 #endif

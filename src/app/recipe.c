@@ -84,6 +84,7 @@ static const recipe_field fields[] = {
     FIELD("search", "parents", search.parents, FIELD_INT, 1, 1000000),
     FIELD("search", "iterations", search.iterations, FIELD_INT, 1, 10000000),
     FIELD("search", "mutation", search.mutation, FIELD_DOUBLE, 0, 1),
+    FIELD("search", "all_layers", search.all_layers, FIELD_INT, 0, 1),
     FIELD("finetune", "epochs", finetune.epochs, FIELD_INT, 0, 100000),
     FIELD("finetune", "batch", finetune.batch, FIELD_INT, 1, 65536),
     FIELD("finetune", "learning_rate", finetune.learning_rate, FIELD_DOUBLE, 0,
@@ -374,4 +375,8 @@ char *apq_recipe_to_json(const apq_recipe *recipe) {
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(root);
     return text;
+}
+
+void apq_recipe_set_accounting(const apq_recipe *recipe, apq_space *space) {
+    space->prices_all_layers |= recipe->search.all_layers != 0;
 }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "space/space.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +45,8 @@ typedef struct apq_recipe {
         char strategy[32];
         int population, parents, iterations;
         double mutation;
+        int all_layers; /* 1: every layer is priced, whatever the space's
+                           accounting */
     } search;
     struct {
         int epochs, batch;
@@ -62,6 +65,8 @@ APQ_NODISCARD apq_status apq_recipe_load(const char *path, apq_recipe *out);
  * text. APQ_ERR_ARG with the nearest path or the legal range. */
 APQ_NODISCARD apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
                                         const char *value);
+/* Gives a space the accounting that the recipe asks for. */
+void apq_recipe_set_accounting(const apq_recipe *recipe, apq_space *space);
 /* The recipe as indented JSON (malloc'd), for run.json and hashes. */
 char *apq_recipe_to_json(const apq_recipe *recipe);
 

@@ -316,11 +316,27 @@ static apq_status find_predictor(const context *self, const char *run_dir,
     return apq_file_hash(out->predictor, out->predictor_hash);
 }
 
+/* What the search will not propose, before it starts. */
+static void note_excluded(const context *self) {
+    apq_excluded excluded;
+    apq_app_excluded(self->prices, &excluded);
+    size_t n = excluded.n_forbidden + excluded.n_unsupported;
+    if (n > 0) {
+        apq_note(self->progress,
+                 "search: %zu of %zu choices of a block are excluded (%zu by "
+                 "the space, %zu by target %s)%s%s",
+                 n, excluded.n_choices, excluded.n_forbidden,
+                 excluded.n_unsupported, self->out->target,
+                 excluded.text[0] != '\0' ? ": " : "", excluded.text);
+    }
+}
+
 /* What needs space and target only. */
 static apq_status prepare(context *self) {
     apq_app_search_result *out = self->out;
     const apq_recipe *r = self->recipe;
     APQ_TRY(apq_app_check_target(&out->space, self->target));
+    apq_recipe_set_accounting(r, &out->space);
     (void)snprintf(out->target, sizeof out->target, "%s",
                    apq_target_name(self->target));
     (void)snprintf(out->strategy, sizeof out->strategy, "%s",
@@ -332,7 +348,8 @@ static apq_status prepare(context *self) {
     out->budget[APQ_BUDGET_SIZE_KB] = r->search.size_kb;
     APQ_TRY(apq_price_table_create(&out->space, self->target, &self->prices));
     apq_cost low, high;
-    APQ_TRY(apq_app_range(&out->space, self->target, &low, &high));
+    APQ_TRY(apq_app_range(self->prices, &low, &high));
+    note_excluded(self);
     apq_budget_of_cost(&low, out->low);
     apq_budget_of_cost(&high, out->high);
     for (int f = N_FIELDS - 1; f >= 0; f--) {
@@ -352,12 +369,13 @@ static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
     apq_space_hash(&r->space, space_hash);
     (void)snprintf(
         text, sizeof text,
-        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu",
+        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s",
         space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
         r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
         self->recipe->search.population, self->recipe->search.parents,
         self->recipe->search.iterations, self->recipe->search.mutation,
-        (unsigned long long)r->seed);
+        (unsigned long long)r->seed,
+        self->recipe->search.all_layers ? " all layers" : "");
     apq_hash_hex(text, strlen(text), out);
 }
 

@@ -13,6 +13,7 @@ apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
                             const apq_progress *progress) {
     *session = (apq_session){.recipe = recipe, .progress = progress};
     APQ_TRY(apq_space_load(recipe->space, &session->space));
+    apq_recipe_set_accounting(recipe, &session->space);
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
     apq_backend_set_threads(recipe->threads);
     apq_space_hash(&session->space, session->space_hash);

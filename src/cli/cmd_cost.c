@@ -1,89 +1,120 @@
 /* apq cost: prices policies on a target, in the order they are given. */
 #include "cli/command.h"
 
-#include "app/app.h"
 #include "app/lut.h"
-#include "app/range.h"
-
-#include <stdio.h>
+#include "cli/cost_print.h"
 
 typedef struct cost_options {
     apq_common_options common;
     const char *space, *target, *specs;
-    bool range;
+    bool range, explain, bit_pairs, all_layers;
+    int batch;
 } cost_options;
 
 typedef struct cost_context {
     const cost_options *options;
     apq_space space;
     apq_target *target;
+    json_t *pairs; /* with --json */
+    size_t n_pairs;
 } cost_context;
 
-static json_t *cost_json(const apq_cost *cost) {
-    json_t *object = json_object();
-    for (int i = 0; i < APQ_COST_N_FIELDS; i++) {
-        apq_cost_field field = (apq_cost_field)i;
-        (void)json_object_set_new(object, apq_cost_field_name(field),
-                                  apq_cli_number(apq_cost_get(cost, field)));
+static apq_status show(const cost_context *self, const apq_ir_network *network,
+                       size_t i) {
+    apq_cost cost;
+    APQ_TRY(apq_cost_network(self->target, network, &cost));
+    bool is_explained = self->options->explain;
+    if (!self->options->common.json) {
+        if (is_explained) {
+            return apq_print_explain(self->target, network, i);
+        }
+        apq_print_cost_row(&cost, i);
+        return APQ_OK;
     }
-    return object;
-}
-
-static void print_row(const apq_cost *cost, size_t i) {
-    if (i == 0) {
-        printf("%6s %12s %12s %9s %9s %9s %9s %9s\n", "policy", "latency_ms",
-               "energy_mj", "GBitOps", "M MACs", "K params", "weight KB",
-               "peak KB");
+    json_t *layers = NULL;
+    if (is_explained) {
+        APQ_TRY(apq_print_explain_json(self->target, network, &layers));
     }
-    printf("%6zu %12.6g %12.6g %9.4g %9.4g %9.4g %9.4g %9.4g\n", i + 1,
-           cost->latency_ms, cost->energy_mj, cost->bitops / 1e9,
-           cost->macs / 1e6, cost->params / 1e3, cost->weight_bytes / 1e3,
-           cost->peak_activation_bytes / 1e3);
+    json_t *object = apq_print_cost_json(&cost, apq_target_batch(self->target));
+    if (is_explained) {
+        (void)json_object_set_new(object, "layers", layers);
+    }
+    apq_cli_print_json(object, true);
+    return APQ_OK;
 }
 
 static apq_status price(const char *text, const char *where, size_t i,
                         void *ctx) {
-    cost_context *self = ctx;
+    const cost_context *self = ctx;
     apq_policy policy;
     APQ_TRY(apq_policy_from_json(&self->space, text, where, &policy));
     apq_ir_network network;
     APQ_TRY(apq_policy_lower(&self->space, &policy, &network));
-    apq_cost cost;
-    APQ_TRY(apq_cost_network(self->target, &network, &cost));
+    apq_status st = show(self, &network, i);
+    /* A layer the target cannot execute is a fault of the policy. */
+    return st != APQ_ERR_UNSUPPORTED
+               ? st
+               : APQ_ERROR(APQ_ERR_ARG, "%s: %s", where, apq_error_message());
+}
+
+static apq_status price_range(const cost_context *self) {
+    apq_price_table *table = NULL;
+    apq_cost low, high;
+    apq_excluded excluded;
+    APQ_TRY(apq_price_table_create(&self->space, self->target, &table));
+    apq_status st = apq_app_range(table, &low, &high);
+    apq_app_excluded(table, &excluded);
+    apq_price_table_destroy(table);
+    APQ_TRY(st);
     if (self->options->common.json) {
-        apq_cli_print_json(cost_json(&cost), true);
+        apq_cli_print_json(apq_print_range_json(&low, &high, &excluded), false);
     } else {
-        print_row(&cost, i);
+        apq_print_range(&low, &high, &excluded);
     }
     return APQ_OK;
 }
 
-static apq_status price_range(cost_context *self) {
-    apq_cost low, high;
-    APQ_TRY(apq_app_range(&self->space, self->target, &low, &high));
-    if (self->options->common.json) {
-        apq_cli_print_json(json_pack("{s:o, s:o}", "low", cost_json(&low),
-                                     "high", cost_json(&high)),
-                           false);
+static void take_pair(const apq_bit_pair *pair, void *ctx) {
+    cost_context *self = ctx;
+    if (self->pairs != NULL) {
+        (void)json_array_append_new(self->pairs, apq_print_bit_pair_json(pair));
+    } else {
+        apq_print_bit_pair(pair, self->n_pairs++ == 0);
+    }
+}
+
+static apq_status compare_bits(cost_context *self) {
+    apq_bit_pair_summary sum;
+    self->pairs = self->options->common.json ? json_array() : NULL;
+    apq_status st =
+        apq_app_bit_pairs(&self->space, self->target, take_pair, self, &sum);
+    if (st != APQ_OK) {
+        json_decref(self->pairs);
+        return st;
+    }
+    if (self->pairs == NULL) {
+        apq_print_bit_summary(&sum);
         return APQ_OK;
     }
-    printf("%-24s %14s %14s\n", "", "smallest", "largest");
-    for (int i = 0; i < APQ_COST_PEAK_ACTIVATION_BYTES; i++) {
-        apq_cost_field field = (apq_cost_field)i;
-        printf("%-24s %14.6g %14.6g\n", apq_cost_field_name(field),
-               apq_cost_get(&low, field), apq_cost_get(&high, field));
-    }
+    json_t *object = apq_print_bit_summary_json(&sum);
+    (void)json_object_set_new(object, "list", self->pairs);
+    apq_cli_print_json(object, false);
     return APQ_OK;
 }
 
 static const apq_command_help help = {
-    .usage = "apq cost --space S --target T --specs F|--range [options]",
-    .summary = "Latency, energy and size of policies on a target.",
+    .usage = "apq cost --space S --target T --specs F|--range|--bit-pairs "
+             "[options]",
+    .summary = "Latency, energy and size of policies on a target, per image.",
     .examples = "  apq cost --space imagenet-apq --target bitfusion --specs "
                 "policies.jsonl --json\n"
                 "  jq -c .policy best.json | apq cost --space cifar10 --target "
                 "bitfusion --specs -\n"
-                "  apq cost --space cifar10 --target bitfusion --range\n",
+                "  apq cost --space cifar10 --target bitfusion --range\n"
+                "  apq cost --space imagenet-apq --specs best.json --explain "
+                "--all-layers\n"
+                "  apq cost --space cifar10 --specs policies.jsonl --batch 8\n"
+                "  apq cost --space imagenet-apq --bit-pairs\n",
 };
 
 #define AT(member) offsetof(cost_options, member)
@@ -107,8 +138,36 @@ static const apq_option table[] = {
      .type = APQ_OPTION_FLAG,
      .help = "smallest and largest cost over the whole space",
      .offset = AT(range)},
+    {.name = "bit-pairs",
+     .type = APQ_OPTION_FLAG,
+     .help = "layers of the space that narrower bits make slower or dearer",
+     .offset = AT(bit_pairs)},
+    {.name = "explain",
+     .type = APQ_OPTION_FLAG,
+     .help = "with --specs: every layer, and what decides its price",
+     .offset = AT(explain)},
+    {.name = "all-layers",
+     .type = APQ_OPTION_FLAG,
+     .help = "price every layer, also those the space's accounting leaves out",
+     .offset = AT(all_layers)},
+    {.name = "batch",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "images run together; else the target's. Costs stay per image",
+     .offset = AT(batch),
+     .low = 1,
+     .high = APQ_MAX_BATCH},
     {.name = NULL},
 };
+
+static apq_status open_all(cost_context *self) {
+    const cost_options *o = self->options;
+    APQ_TRY(apq_space_load(o->space, &self->space));
+    self->space.prices_all_layers |= o->all_layers;
+    APQ_TRY(apq_target_load(o->target, &self->target));
+    return o->batch == 0 ? APQ_OK
+                         : apq_target_set_batch(self->target, o->batch);
+}
 
 int apq_cmd_cost(int argc, char **argv) {
     cost_options options = {.space = "cifar10", .target = "bitfusion"};
@@ -116,24 +175,26 @@ int apq_cmd_cost(int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
-    if ((options.specs == NULL) != options.range) {
-        (void)APQ_ERROR(APQ_ERR_ARG, "either --specs FILE or --range");
+    if ((options.specs != NULL) + options.range + options.bit_pairs != 1) {
+        (void)APQ_ERROR(APQ_ERR_ARG,
+                        "one of --specs FILE, --range and --bit-pairs");
+        return apq_cli_usage("cost");
+    }
+    if (options.explain && options.specs == NULL) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--explain needs --specs FILE");
         return apq_cli_usage("cost");
     }
     cost_context self = {.options = &options};
-    apq_status st = apq_space_load(options.space, &self.space);
-    if (st == APQ_OK) {
-        st = apq_target_load(options.target, &self.target);
-    }
+    apq_status st = open_all(&self);
     if (st == APQ_OK) {
         st = apq_app_check_target(&self.space, self.target);
     }
     if (st == APQ_OK) {
         st = options.range ? price_range(&self)
-                           : apq_cli_each_spec(options.specs, price, &self);
+             : options.bit_pairs
+                 ? compare_bits(&self)
+                 : apq_cli_each_spec(options.specs, price, &self);
     }
     apq_target_destroy(self.target);
-    code = apq_cli_exit(st);
-    /* A layer the target cannot execute is a fault of the policy. */
-    return st == APQ_ERR_UNSUPPORTED ? APQ_EXIT_INPUT : code;
+    return apq_cli_exit(st);
 }

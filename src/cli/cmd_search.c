@@ -16,6 +16,7 @@ typedef struct search_options {
     double budget[APQ_BUDGET_N_FIELDS];
     int population, parents, iterations;
     double mutation;
+    bool all_layers;
 } search_options;
 
 #define AT(member) offsetof(search_options, member)
@@ -71,6 +72,10 @@ static const apq_option table[] = {
      .offset = AT(mutation),
      .low = 1e-6,
      .high = 1},
+    {.name = "all-layers",
+     .type = APQ_OPTION_FLAG,
+     .help = "price every layer, also those the space's accounting leaves out",
+     .offset = AT(all_layers)},
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
@@ -112,6 +117,7 @@ static apq_status make_recipe(const search_options *o, apq_recipe *out) {
     out->search.iterations =
         o->iterations > 0 ? o->iterations : out->search.iterations;
     out->search.mutation = o->mutation > 0 ? o->mutation : out->search.mutation;
+    out->search.all_layers |= o->all_layers;
     return APQ_OK;
 }
 
