@@ -24,6 +24,8 @@ static const command commands[] = {
     {"cost", apq_cmd_cost, "price policies on a target", false},
     {"lut", apq_cmd_lut, "tables of layer costs", true},
     {"encode", apq_cmd_encode, "predictor input of policies", false},
+    {"policy", apq_cmd_policy, "convert policies to and from the authors' form",
+     false},
     {"predict", apq_cmd_predict, "predicted accuracy of policies", false},
     {"run", apq_cmd_run, "all steps of a recipe, from data to the network",
      true},

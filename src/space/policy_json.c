@@ -1,5 +1,5 @@
-/* Policies as JSON (docs/formats/policy.md): native form written and read,
- * the form of the APQ authors' files read. */
+/* Policies as JSON (docs/formats/policy.md): the native form and that of
+ * the APQ authors' files, both read and written. */
 #include "space/space.h"
 
 #include "space/gene.h"
@@ -11,6 +11,16 @@
 
 static const char *const bit_keys[APQ_N_BIT_GENES] = {"pw_weight", "pw_act",
                                                       "dw_weight", "dw_act"};
+
+/* In the authors' files, by gene. */
+static const char *const authors_keys[APQ_N_BLOCK_GENES] = {
+    "ks",
+    "e",
+    "pw_w_bits_setting",
+    "pw_a_bits_setting",
+    "dw_w_bits_setting",
+    "dw_a_bits_setting",
+};
 
 /* The lists of a document, by gene. */
 typedef struct layout {
@@ -111,21 +121,14 @@ static apq_status find_native(const apq_space *space, const json_t *object,
 
 static apq_status find_authors(const apq_space *space, const json_t *object,
                                layout *out) {
-    static const char *const keys[APQ_N_BLOCK_GENES] = {
-        "ks",
-        "e",
-        "pw_w_bits_setting",
-        "pw_a_bits_setting",
-        "dw_w_bits_setting",
-        "dw_a_bits_setting",
-    };
     const json_t *width = json_object_get(object, "wid");
     if (width != NULL && !json_is_null(width)) {
         APQ_FAIL(APQ_ERR_FORMAT, "'wid' must be null: widths are fixed");
     }
     APQ_TRY(find_list(object, "d", space->n_stages, &out->depth));
     for (int g = 0; g < APQ_N_BLOCK_GENES; g++) {
-        APQ_TRY(find_list(object, keys[g], space->n_blocks, &out->genes[g]));
+        APQ_TRY(find_list(object, authors_keys[g], space->n_blocks,
+                          &out->genes[g]));
     }
     out->channels_are_ratios = true;
     return APQ_OK;
@@ -243,6 +246,38 @@ char *apq_policy_to_json(const apq_space *space, const apq_policy *policy) {
                             gene_list(space, policy, APQ_GENE_CHANNELS)) != 0;
     failed |= json_object_set_new(root, "bits", bits) != 0;
     char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    return text;
+}
+
+static json_t *ratio_list(const apq_space *space, const apq_policy *policy) {
+    json_t *list = json_array();
+    for (int i = 0; i < space->n_blocks && list != NULL; i++) {
+        double ratio =
+            (double)policy->channels[i] / space->blocks[i].in_channels;
+        if (json_array_append_new(list, json_real(ratio)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+char *apq_policy_to_authors_json(const apq_space *space,
+                                 const apq_policy *policy) {
+    json_t *root = json_object();
+    bool failed = json_object_set_new(root, "wid", json_null()) != 0;
+    for (int g = 0; g < APQ_N_BLOCK_GENES; g++) {
+        failed |= json_object_set_new(root, authors_keys[g],
+                                      g == APQ_GENE_CHANNELS
+                                          ? ratio_list(space, policy)
+                                          : gene_list(space, policy, g)) != 0;
+    }
+    failed |= json_object_set_new(root, "d", depth_list(space, policy)) != 0;
+    /* 16 digits: reading rounds to whole steps of channels anyway. */
+    char *text = failed
+                     ? NULL
+                     : json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(16));
     json_decref(root);
     return text;
 }

@@ -133,6 +133,11 @@ APQ_NODISCARD apq_status apq_policy_from_json(const apq_space *space,
 /* malloc'd one-line JSON, or NULL when memory is exhausted. */
 char *apq_policy_to_json(const apq_space *space, const apq_policy *policy);
 
+/* The same in the authors' form, whose `e` is the ratio of middle to input
+ * channels; reading it gives the policy back. */
+char *apq_policy_to_authors_json(const apq_space *space,
+                                 const apq_policy *policy);
+
 /* log10 of the number of distinct policies. */
 double apq_space_log10_size(const apq_space *space);
 

@@ -122,3 +122,31 @@ setup() {
     "$APQ" bench search --space tiny search.iterations=5 --json --quiet |
         jq -e '.results[0].evaluations > 0'
 }
+
+@test "--all-layers and search.all_layers price the whole network" {
+    sed 's/^accounting: .*/accounting: authors/' \
+        "$ROOT/configs/spaces/tiny.yaml" >authors.yaml
+    search() {
+        "$APQ" search "$@" --predictor "$P" --iterations 3 --json --quiet
+    }
+    search --space ./authors.yaml >some.json
+    search --space ./authors.yaml --all-layers >all.json
+    search --space ./authors.yaml search.all_layers=1 >setting.json
+    search --space tiny >tiny.json
+    for file in all setting; do
+        jq -e --slurpfile t tiny.json '.range == $t[0].range and
+            .cost == $t[0].cost and .policy == $t[0].policy' $file.json
+    done
+    jq -e --slurpfile a all.json '.range.latency_ms.low <
+        $a[0].range.latency_ms.low and
+        .range.bitops_g == $a[0].range.bitops_g' some.json
+    run "$APQ" search --space tiny search.all_layers=2
+    expect_status 3
+    expect_output 'search\.all_layers'
+}
+
+@test "what the target cannot run is said before the search" {
+    run "$APQ" search --space cifar10 --latency-ms 0.6 --iterations 2
+    expect_status 0
+    expect_output '2619 of 23571 .*: 7x7 depthwise with 4-bit activations$'
+}

@@ -52,8 +52,8 @@ load 'helper'
 }
 
 @test "every command's help begins with examples" {
-    for command in search cost encode predict run train collect predictor \
-        finetune eval bench data list doctor lut; do
+    for command in search cost encode policy predict run train collect \
+        predictor finetune eval bench data list doctor lut; do
         run "$APQ" "$command" --help
         expect_status 0
         [ "${lines[0]}" = 'Examples:' ]

@@ -32,6 +32,14 @@ static void test_round_trip(void **state) {
                              APQ_OK);
             assert_memory_equal(&in, &out, sizeof in);
             free(text);
+
+            text = apq_policy_to_authors_json(&space, &in);
+            assert_non_null(text);
+            assert_non_null(strstr(text, "\"wid\":null"));
+            assert_int_equal(apq_policy_from_json(&space, text, "t:1", &out),
+                             APQ_OK);
+            assert_memory_equal(&in, &out, sizeof in);
+            free(text);
         }
     }
 }
