@@ -3,7 +3,6 @@
 #include "app/app.h"
 
 #include "app/json.h"
-#include "app/lut.h"
 #include "app/search.h"
 
 #include <jansson.h>
@@ -55,21 +54,11 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
     return apq_json_write(root, 10, path);
 }
 
-/* Before hours of training: a target that is missing, or a table of another
- * space, would only come to light in the search. */
-static apq_status check_target(const apq_recipe *recipe) {
-    apq_space space;
-    apq_target *target = NULL;
-    APQ_TRY(apq_space_load(recipe->space, &space));
-    APQ_TRY(apq_target_load(recipe->target, &target));
-    apq_status st = apq_app_check_target(&space, target);
-    apq_target_destroy(target);
-    return st;
-}
-
 apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,
                        const apq_progress *progress) {
-    APQ_TRY(check_target(recipe));
+    /* Before hours of training: a target that is missing, of another space or
+     * too small, and budgets that cannot be met. */
+    APQ_TRY(apq_app_search_check(recipe, progress));
     APQ_TRY(apq_app_train(recipe, run_dir, progress));
     APQ_TRY(apq_app_collect(recipe, run_dir, progress));
     APQ_TRY(apq_app_predictor_fit(recipe, run_dir, progress));

@@ -491,6 +491,29 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     return st == APQ_OK ? check_stopped(out) : st;
 }
 
+apq_status apq_app_search_check(const apq_recipe *recipe,
+                                const apq_progress *progress) {
+    apq_app_search_result *out = apq_calloc(1, sizeof *out);
+    if (out == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    }
+    context *self = NULL;
+    apq_status st = context_create(recipe, progress, out, &self);
+    if (st == APQ_OK) {
+        st = apq_space_load(recipe->space, &out->space);
+        if (st == APQ_OK) {
+            st = apq_target_load(recipe->target, &self->target);
+        }
+        if (st == APQ_OK) {
+            st = prepare(self);
+        }
+        apq_target_destroy(self->target);
+        context_destroy(self);
+    }
+    free(out);
+    return st;
+}
+
 static apq_status check_predictor(const apq_search_parts *parts) {
     const apq_space *other = apq_predictor_space(parts->predictor);
     char hash[APQ_HASH_MAX], other_hash[APQ_HASH_MAX];

@@ -72,6 +72,11 @@ APQ_NODISCARD apq_status apq_app_search(const apq_recipe *recipe,
                                         const apq_progress *progress,
                                         apq_app_search_result *out);
 
+/* What can be known before anything is trained: the target runs the space and
+ * the budgets can be met. Errors: as above, without the predictor's. */
+APQ_NODISCARD apq_status apq_app_search_check(const apq_recipe *recipe,
+                                              const apq_progress *progress);
+
 /* What a search works on when it is not to be found by name and file. */
 typedef struct apq_search_parts {
     const apq_space *space;

@@ -150,3 +150,17 @@ setup() {
     expect_status 0
     expect_output '2619 of 23571 .*: 7x7 depthwise with 4-bit activations$'
 }
+
+@test "run: an impossible search is refused before the training" {
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=1e-9 \
+        --run out --quiet
+    expect_status 4
+    expect_output 'smallest possible'
+    sed 's/^act_sram_bytes: [0-9]*/act_sram_bytes: 16/' \
+        "$ROOT/configs/targets/bitfusion.yaml" >small.yaml
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" --target ./small.yaml \
+        --run out --quiet
+    expect_status 3
+    expect_output 'stem: no tile'
+    [ ! -e out ]
+}
