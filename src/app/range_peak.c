@@ -22,13 +22,12 @@ typedef struct chain {
 } chain;
 
 static int position(const apq_space *space, int bits) {
-    for (int i = 0; i < space->n_bits; i++) {
-        if (space->bits[i] == bits) {
-            return i;
-        }
+    int i = 0;
+    while (space->bits[i] != bits) {
+        i++;
+        APQ_ASSERT(i < space->n_bits);
     }
-    APQ_ASSERT(!"bits of the space");
-    return 0;
+    return i;
 }
 
 static void offer(int end, double value, double *best) {
