@@ -35,7 +35,7 @@ static bool is_same_build(const apq_lut_header *a, const apq_lut_header *b) {
 static apq_status start_table(builder *self) {
     const apq_lut_build_options *o = self->options;
     apq_lut_header header = {
-        .batch = 1,
+        .batch = apq_target_batch(self->source.target),
         .width_step =
             o->width_step == 0 ? self->space.channel_step : o->width_step,
         .has_flags = true,

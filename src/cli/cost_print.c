@@ -6,6 +6,7 @@
 #include "cli/command.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 json_t *apq_print_cost_json(const apq_cost *cost, int batch) {
@@ -71,11 +72,31 @@ static const char *kind_of(const apq_ir_layer *layer) {
     return names[layer->kind];
 }
 
+/* What a target does not tell, as a table's energies by part, is a dash. */
+static void print_value(double value) {
+    if (isfinite(value)) {
+        printf(" %9.6f", value);
+    } else {
+        printf(" %9s", "-");
+    }
+}
+
 static void print_numbers(const apq_layer_cost *c, double share) {
-    printf(" %9.6f %6.2f %9.6f %9.6f %9.6f %9.6f %9.6f %10" PRId64,
-           c->latency_ms, 100 * share, c->energy_mj, c->compute_energy_mj,
-           c->sram_energy_mj, c->dram_energy_mj, c->leakage_energy_mj,
-           c->cycles);
+    print_value(c->latency_ms);
+    printf(" %6.2f", 100 * share);
+    print_value(c->energy_mj);
+    print_value(c->compute_energy_mj);
+    print_value(c->sram_energy_mj);
+    print_value(c->dram_energy_mj);
+    print_value(c->leakage_energy_mj);
+    if (c->cycles > 0) {
+        printf(" %10" PRId64, c->cycles);
+    }
+}
+
+/* A table of prices has no schedules. */
+static bool has_schedule(const apq_layer_cost *c) {
+    return c->loop_order[0] != '\0';
 }
 
 static void print_layer(const apq_ir_layer *l, const apq_layer_cost *c,
@@ -89,11 +110,15 @@ static void print_layer(const apq_ir_layer *l, const apq_layer_cost *c,
         return;
     }
     print_numbers(c, share);
-    int n = batch > 1 ? snprintf(tile, sizeof tile, "%dx", c->tile_images) : 0;
-    (void)snprintf(tile + n, sizeof tile - (size_t)n, "%dx%dx%d>%d",
-                   c->tile_side, c->tile_side, c->tile_in_channels,
-                   c->tile_out_channels);
-    printf(" %-7s %-16s %s\n", bound_of(c), tile, c->loop_order);
+    if (has_schedule(c)) {
+        int n =
+            batch > 1 ? snprintf(tile, sizeof tile, "%dx", c->tile_images) : 0;
+        (void)snprintf(tile + n, sizeof tile - (size_t)n, "%dx%dx%d>%d",
+                       c->tile_side, c->tile_side, c->tile_in_channels,
+                       c->tile_out_channels);
+        printf(" %-7s %-16s %s", bound_of(c), tile, c->loop_order);
+    }
+    printf("\n");
 }
 
 static void add(apq_layer_cost *sum, const apq_layer_cost *one) {
@@ -143,24 +168,27 @@ static json_t *layer_json(const apq_ir_network *network, size_t i,
         l->in_channels, "out_channels", l->out_channels, "kernel", l->kernel,
         "stride", l->stride, "in_size", l->in_size, "out_size", l->out_size,
         "weight_bits", l->weight_bits, "act_bits", l->act_bits);
-    json_t *numbers = json_pack(
-        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}",
-        "latency_ms", c->latency_ms, "latency_share", share, "energy_mj",
-        c->energy_mj, "compute_energy_mj", c->compute_energy_mj,
-        "sram_energy_mj", c->sram_energy_mj, "dram_energy_mj",
-        c->dram_energy_mj, "leakage_energy_mj", c->leakage_energy_mj,
-        "activation_bytes", apq_cost_activation_bytes(network, i), "macs",
-        (json_int_t)apq_ir_layer_macs(l), "cycles", (json_int_t)c->cycles,
-        "compute_cycles", (json_int_t)c->compute_cycles, "dram_read_bits",
-        (json_int_t)c->dram_read_bits, "dram_write_bits",
-        (json_int_t)c->dram_write_bits);
+    json_t *numbers =
+        json_pack("{s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I}", "latency_ms",
+                  c->latency_ms, "latency_share", apq_json_number(share),
+                  "energy_mj", apq_json_number(c->energy_mj),
+                  "compute_energy_mj", apq_json_number(c->compute_energy_mj),
+                  "sram_energy_mj", apq_json_number(c->sram_energy_mj),
+                  "dram_energy_mj", apq_json_number(c->dram_energy_mj),
+                  "leakage_energy_mj", apq_json_number(c->leakage_energy_mj),
+                  "activation_bytes", apq_cost_activation_bytes(network, i),
+                  "macs", (json_int_t)apq_ir_layer_macs(l));
     (void)json_object_update(object, numbers);
     json_decref(numbers);
-    if (l->is_priced) {
+    if (has_schedule(c)) {
         json_t *schedule = json_pack(
-            "{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i}}", "bound", bound_of(c),
-            "groups", c->n_groups, "loop_order", c->loop_order, "tile",
-            "images", c->tile_images, "side", c->tile_side, "in_channels",
+            "{s:I, s:I, s:I, s:I, s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i}}",
+            "cycles", (json_int_t)c->cycles, "compute_cycles",
+            (json_int_t)c->compute_cycles, "dram_read_bits",
+            (json_int_t)c->dram_read_bits, "dram_write_bits",
+            (json_int_t)c->dram_write_bits, "bound", bound_of(c), "groups",
+            c->n_groups, "loop_order", c->loop_order, "tile", "images",
+            c->tile_images, "side", c->tile_side, "in_channels",
             c->tile_in_channels, "out_channels", c->tile_out_channels);
         (void)json_object_update(object, schedule);
         json_decref(schedule);
@@ -204,13 +232,13 @@ void apq_print_bit_pair(const apq_bit_pair *pair, bool is_first) {
 
 json_t *apq_print_bit_pair_json(const apq_bit_pair *pair) {
     const apq_ir_layer *l = &pair->layer;
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:[ii], s:[ii], s:f, s:f}",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:[ii], s:[ii], s:f, s:o}",
                      "kind", kind_of(l), "in_channels", l->in_channels,
                      "out_channels", l->out_channels, "kernel", l->kernel,
                      "stride", l->stride, "in_size", l->in_size, "from_bits",
                      l->weight_bits, l->act_bits, "to_bits", pair->weight_bits,
                      pair->act_bits, "latency_ratio", pair->latency_ratio,
-                     "energy_ratio", pair->energy_ratio);
+                     "energy_ratio", apq_json_number(pair->energy_ratio));
 }
 
 void apq_print_bit_summary(const apq_bit_pair_summary *sum) {

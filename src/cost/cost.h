@@ -46,8 +46,8 @@ APQ_NODISCARD apq_status apq_target_check_space(const apq_target *target,
 
 /* Images the target runs together, 1 to APQ_MAX_BATCH. Costs stay those of
  * one image: a batch's latency and energy divided by its size. The file's
- * `batch` holds until it is set. Errors: APQ_ERR_ARG out of range;
- * APQ_ERR_UNSUPPORTED for a model that knows single images only. */
+ * `batch` holds until it is set. APQ_ERR_ARG when it is out of
+ * range or, as a table's is, cannot be changed. */
 enum { APQ_MAX_BATCH = 1024 };
 APQ_NODISCARD apq_status apq_target_set_batch(apq_target *target, int batch);
 int apq_target_batch(const apq_target *target);

@@ -214,8 +214,9 @@ apq_status apq_target_set_batch(apq_target *target, int batch) {
         return APQ_OK;
     }
     if (target->ops->set_batch == NULL) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED, "target %s runs single images, not %d",
-                 target->name, batch);
+        APQ_FAIL(APQ_ERR_ARG, "target %s always runs %d image%s, not %d",
+                 target->name, apq_target_batch(target),
+                 apq_target_batch(target) == 1 ? "" : "s", batch);
     }
     APQ_TRY(target->ops->set_batch(target->state, batch));
     apq_cost_cache_fini(&target->cache);

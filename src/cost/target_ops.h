@@ -26,9 +26,9 @@ typedef struct apq_target_ops {
      * APQ_ERR_MISMATCH when they were made for another one. */
     apq_status (*check_space)(const void *state, const char *space,
                               const char *space_hash);
-    /* OPTIONAL together. NULL: single images only. */
-    apq_status (*set_batch)(void *state, int batch);
+    /* OPTIONAL. Images that run together; NULL: one, and a fixed number. */
     int (*batch)(const void *state);
+    apq_status (*set_batch)(void *state, int batch);
     /* OPTIONAL. NULL: nothing to release. */
     void (*fini)(void *state);
 } apq_target_ops;

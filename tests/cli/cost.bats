@@ -35,7 +35,7 @@ changed_target() {
         near([.layers[] | .compute_energy_mj, .sram_energy_mj,
             .dram_energy_mj, .leakage_energy_mj] | add; .energy_mj) and
         near([.layers[].latency_share] | add; 1) and
-        near([.layers[].cycles] | add; .latency_ms * 5e5) and
+        near([.layers[].cycles | numbers] | add; .latency_ms * 5e5) and
         ([.layers[].macs] | add) == .macs and
         ([.layers[].activation_bytes] | max) == .peak_activation_bytes)' \
         explained.jsonl
@@ -98,6 +98,30 @@ changed_target() {
         expect_status 2
         expect_output 'batch'
     done
+}
+
+@test "a table keeps the batch it was made with, and explains what it can" {
+    { cat "$ROOT/configs/targets/bitfusion.yaml"; echo 'batch: 2'; } >two.yaml
+    "$APQ" lut build --space tiny --target ./two.yaml --out two.jsonl --quiet
+    "$APQ" cost --space tiny --target ./two.yaml --range --json >model.json
+    "$APQ" cost --space tiny --target two.jsonl --range --json |
+        jq -e --slurpfile m model.json '.low == $m[0].low'
+    run "$APQ" cost --space tiny --target two.jsonl --range --batch 4
+    expect_status 3
+    expect_output 'always runs 2 images, not 4'
+    "$APQ" policy convert --space tiny --specs - >policy.json <<'JSON'
+{"depth":[1,2],"kernel":[3,3,5,3],"channels":[32,32,64,56],
+ "bits":{"pw_weight":[4,4,6,8],"pw_act":[4,4,8,6],
+         "dw_weight":[6,4,4,6],"dw_act":[6,4,8,6]}}
+JSON
+    "$APQ" cost --space tiny --target two.jsonl --specs policy.json --explain \
+        --json | jq -e '.batch == 2 and (.layers | all(.latency_ms > 0 and
+            .compute_energy_mj == null and (has("tile") | not))) and
+            (([.layers[].energy_mj] | add) - .energy_mj | fabs) < 1e-12'
+    run "$APQ" cost --space tiny --target two.jsonl --specs policy.json \
+        --explain
+    expect_status 0
+    expect_output '^stem .* -  *-  *-  *-$'
 }
 
 @test "cost --range: all fields, and what is excluded" {

@@ -51,6 +51,11 @@ static apq_status table_check_space(const void *state, const char *space,
     return apq_lut_check_space(self->lut, space, space_hash);
 }
 
+static int table_batch(const void *state) {
+    const table_state *self = state;
+    return apq_lut_header_of(self->lut)->batch;
+}
+
 static void table_fini(void *state) {
     table_state *self = state;
     apq_lut_destroy(self->lut);
@@ -62,5 +67,6 @@ const apq_target_ops apq_target_table = {
     .state_bytes = sizeof(table_state),
     .layer = table_layer,
     .check_space = table_check_space,
+    .batch = table_batch,
     .fini = table_fini,
 };
