@@ -94,11 +94,30 @@ static const recipe_field fields[] = {
     FIELD("finetune", "label_smoothing", finetune.label_smoothing, FIELD_DOUBLE,
           0, 0.9),
     FIELD("finetune", "baseline", finetune.baseline, FIELD_TEXT, 0, 0),
+    FIELD("footprint", "pue", footprint.pue, FIELD_DOUBLE, 1, 10),
+    FIELD("footprint", "grid_lbs_per_kwh", footprint.grid_lbs_per_kwh,
+          FIELD_DOUBLE, 0, 10),
+    FIELD("footprint", "core_watts", footprint.core_watts, FIELD_DOUBLE, 0,
+          1000),
+    FIELD("footprint", "dram_watts", footprint.dram_watts, FIELD_DOUBLE, 0,
+          10000),
+    FIELD("footprint", "gpu_watts", footprint.gpu_watts, FIELD_DOUBLE, 0,
+          10000),
+    FIELD("footprint", "core_hour_usd_low", footprint.core_hour_usd_low,
+          FIELD_DOUBLE, 0, 1000),
+    FIELD("footprint", "core_hour_usd_high", footprint.core_hour_usd_high,
+          FIELD_DOUBLE, 0, 1000),
+    FIELD("footprint", "gpu_hour_usd_low", footprint.gpu_hour_usd_low,
+          FIELD_DOUBLE, 0, 1000),
+    FIELD("footprint", "gpu_hour_usd_high", footprint.gpu_hour_usd_high,
+          FIELD_DOUBLE, 0, 1000),
+    FIELD("footprint", "v100_tflops", footprint.v100_tflops, FIELD_DOUBLE,
+          0.001, 1000),
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0] };
 
-static const char *const sections[] = {"train",  "collect",  "predictor",
-                                       "search", "finetune", NULL};
+static const char *const sections[] = {
+    "train", "collect", "predictor", "search", "finetune", "footprint", NULL};
 
 void apq_recipe_default(apq_recipe *out) {
     *out = (apq_recipe){
@@ -142,6 +161,7 @@ void apq_recipe_default(apq_recipe *out) {
                      .weight_decay = 4e-5,
                      .label_smoothing = 0.1,
                      .baseline = "uniform4"},
+        .footprint = apq_footprint_defaults(),
     };
 }
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "space/space.h"
+#include "report/footprint.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +54,7 @@ typedef struct apq_recipe {
         double learning_rate, weight_decay, label_smoothing;
         char baseline[16]; /* "uniform4", "uniform8" or "none" */
     } finetune;
+    apq_footprint_rates footprint; /* only what `apq report` multiplies by */
 } apq_recipe;
 
 /* Values that suit `cifar10` on a small machine. */
