@@ -126,6 +126,7 @@ static apq_status collect_into(apq_session *session) {
         apq_note(session->progress, "collect: done before, %s", db);
         return APQ_OK;
     }
+    APQ_TRY(apq_session_begin(session, "collect", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
     apq_records *records;
     APQ_TRY(apq_records_open(db, &records));
@@ -136,7 +137,7 @@ static apq_status collect_into(apq_session *session) {
     }
     return st != APQ_OK
                ? st
-               : apq_rundir_step_mark(session->dir, "collect", input, artefact);
+               : apq_session_finish(session, "collect", input, artefact);
 }
 
 apq_status apq_app_collect(const apq_recipe *recipe, const char *run_dir,

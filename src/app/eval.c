@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static apq_status choose_policy(const apq_space *space, const char *text,
                                 apq_policy *out) {
@@ -63,6 +64,14 @@ static apq_status eval_with(apq_session *session,
     return st;
 }
 
+/* An evaluation reads the run only; where it may, it leaves what it spent. */
+static bool is_writable_run(const char *run_dir) {
+    char manifest[APQ_PATH_MAX];
+    return run_dir != NULL &&
+           apq_path_join(manifest, run_dir, "manifest.json") == APQ_OK &&
+           apq_file_exists(manifest) && access(run_dir, W_OK) == 0;
+}
+
 apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
                         const apq_eval_request *request,
                         const apq_progress *progress, apq_eval_answer *out) {
@@ -79,6 +88,10 @@ apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     if (st == APQ_OK) {
         st = apq_session_load_supernet(&session, path);
+    }
+    if (st == APQ_OK && is_writable_run(run_dir_or_null)) {
+        st = apq_stopwatch_assign(&session.stopwatch, run_dir_or_null, "eval",
+                                  "");
     }
     if (st == APQ_OK) {
         st = eval_with(&session, request, out);

@@ -204,7 +204,8 @@ static json_t *contender_json(const apq_session *session, const contender *c) {
     return out;
 }
 
-static apq_status tune_all(apq_session *session, const char *path) {
+static apq_status tune_all(apq_session *session, const char *path,
+                           const char *input) {
     const char *baseline = session->recipe->finetune.baseline;
     contender winner = {.name = "network", .file = "network.safetensors"};
     contender uniform = {.name = "baseline", .file = "baseline.safetensors"};
@@ -214,6 +215,9 @@ static apq_status tune_all(apq_session *session, const char *path) {
     APQ_TRY(price(session, &winner));
     APQ_TRY(tune_contender(session, &winner));
     if (has_baseline) {
+        /* Metered apart: only a comparison needs the baseline. */
+        APQ_TRY(apq_stopwatch_write(&session->stopwatch));
+        APQ_TRY(apq_session_begin(session, "baseline", input));
         APQ_TRY(price(session, &uniform));
         APQ_TRY(tune_contender(session, &uniform));
     }
@@ -249,10 +253,11 @@ static apq_status finetune_into(apq_session *session) {
         apq_note(session->progress, "finetune: done before, %s", path);
         return APQ_OK;
     }
+    APQ_TRY(apq_session_begin(session, "finetune", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
-    APQ_TRY(tune_all(session, path));
+    APQ_TRY(tune_all(session, path, input));
     APQ_TRY(apq_file_hash(path, artefact));
-    return apq_rundir_step_mark(session->dir, "finetune", input, artefact);
+    return apq_session_finish(session, "finetune", input, artefact);
 }
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,

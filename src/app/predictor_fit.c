@@ -150,6 +150,7 @@ static apq_status fit_into(apq_session *session) {
         apq_note(session->progress, "predictor: done before, %s", path);
         return APQ_OK;
     }
+    APQ_TRY(apq_session_begin(session, "predictor", input));
     apq_records *records;
     APQ_TRY(apq_records_open(db, &records));
     apq_predictor *predictor = NULL;
@@ -164,9 +165,9 @@ static apq_status fit_into(apq_session *session) {
     if (st == APQ_OK) {
         st = apq_file_hash(path, artefact);
     }
-    return st != APQ_OK ? st
-                        : apq_rundir_step_mark(session->dir, "predictor", input,
-                                               artefact);
+    return st != APQ_OK
+               ? st
+               : apq_session_finish(session, "predictor", input, artefact);
 }
 
 apq_status apq_app_predictor_fit(const apq_recipe *recipe, const char *run_dir,

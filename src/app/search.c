@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "app/lut.h"
 #include "app/range.h"
+#include "app/stopwatch.h"
 #include "base/memory.h"
 #include "predictor/predictor.h"
 #include "store/rundir.h"
@@ -20,7 +21,8 @@ enum { N_FIELDS = APQ_BUDGET_N_FIELDS, CLOUD_STRIDE = 16 };
 /* What the callbacks of the search see. */
 typedef struct context {
     const apq_recipe *recipe;
-    const apq_progress *progress;
+    const apq_progress *progress; /* the stopwatch's */
+    apq_stopwatch stopwatch;
     apq_target *target;
     const apq_predictor *predictor;
     apq_price_table *prices;
@@ -379,7 +381,7 @@ static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
     apq_hash_hex(text, strlen(text), out);
 }
 
-static apq_status write_into(const context *self, apq_rundir *dir) {
+static apq_status write_into(context *self, apq_rundir *dir) {
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], hash[APQ_HASH_MAX];
     char json[APQ_PATH_MAX], stem[APQ_PATH_MAX];
     apq_space_hash(&self->out->space, hash);
@@ -395,6 +397,7 @@ static apq_status write_into(const context *self, apq_rundir *dir) {
         return APQ_OK;
     }
     APQ_TRY(apq_app_search_write(self->out, json, stem));
+    APQ_TRY(apq_stopwatch_write(&self->stopwatch));
     if (self->out->search->is_stopped) {
         return APQ_OK;
     }
@@ -402,12 +405,27 @@ static apq_status write_into(const context *self, apq_rundir *dir) {
     return apq_rundir_step_mark(dir, "search", input, artefact);
 }
 
-static apq_status write_run(const context *self, const char *run_dir) {
+static apq_status write_run(context *self, const char *run_dir) {
     apq_rundir *dir = NULL;
     APQ_TRY(apq_rundir_open(run_dir, true, &dir));
     apq_status st = write_into(self, dir);
     apq_rundir_close(dir);
     return st;
+}
+
+/* Meters the search, unless the run has its result: repeating it is no part of
+ * what the result cost. */
+static apq_status begin_metering(context *self, const char *run_dir) {
+    char input[APQ_HASH_MAX];
+    apq_rundir *dir = NULL;
+    input_hash(self, input);
+    bool is_done = apq_dir_exists(run_dir) &&
+                   apq_rundir_open_read(run_dir, &dir) == APQ_OK &&
+                   apq_rundir_step_done(dir, "search", input);
+    apq_rundir_close(dir);
+    return is_done ? APQ_OK
+                   : apq_stopwatch_assign(&self->stopwatch, run_dir, "search",
+                                          input);
 }
 
 /* With space, target and predictor in place. */
@@ -443,7 +461,8 @@ static apq_status context_create(const apq_recipe *recipe,
         APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
     }
     made->recipe = recipe;
-    made->progress = progress;
+    apq_stopwatch_start(&made->stopwatch, recipe->checkpoint_s, progress);
+    made->progress = &made->stopwatch.base;
     made->out = out;
     *self = made;
     return APQ_OK;
@@ -477,6 +496,9 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     if (st == APQ_OK) {
         st = apq_predictor_load(out->predictor, &out->space, &predictor);
+    }
+    if (st == APQ_OK && run_dir_or_null != NULL) {
+        st = begin_metering(self, run_dir_or_null);
     }
     if (st == APQ_OK) {
         self->predictor = predictor;

@@ -11,7 +11,9 @@ enum { CALIBRATION_BATCH = 125, LOADER_THREADS = 1 };
 
 apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
                             const apq_progress *progress) {
-    *session = (apq_session){.recipe = recipe, .progress = progress};
+    *session =
+        (apq_session){.recipe = recipe, .progress = &session->stopwatch.base};
+    apq_stopwatch_start(&session->stopwatch, recipe->checkpoint_s, progress);
     APQ_TRY(apq_space_load(recipe->space, &session->space));
     apq_recipe_set_accounting(recipe, &session->space);
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
@@ -34,7 +36,23 @@ apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
                                  apq_dataset_hash(session->dataset));
 }
 
+apq_status apq_session_begin(apq_session *session, const char *step,
+                             const char *input) {
+    return apq_stopwatch_assign(&session->stopwatch,
+                                apq_rundir_path(session->dir), step, input);
+}
+
+apq_status apq_session_finish(apq_session *session, const char *step,
+                              const char *input, const char *artefact) {
+    APQ_TRY(apq_stopwatch_write(&session->stopwatch));
+    session->stopwatch.path[0] = '\0';
+    return apq_rundir_step_mark(session->dir, step, input, artefact);
+}
+
 void apq_session_fini(apq_session *session) {
+    /* Of a step that was stopped or failed: what it spent so far. */
+    apq_status st = apq_stopwatch_write(&session->stopwatch);
+    (void)st;
     apq_supernet_destroy(session->supernet);
     apq_dataset_destroy(session->dataset);
     apq_rundir_close(session->dir);

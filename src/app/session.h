@@ -2,6 +2,7 @@
 #define APQ_APP_SESSION_H
 
 #include "app/recipe.h"
+#include "app/stopwatch.h"
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -15,7 +16,8 @@
  * backend, and, as far as opened, run directory, data and supernet. */
 typedef struct apq_session {
     const apq_recipe *recipe;
-    const apq_progress *progress;
+    const apq_progress *progress; /* the stopwatch's */
+    apq_stopwatch stopwatch;
     apq_space space;
     char space_hash[APQ_HASH_MAX];
     const apq_backend *backend;
@@ -24,7 +26,7 @@ typedef struct apq_session {
     apq_supernet *supernet;
 } apq_session;
 
-/* Space and backend. Fini also after an error. */
+/* Space and backend; starts the stopwatch. Fini also after an error. */
 APQ_NODISCARD apq_status apq_session_open(apq_session *session,
                                           const apq_recipe *recipe,
                                           const apq_progress *progress);
@@ -39,6 +41,15 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
  * behind. */
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
+
+/* From here on the work is metered as `step` of the run, from the opening of
+ * the session or the end of the step before. */
+APQ_NODISCARD apq_status apq_session_begin(apq_session *session,
+                                           const char *step, const char *input);
+/* Stores what the step spent, then marks it as finished. */
+APQ_NODISCARD apq_status apq_session_finish(apq_session *session,
+                                            const char *step, const char *input,
+                                            const char *artefact);
 
 /* A file without tensors that says what weights come from: `format`, space,
  * space_hash, classes, data_hash, and one pair more. `value` NULL: the text for

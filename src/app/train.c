@@ -7,6 +7,46 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static apq_status policy_macs(const apq_space *space, const apq_policy *policy,
+                              double *macs) {
+    apq_ir_network network;
+    APQ_TRY(apq_policy_lower(space, policy, &network));
+    *macs = 0;
+    for (size_t i = 0; i < network.n_layers; i++) {
+        *macs += (double)apq_ir_layer_macs(&network.layers[i]);
+    }
+    return APQ_OK;
+}
+
+/* Operations of the training by its recipe: 6 a MAC and image, two forward
+ * and four backward, for every sub-network of a step; random ones at their
+ * mean size. */
+static apq_status training_flop(const apq_session *session, double *flop) {
+    enum { N_SAMPLES = 64 };
+    const apq_recipe *r = session->recipe;
+    const apq_space *space = &session->space;
+    apq_policy policy;
+    double largest, smallest, macs, random = 0;
+    apq_policy_largest(space, 8, &policy);
+    APQ_TRY(policy_macs(space, &policy, &largest));
+    apq_policy_smallest(space, 8, &policy);
+    APQ_TRY(policy_macs(space, &policy, &smallest));
+    for (uint64_t i = 0; i < N_SAMPLES; i++) {
+        apq_rng rng = apq_rng_make(r->seed, APQ_RNG_POLICY, i);
+        apq_policy_random(space, &rng, &policy);
+        APQ_TRY(policy_macs(space, &policy, &macs));
+        random += macs / N_SAMPLES;
+    }
+    int shared = r->train.epochs - r->train.largest_epochs;
+    double per_image = r->train.epochs * largest;
+    if (shared > 0) {
+        per_image += shared * (smallest + r->train.random_subnets * random);
+    }
+    *flop = 6 * per_image *
+            (double)apq_dataset_length(session->dataset, APQ_SPLIT_TRAIN);
+    return APQ_OK;
+}
+
 static apq_status train_into(apq_session *session) {
     const apq_recipe *r = session->recipe;
     char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
@@ -21,6 +61,7 @@ static apq_status train_into(apq_session *session) {
         apq_note(session->progress, "train: done before, %s", path);
         return APQ_OK;
     }
+    APQ_TRY(apq_session_begin(session, "train", input));
     APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset,
                                &(apq_train_options){
@@ -43,7 +84,10 @@ static apq_status train_into(apq_session *session) {
                                }));
     APQ_TRY(apq_session_save_supernet(session, path));
     APQ_TRY(apq_file_hash(path, artefact));
-    APQ_TRY(apq_rundir_step_mark(session->dir, "train", input, artefact));
+    double flop;
+    APQ_TRY(training_flop(session, &flop));
+    apq_stopwatch_set_flop(&session->stopwatch, flop);
+    APQ_TRY(apq_session_finish(session, "train", input, artefact));
     (void)unlink(checkpoint);
     return APQ_OK;
 }

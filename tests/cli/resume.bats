@@ -42,3 +42,40 @@ setup() {
     # Nothing temporary is left behind.
     [ -z "$(find "$scratch/cut" -name '*.tmp' -o -name '*.checkpoint')" ]
 }
+
+# wait_for_lines N: until the metered step has left N lines, or 30 s.
+wait_for_lines() {
+    for _ in $(seq 1 300); do
+        sleep 0.1
+        if [ -s "$scratch/cost/cost.jsonl" ] &&
+            [ "$(wc -l <"$scratch/cost/cost.jsonl")" -ge "$1" ]; then
+            return 0
+        fi
+    done
+}
+
+@test "what a killed step spent is kept and the resumed one adds to it" {
+    # So long that it is certainly killed; an interval is 0.1 s.
+    "$APQ" train "$scratch/r.yaml" train.epochs=2000 --run "$scratch/cost" \
+        --threads 1 --quiet &
+    pid=$!
+    wait_for_lines 4
+    kill -9 "$pid"
+    wait "$pid" || true
+    lines=$(wc -l <"$scratch/cost/cost.jsonl")
+    [ "$lines" -ge 4 ]
+    before=$(jq -s 'map(.wall_s) | add' "$scratch/cost/cost.jsonl")
+    jq -es 'all(.step == "train" and .core_s > 0 and .threads == 1
+                and .gpu_s == 0)' "$scratch/cost/cost.jsonl"
+    # Cut off in the middle of a line, then interrupted: both are harmless.
+    printf '{"step":"tra' >>"$scratch/cost/cost.jsonl"
+    "$APQ" train "$scratch/r.yaml" train.epochs=2000 --run "$scratch/cost" \
+        --threads 1 --quiet &
+    pid=$!
+    wait_for_lines $((lines + 2))
+    kill -INT "$pid"
+    wait "$pid" || true
+    jq -es --argjson before "$before" --argjson lines "$lines" \
+        'length > $lines + 2 and (map(.wall_s) | add) > $before + 0.2' \
+        "$scratch/cost/cost.jsonl"
+}
