@@ -14,12 +14,13 @@
  * and writes the run directory. All of them resume: a finished step is
  * skipped, an unfinished one goes on from its last checkpoint.
  *
+ *   cost.jsonl               every step
  *   supernet.safetensors     train
  *   run.db                   collect
  *   predictor.safetensors    predictor fit
  *   best.json front.svg/png  search
  *   network.safetensors, finetune.json  finetune
- *   report.json              run
+ *   report.json, report.md   run
  */
 APQ_NODISCARD apq_status apq_app_train(const apq_recipe *recipe,
                                        const char *run_dir,
@@ -33,7 +34,7 @@ APQ_NODISCARD apq_status apq_app_predictor_fit(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_finetune(const apq_recipe *recipe,
                                           const char *run_dir,
                                           const apq_progress *progress);
-/* All steps in order, then report.json. */
+/* All steps in order, then report.json and report.md. */
 APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
                                      const char *run_dir,
                                      const apq_progress *progress);

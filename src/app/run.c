@@ -1,13 +1,12 @@
-/* `apq run`: every step in order, each skipped when it is done, then one
- * report.json over what they left in the run directory. */
+/* `apq run`: every step in order, each skipped when it is done, then a
+ * report over what they left in the run directory. */
 #include "app/app.h"
 
-#include "app/json.h"
+#include "app/report.h"
 #include "app/search.h"
 
-#include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
                               const apq_progress *progress) {
@@ -27,31 +26,24 @@ static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
     return st;
 }
 
-/* The JSON a step left behind, or null. */
-static json_t *step_json(const char *run_dir, const char *name) {
-    char path[APQ_PATH_MAX];
-    json_t *out = NULL;
-    if (apq_path_join(path, run_dir, name) == APQ_OK) {
-        out = json_load_file(path, 0, NULL);
-    }
-    return out != NULL ? out : json_null();
-}
-
+/* report.json and report.md over what the steps left. The recipe is not in
+ * the directory yet: the command line keeps it there at the end. */
 static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
-    char path[APQ_PATH_MAX];
-    APQ_TRY(apq_path_join(path, run_dir, "report.json"));
-    char *recipe_text = apq_recipe_to_json(recipe);
-    json_t *root = json_object();
-    json_object_set_new(root, "schema_version", json_integer(1));
-    json_object_set_new(root, "recipe",
-                        recipe_text == NULL ? json_null()
-                                            : json_loads(recipe_text, 0, NULL));
-    free(recipe_text);
-    json_object_set_new(root, "predictor",
-                        step_json(run_dir, "predictor.json"));
-    json_object_set_new(root, "search", step_json(run_dir, "best.json"));
-    json_object_set_new(root, "finetune", step_json(run_dir, "finetune.json"));
-    return apq_json_write(root, 10, path);
+    for (int i = 0; i < 2; i++) {
+        char path[APQ_PATH_MAX], *text;
+        bool is_markdown = i == 1;
+        APQ_TRY(apq_path_join(path, run_dir,
+                              is_markdown ? "report.md" : "report.json"));
+        APQ_TRY(
+            apq_app_report(&(apq_report_request){.run_dir = run_dir,
+                                                 .recipe = recipe,
+                                                 .is_markdown = is_markdown},
+                           &text));
+        apq_status st = apq_file_write(path, text, strlen(text));
+        free(text);
+        APQ_TRY(st);
+    }
+    return APQ_OK;
 }
 
 apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,

@@ -34,6 +34,7 @@ static const command commands[] = {
     {"predictor", apq_cmd_predictor, "fit, eval or import a predictor", true},
     {"finetune", apq_cmd_finetune, "fine-tune the policy that was found", true},
     {"eval", apq_cmd_eval, "accuracy of a sub-network", true},
+    {"report", apq_cmd_report, "what a run asked, found and spent", false},
     {"bench", apq_cmd_bench, "speed of training, evaluation, search, cost",
      true},
     {"data", apq_cmd_data, "check a dataset", false},

@@ -1,0 +1,347 @@
+/* `apq report`: collects what the steps left in a run directory into one
+ * document, which src/report renders. */
+#include "app/report.h"
+
+#include "app/app.h"
+#include "app/machine.h"
+#include "report/markdown.h"
+
+#include <apq/apq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+/* A file of the directory; *out stays NULL when it is missing. */
+static apq_status load_file(const apq_report_source *source, const char *name,
+                            json_t **out) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, source->dir, name));
+    if (!apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    char *text;
+    size_t n;
+    APQ_TRY(apq_file_read(path, &text, &n));
+    json_error_t error;
+    json_t *value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (value == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: not JSON: %s", path, error.line,
+                 error.text);
+    }
+    if (!json_is_object(value)) {
+        json_decref(value);
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a JSON object", path);
+    }
+    *out = value;
+    return APQ_OK;
+}
+
+static apq_status apply_settings(const apq_report_request *request,
+                                 apq_recipe *recipe) {
+    static const char prefix[] = "footprint.";
+    for (int i = 0; i < request->n_settings; i++) {
+        const char *word = request->settings[i];
+        char path[64];
+        size_t n = strcspn(word, "=");
+        if (strncmp(word, prefix, sizeof prefix - 1) != 0 || word[n] == '\0' ||
+            n >= sizeof path) {
+            APQ_FAIL(APQ_ERR_ARG,
+                     "%.100s: a report takes only footprint.KEY=VALUE", word);
+        }
+        (void)snprintf(path, sizeof path, "%.*s", (int)n, word);
+        APQ_TRY(apq_recipe_set(recipe, path, word + n + 1));
+    }
+    return APQ_OK;
+}
+
+static apq_status open_recipe(const apq_recipe *recipe,
+                              apq_report_source *source) {
+    char path[APQ_PATH_MAX];
+    if (recipe != NULL) {
+        source->has_recipe = true;
+        source->recipe = *recipe;
+        return APQ_OK;
+    }
+    apq_recipe_default(&source->recipe);
+    APQ_TRY(apq_path_join(path, source->dir, "run.json"));
+    source->has_recipe = apq_file_exists(path);
+    return source->has_recipe ? apq_recipe_load(path, &source->recipe) : APQ_OK;
+}
+
+/* The space the directory was made with. Without a recipe its name is all
+ * that is known; a space the user wrote cannot be found by it, and the report
+ * goes without. */
+static apq_status open_space(apq_report_source *source, const char *fallback) {
+    const char *name = source->recipe.space;
+    char hash[APQ_HASH_MAX];
+    if (!source->has_recipe) {
+        const char *bound =
+            source->run == NULL ? NULL : apq_rundir_bound(source->run, "space");
+        name = bound != NULL ? bound : fallback;
+    }
+    apq_status st = apq_space_load(name, &source->space);
+    if (st != APQ_OK) {
+        return source->has_recipe || source->is_shipped ? st : APQ_OK;
+    }
+    source->has_space = true;
+    apq_space_hash(&source->space, hash);
+    if (source->run != NULL) {
+        APQ_TRY(apq_rundir_bind(source->run, "space", source->space.name));
+        APQ_TRY(apq_rundir_bind(source->run, "space_hash", hash));
+    }
+    const char *made =
+        json_string_value(json_object_get(source->best, "space"));
+    if (made != NULL && strcmp(made, source->space.name) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s/best.json was made with space %s, the run with %s",
+                 source->dir, made, source->space.name);
+    }
+    return APQ_OK;
+}
+
+/* The target of the search: the recipe's, unless a search by hand used
+ * another. One that is gone leaves the blocks without prices. */
+static void open_target(apq_report_source *source) {
+    const char *made =
+        json_string_value(json_object_get(source->best, "target"));
+    if (apq_target_load(source->recipe.target, &source->target) == APQ_OK &&
+        (made == NULL || strcmp(made, apq_target_name(source->target)) == 0)) {
+        return;
+    }
+    apq_target_destroy(source->target);
+    source->target = NULL;
+    if (made != NULL && apq_target_load(made, &source->target) != APQ_OK) {
+        source->target = NULL;
+    }
+}
+
+static apq_status open_source(const apq_report_request *request,
+                              apq_report_source *source) {
+    source->is_shipped = request->run_dir == NULL;
+    if (source->is_shipped) {
+        APQ_TRY(apq_app_shipped_dir(request->space, source->dir));
+    } else if (strlen(request->run_dir) >= sizeof source->dir) {
+        APQ_FAIL(APQ_ERR_ARG, "--run is longer than %zu characters",
+                 sizeof source->dir - 1);
+    } else {
+        (void)strcpy(source->dir, request->run_dir);
+    }
+    char manifest[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(manifest, source->dir, "manifest.json"));
+    if (!source->is_shipped || apq_file_exists(manifest)) {
+        APQ_TRY(apq_rundir_open_read(source->dir, &source->run));
+    }
+    APQ_TRY(open_recipe(request->recipe, source));
+    APQ_TRY(apply_settings(request, &source->recipe));
+    APQ_TRY(load_file(source, "best.json", &source->best));
+    APQ_TRY(load_file(source, "finetune.json", &source->finetune));
+    APQ_TRY(load_file(source, "predictor.json", &source->predictor));
+    APQ_TRY(open_space(source, request->space));
+    open_target(source);
+    return APQ_OK;
+}
+
+static void close_source(apq_report_source *source) {
+    apq_rundir_close(source->run);
+    apq_target_destroy(source->target);
+    json_decref(source->best);
+    json_decref(source->finetune);
+    json_decref(source->predictor);
+}
+
+/* The row replaces those of the same or later epochs: a training that was
+ * killed repeats the epochs after its last checkpoint. */
+static void add_epoch(json_t *rows, json_t *row) {
+    json_int_t epoch = json_integer_value(json_object_get(row, "epoch"));
+    size_t n = json_array_size(rows);
+    while (n > 0 && json_integer_value(json_object_get(
+                        json_array_get(rows, n - 1), "epoch")) >= epoch) {
+        (void)json_array_remove(rows, --n);
+    }
+    (void)json_array_append_new(rows, row);
+}
+
+/* train.jsonl; a last line without its end is a torn one. */
+static apq_status train_curve(const apq_report_source *source, json_t **out) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, source->dir, "train.jsonl"));
+    *out = json_null();
+    if (!apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    char *text;
+    size_t n;
+    APQ_TRY(apq_file_read(path, &text, &n));
+    json_t *rows = json_array();
+    apq_status st = APQ_OK;
+    int number = 1;
+    char *end;
+    for (char *at = text; st == APQ_OK && (end = strchr(at, '\n')) != NULL;
+         at = end + 1, number++) {
+        json_error_t error;
+        json_t *row = json_loadb(at, (size_t)(end - at), 0, &error);
+        if (!json_is_object(row)) {
+            st = APQ_ERROR(APQ_ERR_FORMAT, "%s:%d: not a JSON object: %s", path,
+                           number, row == NULL ? error.text : "");
+            json_decref(row);
+        } else {
+            add_epoch(rows, row);
+        }
+    }
+    free(text);
+    if (st != APQ_OK) {
+        json_decref(rows);
+        return st;
+    }
+    *out = rows;
+    return APQ_OK;
+}
+
+/* Another reference to a member, or null. */
+static json_t *member(const json_t *object, const char *key) {
+    json_t *value = json_object_get(object, key);
+    return value == NULL ? json_null() : json_incref(value);
+}
+
+static json_t *bound_json(const apq_report_source *source, const char *key) {
+    const char *text =
+        source->run == NULL ? NULL : apq_rundir_bound(source->run, key);
+    return text == NULL ? json_null() : json_string(text);
+}
+
+static json_t *asked_json(const apq_report_source *source) {
+    const apq_recipe *r = &source->recipe;
+    const apq_space *space = &source->space;
+    json_t *asked = json_object();
+    (void)json_object_set_new(
+        asked, "space",
+        !source->has_space
+            ? json_null()
+            : json_pack("{s:s, s:i, s:i, s:f}", "name", space->name, "blocks",
+                        space->n_blocks, "resolution", space->resolution,
+                        "log10_networks", apq_space_log10_size(space)));
+    const char *made =
+        json_string_value(json_object_get(source->best, "target"));
+    (void)json_object_set_new(asked, "target",
+                              made != NULL ? json_string(made)
+                              : source->has_recipe && source->target != NULL
+                                  ? json_string(apq_target_name(source->target))
+                                  : json_null());
+    (void)json_object_set_new(asked, "constraints",
+                              member(source->best, "constraints"));
+    (void)json_object_set_new(asked, "seed", bound_json(source, "seed"));
+    (void)json_object_set_new(asked, "space_hash",
+                              bound_json(source, "space_hash"));
+    (void)json_object_set_new(asked, "data_hash",
+                              bound_json(source, "data_hash"));
+    char *text = source->has_recipe ? apq_recipe_to_json(r) : NULL;
+    (void)json_object_set_new(asked, "recipe",
+                              text == NULL ? json_null()
+                                           : json_loads(text, 0, NULL));
+    free(text);
+    return asked;
+}
+
+/* Version of the program, and of the compiler and libraries of this build. */
+static json_t *program_json(void) {
+    char *text = apq_machine_versions();
+    json_t *libraries = text == NULL ? json_null() : json_loads(text, 0, NULL);
+    free(text);
+    return json_pack("{s:s, s:o}", "apq", apq_version(), "build", libraries);
+}
+
+static json_t *figures_json(const apq_report_source *source) {
+    static const char *const names[] = {"search.svg", "search-policy.svg"};
+    json_t *figures = json_array();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[APQ_PATH_MAX];
+        if (apq_path_join(path, source->dir, names[i]) == APQ_OK &&
+            apq_file_exists(path)) {
+            (void)json_array_append_new(figures, json_string(names[i]));
+        }
+    }
+    return figures;
+}
+
+static json_t *search_json(const apq_report_source *source) {
+    static const char *const keys[] = {"strategy", "evaluations",
+                                       "seconds",  "is_complete",
+                                       "range",    "predictor_hash"};
+    if (source->best == NULL) {
+        return json_null();
+    }
+    json_t *search = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        (void)json_object_set_new(search, keys[i],
+                                  member(source->best, keys[i]));
+    }
+    return search;
+}
+
+static apq_status build(const apq_report_source *source, json_t *root) {
+    json_t *result = NULL, *curve = NULL, *cost = NULL, *manifest = NULL;
+    APQ_TRY(load_file(source, "manifest.json", &manifest));
+    (void)json_object_set_new(root, "schema_version",
+                              json_integer(SCHEMA_VERSION));
+    (void)json_object_set_new(root, "directory", json_string(source->dir));
+    (void)json_object_set_new(root, "is_shipped",
+                              json_boolean(source->is_shipped));
+    (void)json_object_set_new(root, "program", program_json());
+    (void)json_object_set_new(root, "asked", asked_json(source));
+    (void)json_object_set_new(root, "provenance",
+                              manifest == NULL ? json_null() : manifest);
+    APQ_TRY(apq_report_result_json(source, &result));
+    (void)json_object_set_new(root, "result", result);
+    (void)json_object_set_new(root, "baselines",
+                              apq_report_baselines_json(source));
+    (void)json_object_set_new(root, "search", search_json(source));
+    (void)json_object_set_new(root, "predictor",
+                              source->predictor == NULL
+                                  ? json_null()
+                                  : json_incref(source->predictor));
+    APQ_TRY(train_curve(source, &curve));
+    (void)json_object_set_new(root, "curves",
+                              json_pack("{s:o, s:o}", "train", curve, "search",
+                                        member(source->best, "history")));
+    (void)json_object_set_new(root, "figures", figures_json(source));
+    APQ_TRY(apq_report_cost_json(source, &cost));
+    (void)json_object_set_new(root, "search_cost", cost);
+    return APQ_OK;
+}
+
+static apq_status print(const json_t *root, bool is_markdown, char **text) {
+    if (is_markdown) {
+        return apq_report_markdown(root, text);
+    }
+    char *json = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    if (json == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
+    }
+    size_t n = strlen(json);
+    char *ended = realloc(json, n + 2);
+    if (ended == NULL) {
+        free(json);
+        APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
+    }
+    (void)strcpy(ended + n, "\n");
+    *text = ended;
+    return APQ_OK;
+}
+
+apq_status apq_app_report(const apq_report_request *request, char **text) {
+    apq_report_source source = {.run = NULL};
+    json_t *root = json_object();
+    apq_status st = open_source(request, &source);
+    if (st == APQ_OK) {
+        st = build(&source, root);
+    }
+    if (st == APQ_OK) {
+        st = print(root, request->is_markdown, text);
+    }
+    json_decref(root);
+    close_source(&source);
+    return st;
+}

@@ -1,0 +1,207 @@
+/* The chosen network for the report: its accuracies, its cost block by block,
+ * and the uniform networks it is compared with. */
+#include "app/report.h"
+
+#include "app/json.h"
+#include "app/search.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Is the fine-tuned network that of the present search? */
+static bool is_tuned(const apq_report_source *source) {
+    const json_t *network = json_object_get(source->finetune, "network");
+    const json_t *policy = json_object_get(network, "policy");
+    return policy != NULL &&
+           json_equal(policy, json_object_get(source->best, "policy"));
+}
+
+bool apq_report_is_stale(const apq_report_source *source) {
+    return source->finetune != NULL && !is_tuned(source);
+}
+
+/* Every measured value of a fine-tuned network, with the standard error of the
+ * test accuracy over the choice of test images. */
+static json_t *measured_json(json_t *network) {
+    json_t *out = json_object();
+    const char *key;
+    json_t *value;
+    json_object_foreach(network, key, value) {
+        if (json_is_number(value)) {
+            (void)json_object_set(out, key, value);
+        }
+    }
+    double p = json_number_value(json_object_get(network, "test_top1"));
+    double n = json_number_value(json_object_get(network, "test_count"));
+    if (n > 0 && p >= 0 && p <= 1) {
+        (void)json_object_set_new(out, "test_standard_error",
+                                  json_real(sqrt(p * (1 - p) / n)));
+    }
+    return out;
+}
+
+static json_t *policy_row(const apq_report_source *source,
+                          const apq_policy *policy, int block) {
+    const apq_space_block *b = &source->space.blocks[block];
+    if (!apq_space_block_active(&source->space, policy, block)) {
+        return json_pack("{s:i, s:i, s:b}", "block", block, "stage", b->stage,
+                         "is_skipped", 1);
+    }
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}",
+                     "block", block, "stage", b->stage, "stride", b->stride,
+                     "kernel", policy->kernel[block], "channels",
+                     policy->channels[block], "max_channels", b->max_channels,
+                     "out_channels", b->out_channels, "pw_weight_bits",
+                     policy->bits[APQ_PW_WEIGHT][block], "pw_act_bits",
+                     policy->bits[APQ_PW_ACT][block], "dw_weight_bits",
+                     policy->bits[APQ_DW_WEIGHT][block], "dw_act_bits",
+                     policy->bits[APQ_DW_ACT][block]);
+}
+
+static json_t *fixed_row(const apq_ir_layer *layer) {
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "layer", layer->name,
+                     "stride", layer->stride, "kernel", layer->kernel,
+                     "out_channels", layer->out_channels, "weight_bits",
+                     layer->weight_bits, "act_bits", layer->act_bits);
+}
+
+static void put_cost(json_t *row, const apq_cost *cost, const apq_cost *whole) {
+    static const apq_cost_field listed[] = {
+        APQ_COST_MACS,         APQ_COST_BITOPS,     APQ_COST_PARAMS,
+        APQ_COST_WEIGHT_BYTES, APQ_COST_LATENCY_MS, APQ_COST_ENERGY_MJ};
+    for (size_t i = 0; i < sizeof listed / sizeof listed[0]; i++) {
+        (void)json_object_set_new(
+            row, apq_cost_field_name(listed[i]),
+            apq_json_number(apq_cost_get(cost, listed[i])));
+    }
+    (void)json_object_set_new(
+        row, "latency_share",
+        apq_json_number(cost->latency_ms / whole->latency_ms));
+    (void)json_object_set_new(
+        row, "energy_share",
+        apq_json_number(cost->energy_mj / whole->energy_mj));
+}
+
+static void add_cost(apq_cost *sum, const apq_cost *part) {
+    sum->latency_ms += part->latency_ms;
+    sum->energy_mj += part->energy_mj;
+    sum->bitops += part->bitops;
+    sum->macs += part->macs;
+    sum->params += part->params;
+    sum->weight_bytes += part->weight_bytes;
+}
+
+/* Rows in the order of the network; skipped blocks follow their stage. */
+static apq_status rows_json(const apq_report_source *source,
+                            const apq_policy *policy, json_t *rows) {
+    apq_ir_network network;
+    apq_cost whole, blocks[APQ_MAX_BLOCKS] = {{0}};
+    APQ_TRY(apq_policy_lower(&source->space, policy, &network));
+    APQ_TRY(apq_cost_network(source->target, &network, &whole));
+    int next = 0; /* block whose row is to be written */
+    for (size_t i = 0; i < network.n_layers; i++) {
+        const apq_ir_layer *layer = &network.layers[i];
+        apq_cost cost;
+        APQ_TRY(apq_cost_layer(source->target, layer, &cost));
+        if (layer->block >= 0) {
+            add_cost(&blocks[layer->block], &cost);
+        }
+        bool is_last = i + 1 == network.n_layers ||
+                       network.layers[i + 1].block != layer->block;
+        for (; layer->block >= 0 && is_last && next < source->space.n_blocks;
+             next++) {
+            if (next > layer->block &&
+                apq_space_block_active(&source->space, policy, next)) {
+                break;
+            }
+            json_t *row = policy_row(source, policy, next);
+            if (next == layer->block) {
+                put_cost(row, &blocks[next], &whole);
+            }
+            (void)json_array_append_new(rows, row);
+        }
+        if (layer->block < 0) {
+            json_t *row = fixed_row(layer);
+            put_cost(row, &cost, &whole);
+            (void)json_array_append_new(rows, row);
+        }
+    }
+    return APQ_OK;
+}
+
+apq_status apq_report_result_json(const apq_report_source *source,
+                                  json_t **out) {
+    *out = json_null();
+    if (source->best == NULL) {
+        return APQ_OK;
+    }
+    char where[APQ_PATH_MAX + 16];
+    (void)snprintf(where, sizeof where, "%s/best.json", source->dir);
+    json_t *policy = json_object_get(source->best, "policy");
+    json_t *predicted = json_object_get(source->best, "predicted_accuracy");
+    json_t *cost = json_object_get(source->best, "cost");
+    if (!json_is_object(policy) || !json_is_number(predicted) ||
+        !json_is_object(cost)) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy, predicted_accuracy or cost",
+                 where);
+    }
+    json_t *rows = json_array();
+    apq_status st = APQ_OK;
+    if (source->has_space) {
+        apq_policy parsed;
+        char *text = json_dumps(policy, JSON_COMPACT);
+        st = text == NULL
+                 ? APQ_ERROR(APQ_ERR_NOMEM, "report: out of memory")
+                 : apq_policy_from_json(&source->space, text, where, &parsed);
+        free(text);
+        if (st == APQ_OK && source->target != NULL) {
+            st = rows_json(source, &parsed, rows);
+        }
+    }
+    if (st != APQ_OK) {
+        json_decref(rows);
+        return st;
+    }
+    json_t *network = json_object_get(source->finetune, "network");
+    *out = json_pack("{s:O, s:O, s:O, s:o, s:o, s:b}", "policy", policy,
+                     "predicted_accuracy", predicted, "cost", cost, "rows",
+                     rows, "measured",
+                     is_tuned(source) ? measured_json(network) : json_null(),
+                     "is_measurement_stale", apq_report_is_stale(source));
+    return APQ_OK;
+}
+
+json_t *apq_report_baselines_json(const apq_report_source *source) {
+    const json_t *all = json_object_get(source->best, "baselines");
+    if (!json_is_object(all)) {
+        return json_null();
+    }
+    const char *tuned =
+        json_string_value(json_object_get(source->finetune, "baseline_name"));
+    json_t *network = json_object_get(source->finetune, "baseline");
+    json_t *rows = json_array();
+    for (int i = 0; i < APQ_N_BASELINES; i++) {
+        const char *name = apq_baseline_name((apq_baseline)i);
+        const json_t *b = json_object_get(all, name);
+        json_t *row = json_pack("{s:s, s:b}", "name", name, "is_found",
+                                json_is_object(b));
+        static const char *const keys[] = {"predicted_accuracy", "meets_budget",
+                                           "cost", "policy"};
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+            json_t *value = json_object_get(b, keys[k]);
+            (void)json_object_set_new(
+                row, keys[k], value == NULL ? json_null() : json_incref(value));
+        }
+        /* "best_uniform4" was fine-tuned as "uniform4". */
+        bool is_same = tuned != NULL && strncmp(name, "best_", 5) == 0 &&
+                       strcmp(name + 5, tuned) == 0 &&
+                       json_equal(json_object_get(network, "policy"),
+                                  json_object_get(b, "policy"));
+        (void)json_object_set_new(
+            row, "measured", is_same ? measured_json(network) : json_null());
+        (void)json_array_append_new(rows, row);
+    }
+    return rows;
+}

@@ -1,0 +1,105 @@
+/* apq report: what a run directory holds, as Markdown or JSON. */
+#include "cli/command.h"
+
+#include "app/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct report_options {
+    apq_common_options common;
+    const char *space, *out;
+    bool markdown;
+} report_options;
+
+#define AT(member) offsetof(report_options, member)
+static const apq_option table[] = {
+    {.name = "markdown",
+     .type = APQ_OPTION_FLAG,
+     .help = "Markdown; this is the default",
+     .offset = AT(markdown)},
+    {.name = "out",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "write FILE.md or FILE.json instead of standard output; also -o",
+     .offset = AT(out)},
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "without --run: whose shipped artefacts",
+     .offset = AT(space)},
+    {.name = NULL},
+};
+
+static const apq_command_help help = {
+    .usage = "apq report [--run DIR] [footprint.KEY=VALUE ...] [options]",
+    .summary = "What was asked, found and spent; without --run, of the shipped "
+               "artefacts.",
+    .examples = "  apq report --run runs/first\n"
+                "  apq report --run runs/first --json | jq "
+                ".search_cost.per_scenario\n"
+                "  apq report --run runs/first -o report.md "
+                "footprint.core_watts=20\n",
+};
+
+static bool ends_with(const char *text, const char *ending) {
+    size_t n = strlen(text), m = strlen(ending);
+    return n > m && strcmp(text + n - m, ending) == 0;
+}
+
+/* The form is that of the file's name, if there is one. */
+static apq_status choose_form(const report_options *o, bool *is_markdown) {
+    if (o->common.json && o->markdown) {
+        APQ_FAIL(APQ_ERR_ARG, "either --json or --markdown");
+    }
+    *is_markdown = !o->common.json;
+    if (o->out == NULL) {
+        return APQ_OK;
+    }
+    bool is_md = ends_with(o->out, ".md");
+    if (!is_md && !ends_with(o->out, ".json")) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "--out \"%s\": only Markdown (.md) and JSON (.json) can be "
+                 "written",
+                 o->out);
+    }
+    if ((is_md && o->common.json) || (!is_md && o->markdown)) {
+        APQ_FAIL(APQ_ERR_ARG, "--out \"%s\" is not the form asked for", o->out);
+    }
+    *is_markdown = is_md;
+    return APQ_OK;
+}
+
+int apq_cmd_report(int argc, char **argv) {
+    report_options options = {.space = "cifar10"};
+    char long_out[] = "--out";
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "-o") == 0) {
+            argv[i] = long_out;
+        }
+    }
+    int code = apq_cli_parse(&help, table, argc, argv, 16, &options);
+    if (code >= 0) {
+        return code;
+    }
+    bool is_markdown = true;
+    if (choose_form(&options, &is_markdown) != APQ_OK) {
+        return apq_cli_usage("report");
+    }
+    char *text = NULL;
+    apq_status st = apq_app_report(
+        &(apq_report_request){.run_dir = options.common.run,
+                              .space = options.space,
+                              .settings = options.common.words,
+                              .n_settings = options.common.n_words,
+                              .is_markdown = is_markdown},
+        &text);
+    if (st == APQ_OK && options.out != NULL) {
+        st = apq_file_write(options.out, text, strlen(text));
+    } else if (st == APQ_OK) {
+        (void)fputs(text, stdout);
+    }
+    free(text);
+    return apq_cli_exit(st);
+}

@@ -1,0 +1,205 @@
+#!/usr/bin/env bats
+# apq report: the contents of a run directory; what is missing is said, what
+# is damaged or foreign is refused.
+
+load 'helper'
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=0.02 --run done \
+        --quiet >/dev/null
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp -r "$BATS_FILE_TMPDIR/done" run
+}
+
+@test "JSON: what was asked, found and spent" {
+    "$APQ" report --run run --json >r.json
+    jq -e '.schema_version == 1 and .asked.target == "bitfusion"
+        and .asked.constraints.latency_ms == 0.02 and .asked.seed == "1"
+        and (.asked.data_hash | length) == 16' r.json
+    jq -e --slurpfile best run/best.json --slurpfile tuned run/finetune.json \
+        '.result.policy == $best[0].policy
+        and .result.measured.test_top1 == $tuned[0].network.test_top1
+        and (.result.is_measurement_stale | not)' r.json
+    # Blocks and fixed layers together cost what the network costs.
+    jq -e '(.result.rows | map(.latency_ms // 0) | add) as $sum
+        | ($sum - .result.cost.latency_ms | fabs) < 1e-9
+        and (.result.rows | map(.latency_share // 0) | add - 1 | fabs) < 1e-9
+        and (.result.rows | map(.macs // 0) | add) == .result.cost.macs' r.json
+    jq -e '.curves.train | length == 2' r.json
+    jq -e '.predictor.float.pairwise_accuracy >= 0' r.json
+    jq -e '.baselines | length == 4
+        and ([.[] | select(.measured != null)] | length) == 1' r.json
+    # The run left the same, under the name it had then.
+    jq -es '(.[0] | del(.directory)) == (.[1] | del(.directory))' \
+        run/report.json r.json
+}
+
+@test "JSON: search cost, one-off apart from per scenario" {
+    "$APQ" report --run run --json >r.json
+    jq -e '[.search_cost.steps[].step] == ["train", "collect", "predictor",
+        "search", "finetune", "baseline"]' r.json
+    jq -e --slurpfile lines run/cost.jsonl '.search_cost
+        | (.total.wall_s - ($lines | map(.wall_s) | add) | fabs) < 1e-3
+        and (.total.core_hours * 3600 - ($lines | map(.core_s) | add)
+             | fabs) < 1e-3
+        and .replaced.wall_s == 0' r.json
+    jq -e '.search_cost as $c | ["kwh", "co2_lbs", "usd_high", "v100_hours"]
+        | all(. as $k | ($c.one_off[$k] + $c.per_scenario[$k] + $c.other[$k]
+            - $c.total[$k] | fabs) <= 1e-9 * $c.total[$k])' r.json
+    # The formula, once more in full.
+    jq -e '.search_cost | .rates as $r | .total
+        | (.kwh - $r.pue * (.core_hours * $r.core_watts
+            + .wall_s / 3600 * $r.dram_watts) / 1000 | fabs) <= 1e-9 * .kwh
+        and (.co2_lbs - $r.grid_lbs_per_kwh * .kwh | fabs)
+            <= 1e-9 * .co2_lbs' r.json ||
+        [ -r /sys/class/powercap/intel-rapl:0/energy_uj ] # then measured
+}
+
+@test "the constants are settings" {
+    "$APQ" report --run run --json footprint.pue=2 footprint.core_watts=500 |
+        jq -e '.search_cost.rates.pue == 2
+            and .search_cost.rates.core_watts == 500'
+    run "$APQ" report --run run footprint.pue=0.5
+    expect_status 3
+    expect_output 'footprint\.pue=0\.5 is not a number in 1'
+    run "$APQ" report --run run footprint.puee=2
+    expect_status 3
+    run "$APQ" report --run run train.epochs=3
+    expect_status 3
+    expect_output 'only footprint'
+    printf 'space: tiny\nfootprint:\n  pue: 0.5\n' >r.yaml
+    run "$APQ" train r.yaml --run other --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: '
+}
+
+@test "Markdown: sections, aligned tables, no exponents or NaN" {
+    run "$APQ" report --run run
+    expect_status 0
+    for title in 'What was asked' 'Accuracy' 'Compared with one bit-width' \
+        'The network' 'Predictor' 'Curves' 'Search cost' 'Provenance'; do
+        expect_output "^## $title\$"
+    done
+    expect_output '^\*\*Result:\*\* top-1 [0-9.]+ % .* predicted [0-9.]+ %'
+    expect_output 'latency ≤ 0\.02 ms'
+    ! printf '%s\n' "$output" | grep -qiE '\bnan\b|[0-9]e[-+][0-9]|null'
+    # Every line of a table is as long as its header.
+    (
+        export LC_ALL=C.UTF-8
+        n=0
+        for line in "${lines[@]}"; do
+            [[ "$line" == '|'* ]] || n=0
+            [[ "$line" != '|'* ]] || [ "$n" -eq 0 ] || [ "${#line}" -eq "$n" ]
+            [[ "$line" != '|'* ]] || n=${#line}
+        done
+        [ "${#lines[@]}" -gt 60 ]
+    )
+}
+
+@test "-o writes Markdown and JSON; other forms are exit 2" {
+    "$APQ" report --run run -o r.md
+    "$APQ" report --run run --markdown | cmp - r.md
+    # The run left the same, under the name it had then.
+    sed 1d r.md | cmp - <(sed 1d run/report.md)
+    "$APQ" report --run run --out r.json
+    jq -e '.schema_version == 1' r.json
+    run "$APQ" report --run run -o r.html
+    expect_status 2
+    expect_output 'only Markdown \(\.md\) and JSON \(\.json\)'
+    [ ! -e r.html ]
+    run "$APQ" report --run run --json -o r2.md
+    expect_status 2
+    run "$APQ" report --run run --json --markdown
+    expect_status 2
+}
+
+@test "missing, foreign and damaged run directories" {
+    run "$APQ" report --run nowhere
+    expect_status 3
+    expect_output 'nowhere: no such run directory'
+    [ ! -e nowhere ]
+    mkdir empty
+    run "$APQ" report --run empty
+    expect_status 3
+    expect_output 'not a run directory'
+    for file in manifest.json best.json finetune.json predictor.json run.json; do
+        cp "run/$file" keep
+        head -c 40 keep >"run/$file"
+        run "$APQ" report --run run
+        expect_status 3
+        expect_output "$file"
+        [ "${#lines[@]}" -eq 1 ]
+        mv keep "run/$file"
+    done
+    printf 'damaged\n' >>run/cost.jsonl
+    run "$APQ" report --run run
+    expect_status 3
+    expect_output "cost\.jsonl:$(wc -l <run/cost.jsonl): not JSON"
+    sed -i '$d' run/cost.jsonl
+    printf '{"epoch":1\n' >>run/train.jsonl
+    run "$APQ" report --run run --json
+    expect_status 3
+    expect_output 'train\.jsonl:3: '
+}
+
+@test "a run of another space is exit 6" {
+    jq '.bound.space_hash = "0123456789abcdef"' run/manifest.json >m
+    mv m run/manifest.json
+    run "$APQ" report --run run
+    expect_status 6
+    expect_output 'made with space_hash 0123456789abcdef'
+    cp -r "$BATS_FILE_TMPDIR/done" other
+    jq '.space = "cifar10"' other/best.json >b
+    mv b other/best.json
+    run "$APQ" report --run other
+    expect_status 6
+}
+
+@test "steps that are not done are not recorded" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run half --quiet >/dev/null
+    run "$APQ" report --run half
+    expect_status 0
+    expect_output 'No result of a search is recorded here'
+    expect_output '^Held-out quality: not recorded'
+    "$APQ" report --run half --json | jq -e '.result == null
+        and .search_cost.per_scenario.wall_s == 0
+        and .search_cost.one_off.core_hours > 0'
+    rm half/cost.jsonl half/run.json half/train.jsonl
+    run "$APQ" report --run half
+    expect_status 0
+    expect_output 'What the steps spent: not recorded'
+}
+
+@test "a new search makes the fine-tuned network stale" {
+    "$APQ" search --run run --latency-ms 0.012 --quiet >/dev/null
+    "$APQ" report --run run --json >r.json
+    jq -e '.result.is_measurement_stale and .result.measured == null
+        and .search_cost.replaced.wall_s > 0
+        and ([.search_cost.steps[].step] | index("finetune")) == null' r.json
+    run "$APQ" report --run run
+    expect_output 'run `apq finetune` again'
+}
+
+@test "a repeated run and its report change nothing that was spent" {
+    cp run/cost.jsonl before
+    "$APQ" run --run run --quiet >/dev/null
+    cmp before run/cost.jsonl
+    "$APQ" eval --run run --policy smallest --limit 20 --quiet >/dev/null
+    "$APQ" report --run run --json |
+        jq -e '[.search_cost.steps[].step] | index("eval") != null'
+}
+
+@test "without --run: the shipped artefacts" {
+    cd "$ROOT"
+    "$APQ" report --json | jq -e '.is_shipped
+        and .asked.space.name == "cifar10"
+        and .predictor.float.n_train > 0'
+    run "$APQ" report
+    expect_status 0
+    run "$APQ" report --space imagenet-apq
+    expect_status 3
+}
