@@ -36,6 +36,16 @@ static void number_cell(apq_table *table, const json_t *object, const char *key,
                    apq_format_number(scale * number(object, key), text));
 }
 
+/* A member with fixed decimals and its unit; "-" when there is none. */
+static void fixed_cell(apq_table *table, double value, int decimals,
+                       const char *unit) {
+    if (isfinite(value)) {
+        apq_table_cell(table, "%.*f%s", decimals, value, unit);
+    } else {
+        apq_table_cell(table, "%s", "-");
+    }
+}
+
 static void percent_cell(apq_table *table, double fraction) {
     char text[APQ_FORMAT_MAX];
     apq_table_cell(table, "%s", apq_format_percent(fraction, text));
@@ -243,9 +253,9 @@ static void network_row(apq_table *table, const json_t *row) {
     number_cell(table, row, "weight_bytes", 1e-3);
     double latency_ms = number(row, "latency_ms");
     apq_table_cell(table, "%s", apq_format_number(1e3 * latency_ms, text));
-    apq_table_cell(table, "%.1f %%", 100 * number(row, "latency_share"));
+    fixed_cell(table, 100 * number(row, "latency_share"), 1, " %");
     number_cell(table, row, "energy_mj", 1e3);
-    apq_table_cell(table, "%.1f %%", 100 * number(row, "energy_share"));
+    fixed_cell(table, 100 * number(row, "energy_share"), 1, " %");
 }
 
 static void print_network(const json_t *root, FILE *out) {
@@ -316,7 +326,7 @@ static void print_accuracy(const json_t *root, FILE *out) {
                        (int)(n - 5), key);
         percent_cell(table, json_number_value(value));
         if (is_test) {
-            apq_table_cell(table, "%.0f", number(measured, "test_count"));
+            fixed_cell(table, number(measured, "test_count"), 0, "");
         }
         apq_table_end_row(table);
     }
@@ -388,13 +398,12 @@ static void print_predictor(const json_t *root, FILE *out) {
     json_t *set;
     json_object_foreach(sets, name, set) {
         apq_table_cell(table, "%s", name);
-        apq_table_cell(table, "%.0f",
-                       number(set, "n_train") + number(set, "n_validation"));
-        apq_table_cell(table, "%.0f", number(set, "n_test"));
-        apq_table_cell(table, "%.1f %%",
-                       100 * number(set, "pairwise_accuracy"));
-        apq_table_cell(table, "%.2f", number(set, "kendall_tau"));
-        apq_table_cell(table, "%.2f points", 100 * number(set, "rmse"));
+        fixed_cell(table, number(set, "n_train") + number(set, "n_validation"),
+                   0, "");
+        fixed_cell(table, number(set, "n_test"), 0, "");
+        fixed_cell(table, 100 * number(set, "pairwise_accuracy"), 1, " %");
+        fixed_cell(table, number(set, "kendall_tau"), 2, "");
+        fixed_cell(table, 100 * number(set, "rmse"), 2, " points");
     }
     finish(table, out);
 }

@@ -21,11 +21,12 @@ static void amount_cell(apq_table *table, double value) {
 static void usd_cell(apq_table *table, const json_t *row) {
     char low[APQ_FORMAT_MAX], high[APQ_FORMAT_MAX];
     double dearest = number(row, "usd_high");
-    if (dearest < 0.005) {
-        apq_table_cell(table, "%s", dearest > 0 ? "< 0.01" : "0");
+    if (dearest < 0.001) {
+        apq_table_cell(table, "%s", dearest > 0 ? "< 0.001" : "0");
     } else if (dearest < 10) {
-        apq_table_cell(table, "%.2f\u2013%.2f", number(row, "usd_low"),
-                       dearest);
+        int decimals = dearest < 1 ? 3 : 2;
+        apq_table_cell(table, "%.*f\u2013%.*f", decimals,
+                       number(row, "usd_low"), decimals, dearest);
     } else {
         apq_table_cell(table, "%s\u2013%s",
                        apq_format_number(number(row, "usd_low"), low),

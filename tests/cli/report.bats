@@ -42,6 +42,11 @@ setup() {
     "$APQ" report --run run --json >r.json
     jq -e '[.search_cost.steps[].step] == ["train", "collect", "predictor",
         "search", "finetune", "baseline"]' r.json
+    jq -e '[.search_cost.steps[].group] == ["one_off", "one_off", "one_off",
+        "per_scenario", "per_scenario", "other"]' r.json
+    jq -e '.search_cost as $c | ["one_off", "per_scenario", "other"]
+        | all(. as $g | ([$c.steps[] | select(.group == $g) | .core_hours]
+            | add) - $c[$g].core_hours | fabs < 1e-12)' r.json
     jq -e --slurpfile lines run/cost.jsonl '.search_cost
         | (.total.wall_s - ($lines | map(.wall_s) | add) | fabs) < 1e-3
         and (.total.core_hours * 3600 - ($lines | map(.core_s) | add)
@@ -187,6 +192,14 @@ setup() {
 @test "a repeated run and its report change nothing that was spent" {
     cp run/cost.jsonl before
     "$APQ" run --run run --quiet >/dev/null
+    cmp before run/cost.jsonl
+    # Nor does a repeated search that is long enough for several intervals.
+    jq '.checkpoint_s = 0' run/run.json >r.json
+    mv r.json run/run.json
+    "$APQ" search --run run --iterations 1500 --quiet >/dev/null
+    [ "$(wc -l <run/cost.jsonl)" -gt "$(wc -l <before)" ]
+    cp run/cost.jsonl before
+    "$APQ" search --run run --iterations 1500 --quiet >/dev/null
     cmp before run/cost.jsonl
     "$APQ" eval --run run --policy smallest --limit 20 --quiet >/dev/null
     "$APQ" report --run run --json |

@@ -83,14 +83,14 @@ static void tables(void **state) {
     assert_non_null(table);
     apq_table_cell(table, "%s", "a|b\n");
     apq_table_cell(table, "%d", 12);
-    apq_table_cell(table, "%s", "\u00b5s");
+    apq_table_cell(table, "%s", "\u00b5\u00b5\u00b5\u00b5\u00b5");
     apq_table_end_row(table);
     char text[PRINTED_MAX];
     print_to(table, text);
     assert_string_equal(text, "| name  | value |\n"
                               "| ----- | ----: |\n"
                               "| a\\|b  |    12 |\n"
-                              "| \u00b5s    |       |\n\n");
+                              "| \u00b5\u00b5\u00b5\u00b5\u00b5 |       |\n\n");
     apq_table_destroy(table);
     apq_table_destroy(NULL);
 }
@@ -118,7 +118,7 @@ static void odd_documents(void **state) {
     static const char *const documents[] = {
         "{}",
         "{\"result\":{},\"baselines\":[{}],\"curves\":{\"train\":[1,{}]},"
-        "\"predictor\":{\"x\":3},\"search_cost\":{},\"figures\":[\"a\"]}",
+        "\"predictor\":{\"x\":{}},\"search_cost\":{},\"figures\":[\"a\"]}",
         "{\"asked\":7,\"result\":{\"rows\":[{\"block\":0},{}],\"cost\":[]}}",
     };
     for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++) {
