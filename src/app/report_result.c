@@ -158,6 +158,11 @@ apq_status apq_report_result_json(const apq_report_source *source,
         free(text);
         if (st == APQ_OK && source->target != NULL) {
             st = rows_json(source, &parsed, rows);
+            if (st == APQ_ERR_UNSUPPORTED) {
+                /* The target was changed since: go without prices. */
+                (void)json_array_clear(rows);
+                st = APQ_OK;
+            }
         }
     }
     if (st != APQ_OK) {
