@@ -22,7 +22,8 @@ static const apq_option table[] = {
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "write FILE.md or FILE.json instead of standard output; also -o",
+     .help = "write FILE.md or FILE.json instead of standard output; -o is "
+             "short for it",
      .offset = AT(out)},
     {.name = "space",
      .type = APQ_OPTION_TEXT,
@@ -73,12 +74,6 @@ static apq_status choose_form(const report_options *o, bool *is_markdown) {
 
 int apq_cmd_report(int argc, char **argv) {
     report_options options = {.space = "cifar10"};
-    char long_out[] = "--out";
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "-o") == 0) {
-            argv[i] = long_out;
-        }
-    }
     int code = apq_cli_parse(&help, table, argc, argv, 16, &options);
     if (code >= 0) {
         return code;
