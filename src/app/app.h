@@ -54,6 +54,7 @@ typedef struct apq_eval_request {
     const char *split;  /* val or test */
     bool is_quantised;  /* the policy's bits; else float */
     int64_t limit;      /* images; 0 = all */
+    int qat_steps; /* of a copy before measuring; needs is_quantised; 0: none */
 } apq_eval_request;
 typedef struct apq_eval_answer {
     double top1, loss, seconds;

@@ -40,7 +40,8 @@ static apq_status add_record(apq_session *session, apq_records *records,
     planned_policy(session, kind, seq, &policy);
     double start = apq_now_s();
     if (kind == APQ_RECORD_QAT) {
-        APQ_TRY(apq_meter_after_qat(meter, &policy, result));
+        APQ_TRY(apq_meter_after_qat(
+            meter, &policy, session->recipe->collect.qat_steps, result));
     } else {
         APQ_TRY(apq_meter_subnet(meter, &policy, kind == APQ_RECORD_QUANTISED,
                                  result));

@@ -51,8 +51,11 @@ static apq_status eval_with(apq_session *session,
         &meter, session, is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
         (size_t)(request->limit > 0 ? request->limit : 0));
     if (st == APQ_OK) {
-        st = apq_meter_subnet(&meter, &out->policy, request->is_quantised,
-                              &result);
+        st = request->qat_steps > 0
+                 ? apq_meter_after_qat(&meter, &out->policy, request->qat_steps,
+                                       &result)
+                 : apq_meter_subnet(&meter, &out->policy, request->is_quantised,
+                                    &result);
     }
     apq_meter_fini(&meter);
     if (st == APQ_OK) {

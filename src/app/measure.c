@@ -37,8 +37,9 @@ apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
     return st;
 }
 
-static apq_status qat_and_evaluate(apq_meter *meter, apq_model *model,
-                                   apq_nn_net *net, apq_evaluation *out) {
+static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
+                                   apq_model *model, apq_nn_net *net,
+                                   apq_evaluation *out) {
     const apq_session *s = meter->session;
     const apq_recipe *r = s->recipe;
     APQ_TRY(
@@ -47,7 +48,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, apq_model *model,
                          .backend = s->backend,
                          .progress = s->progress,
                          .seed = r->seed,
-                         .n_steps = r->collect.qat_steps,
+                         .n_steps = n_steps,
                          .batch = r->finetune.batch,
                          .learning_rate = r->collect.qat_learning_rate,
                          .momentum = r->train.momentum,
@@ -61,7 +62,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, apq_model *model,
 }
 
 apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
-                               apq_evaluation *out) {
+                               int n_steps, apq_evaluation *out) {
     apq_arena_reset(meter->arena);
     apq_model *model;
     APQ_TRY(apq_supernet_extract(meter->session->supernet, policy, &model));
@@ -69,7 +70,7 @@ apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
     apq_status st =
         apq_model_bind(model, meter->session->backend, meter->arena, &net);
     if (st == APQ_OK) {
-        st = qat_and_evaluate(meter, model, &net, out);
+        st = qat_and_evaluate(meter, n_steps, model, &net, out);
     }
     apq_nn_net_fini(&net);
     apq_model_destroy(model);

@@ -23,10 +23,11 @@ APQ_NODISCARD apq_status apq_meter_subnet(apq_meter *meter,
                                           const apq_policy *policy,
                                           bool is_quantised,
                                           apq_evaluation *out);
-/* After a short quantisation-aware training of a copy; the record's label in
- * APQ's data. Source: METHODS 2.1 step 3, 2.7. */
+/* After a quantisation-aware training of a copy, n_steps >= 1 at the recipe's
+ * collect.qat_learning_rate; the record's label in APQ's data. Source:
+ * METHODS 2.1 step 3, 2.7. */
 APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
                                              const apq_policy *policy,
-                                             apq_evaluation *out);
+                                             int n_steps, apq_evaluation *out);
 
 #endif

@@ -67,7 +67,8 @@ static void print_report(const apq_data_report *report) {
                "e.g. %s\n",
                report->n_duplicates, report->duplicate_example);
     }
-    printf("\n%zu defects\n", report->n_defects);
+    printf("\n%zu defect%s\n", report->n_defects,
+           report->n_defects == 1 ? "" : "s");
     for (size_t i = 0; i < report->n_defects; i++) {
         printf("  %s: %s\n", report->defects[i].path,
                report->defects[i].reason);

@@ -10,7 +10,7 @@
 typedef struct eval_options {
     apq_step_options step;
     const char *split, *policy, *bits;
-    int64_t limit;
+    int64_t limit, qat_steps;
 } eval_options;
 
 #define AT(member) offsetof(eval_options, member)
@@ -35,6 +35,13 @@ static const apq_option table[] = {
      .help = "arithmetic",
      .offset = AT(bits),
      .choices = bit_modes},
+    {.name = "qat-steps",
+     .type = APQ_OPTION_COUNT,
+     .argument = "N",
+     .help = "first train a copy for N steps in the policy's bits",
+     .offset = AT(qat_steps),
+     .low = 0,
+     .high = 1e6},
     {.name = "limit",
      .type = APQ_OPTION_COUNT,
      .argument = "N",
@@ -82,6 +89,10 @@ int apq_cmd_eval(int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
+    if (options.qat_steps > 0 && strcmp(options.bits, "policy") != 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --bits policy");
+        return apq_cli_usage("eval");
+    }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_eval_request request = {
@@ -89,6 +100,7 @@ int apq_cmd_eval(int argc, char **argv) {
         .split = options.split,
         .is_quantised = strcmp(options.bits, "policy") == 0,
         .limit = options.limit,
+        .qat_steps = (int)options.qat_steps,
     };
     apq_recipe recipe;
     apq_eval_answer answer;

@@ -206,6 +206,19 @@ setup() {
         jq -e '[.search_cost.steps[].step] | index("eval") != null'
 }
 
+@test "eval: quantisation-aware steps change the accuracy of a copy only" {
+    sum=$(sha256sum run/supernet.safetensors)
+    for steps in 0 30; do
+        "$APQ" eval --run run --policy random:4 --bits policy --split val \
+            --qat-steps $steps --json --quiet | jq .loss >loss.$steps
+    done
+    ! cmp -s loss.0 loss.30
+    [ "$sum" = "$(sha256sum run/supernet.safetensors)" ]
+    run "$APQ" eval --run run --policy random:4 --qat-steps 30
+    expect_status 2
+    expect_output '--bits policy'
+}
+
 @test "without --run: the shipped artefacts" {
     cd "$ROOT"
     "$APQ" report --json | jq -e '.is_shipped
