@@ -37,12 +37,12 @@ static apq_status read_policy(const apq_session *session, const json_t *object,
     return st;
 }
 
-/* What the search chose, and the best network that the same search found at one
- * bit-width ("uniform4" -> best_uniform4). */
+/* What the search chose, and the network of one bit-width that it is compared
+ * with: the best found under the budget, or the largest there is. */
 static apq_status read_contenders(const apq_session *session,
                                   const char *baseline, apq_policy *winner,
                                   apq_policy *uniform) {
-    char path[APQ_PATH_MAX], name[32];
+    char path[APQ_PATH_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
     char *text;
     size_t n_bytes;
@@ -51,10 +51,9 @@ static apq_status read_contenders(const apq_session *session,
     free(text);
     apq_status st = read_policy(session, root, path, "the search", winner);
     if (st == APQ_OK && strcmp(baseline, "none") != 0) {
-        (void)snprintf(name, sizeof name, "best_%s", baseline);
         const json_t *all = json_object_get(root, "baselines");
-        st = read_policy(session, json_object_get(all, name), path, name,
-                         uniform);
+        st = read_policy(session, json_object_get(all, baseline), path,
+                         baseline, uniform);
     }
     json_decref(root);
     return st;

@@ -160,7 +160,7 @@ void apq_recipe_default(apq_recipe *out) {
                      .learning_rate = 0.02,
                      .weight_decay = 4e-5,
                      .label_smoothing = 0.1,
-                     .baseline = "uniform4"},
+                     .baseline = "best_uniform4"},
         .footprint = apq_footprint_defaults(),
     };
 }
@@ -253,8 +253,9 @@ static apq_status check_choice(const char *path, const char *key,
 }
 
 static apq_status check_choices(const char *where, const apq_recipe *recipe) {
-    static const char *const baselines[] = {"uniform4", "uniform8", "none",
-                                            NULL};
+    static const char *const baselines[] = {
+        "best_uniform4",    "best_uniform8", "largest_uniform4",
+        "largest_uniform8", "none",          NULL};
     static const char *const backends[] = {"auto", "cpu", "ref", NULL};
     APQ_TRY(check_choice(where, "finetune.baseline", recipe->finetune.baseline,
                          baselines));

@@ -52,7 +52,7 @@ typedef struct apq_recipe {
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
-        char baseline[16]; /* "uniform4", "uniform8" or "none" */
+        char baseline[24]; /* apq_baseline_name of search.h, or "none" */
     } finetune;
     apq_footprint_rates footprint; /* only what `apq report` multiplies by */
 } apq_recipe;

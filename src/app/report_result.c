@@ -199,9 +199,7 @@ json_t *apq_report_baselines_json(const apq_report_source *source) {
             (void)json_object_set_new(
                 row, keys[k], value == NULL ? json_null() : json_incref(value));
         }
-        /* "best_uniform4" was fine-tuned as "uniform4". */
-        bool is_same = tuned != NULL && strncmp(name, "best_", 5) == 0 &&
-                       strcmp(name + 5, tuned) == 0 &&
+        bool is_same = tuned != NULL && strcmp(name, tuned) == 0 &&
                        json_equal(json_object_get(network, "policy"),
                                   json_object_get(b, "policy"));
         (void)json_object_set_new(
