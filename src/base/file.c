@@ -150,9 +150,13 @@ apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a, const char *b) {
     return APQ_OK;
 }
 
+uint64_t apq_hash64(const void *bytes, size_t n_bytes) {
+    return XXH3_64bits(bytes, n_bytes);
+}
+
 void apq_hash_hex(const void *bytes, size_t n_bytes, char out[APQ_HASH_MAX]) {
     (void)snprintf(out, APQ_HASH_MAX, "%016" PRIx64,
-                   (uint64_t)XXH3_64bits(bytes, n_bytes));
+                   apq_hash64(bytes, n_bytes));
 }
 
 apq_status apq_file_hash(const char *path, char out[APQ_HASH_MAX]) {

@@ -28,9 +28,11 @@ APQ_NODISCARD apq_status apq_dir_make(const char *path);
 APQ_NODISCARD apq_status apq_path_join(char out[APQ_PATH_MAX], const char *a,
                                        const char *b);
 
-/* XXH3-64 of bytes as 16 hexadecimal digits. */
+/* XXH3-64 of bytes. */
+uint64_t apq_hash64(const void *bytes, size_t n_bytes);
+/* The same as 16 hexadecimal digits. */
 void apq_hash_hex(const void *bytes, size_t n_bytes, char out[APQ_HASH_MAX]);
-/* The same of a file's content. */
+/* Of a file's content. */
 APQ_NODISCARD apq_status apq_file_hash(const char *path,
                                        char out[APQ_HASH_MAX]);
 

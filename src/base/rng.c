@@ -38,10 +38,10 @@ uint32_t apq_rng_u32(apq_rng *rng) {
 }
 
 uint32_t apq_rng_below(apq_rng *rng, uint32_t n) {
-    uint32_t reject = (uint32_t)(-n) % n; /* 2^32 mod n */
     for (;;) {
         uint32_t x = apq_rng_u32(rng);
-        if (x >= reject) {
+        /* Refused below 2^32 mod n, which is below n: mostly not computed. */
+        if (x >= n || x >= (uint32_t)(-n) % n) {
             return x % n;
         }
     }

@@ -14,30 +14,14 @@ const char *apq_gene_name(int gene) {
     return names[gene];
 }
 
-int apq_gene_count(const apq_space *space, int gene, int block) {
-    const apq_space_block *b = &space->blocks[block];
-    switch (gene) {
-    case APQ_GENE_KERNEL:
-        return space->n_kernels;
-    case APQ_GENE_CHANNELS:
-        return (b->max_channels - b->min_channels) / space->channel_step + 1;
-    default:
-        return space->n_bits;
-    }
-}
-
-int apq_gene_value(const apq_space *space, int gene, int block, int k) {
-    switch (gene) {
-    case APQ_GENE_KERNEL:
-        return space->kernels[k];
-    case APQ_GENE_CHANNELS:
-        return space->blocks[block].min_channels + k * space->channel_step;
-    default:
-        return space->bits[k];
-    }
-}
-
 int apq_gene_find(const apq_space *space, int gene, int block, int64_t value) {
+    if (gene == APQ_GENE_CHANNELS) {
+        const apq_space_block *b = &space->blocks[block];
+        bool is_legal = value >= b->min_channels && value <= b->max_channels &&
+                        (value - b->min_channels) % space->channel_step == 0;
+        return is_legal ? (int)(value - b->min_channels) / space->channel_step
+                        : -1;
+    }
     int n = apq_gene_count(space, gene, block);
     for (int k = 0; k < n; k++) {
         if (apq_gene_value(space, gene, block, k) == value) {
@@ -45,31 +29,6 @@ int apq_gene_find(const apq_space *space, int gene, int block, int64_t value) {
         }
     }
     return -1;
-}
-
-int apq_gene_get(const apq_policy *policy, int gene, int block) {
-    switch (gene) {
-    case APQ_GENE_KERNEL:
-        return policy->kernel[block];
-    case APQ_GENE_CHANNELS:
-        return policy->channels[block];
-    default:
-        return policy->bits[gene - APQ_GENE_BITS][block];
-    }
-}
-
-void apq_gene_set(apq_policy *policy, int gene, int block, int value) {
-    switch (gene) {
-    case APQ_GENE_KERNEL:
-        policy->kernel[block] = (int8_t)value;
-        break;
-    case APQ_GENE_CHANNELS:
-        policy->channels[block] = (int16_t)value;
-        break;
-    default:
-        policy->bits[gene - APQ_GENE_BITS][block] = (int8_t)value;
-        break;
-    }
 }
 
 bool apq_block_is_forbidden(const apq_space *space, const apq_policy *policy,

@@ -6,19 +6,12 @@
 #include "space/gene.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Hash and memcmp of whole policies rely on the absence of padding. */
 _Static_assert(sizeof(apq_policy) ==
                    APQ_MAX_STAGES + APQ_MAX_BLOCKS * (1 + 2 + APQ_N_BIT_GENES),
                "apq_policy has padding");
-
-bool apq_space_block_active(const apq_space *space, const apq_policy *policy,
-                            int block) {
-    const apq_space_block *b = &space->blocks[block];
-    return b->position < policy->depth[b->stage];
-}
 
 void apq_policy_set_bits(const apq_space *space, int bits, apq_policy *policy) {
     for (int g = 0; g < APQ_N_BIT_GENES; g++) {
@@ -75,15 +68,22 @@ apq_status apq_policy_check(const apq_space *space, const apq_policy *policy) {
 void apq_policy_canonical(const apq_space *space, apq_policy *policy) {
     apq_policy clean;
     memset(&clean, 0, sizeof clean);
-    for (int s = 0; s < space->n_stages; s++) {
-        clean.depth[s] = policy->depth[s];
+    memcpy(clean.depth, policy->depth, (size_t)space->n_stages);
+    size_t n = (size_t)space->n_blocks;
+    memcpy(clean.kernel, policy->kernel, n);
+    memcpy(clean.channels, policy->channels, n * sizeof *clean.channels);
+    for (int g = 0; g < APQ_N_BIT_GENES; g++) {
+        memcpy(clean.bits[g], policy->bits[g], n);
     }
-    for (int i = 0; i < space->n_blocks; i++) {
-        bool active = apq_space_block_active(space, policy, i);
-        for (int g = 0; g < APQ_N_BLOCK_GENES; g++) {
-            apq_gene_set(&clean, g, i,
-                         active ? apq_gene_get(policy, g, i)
-                                : apq_gene_value(space, g, i, 0));
+    for (int s = 0; s < space->n_stages; s++) {
+        const apq_space_stage *stage = &space->stages[s];
+        for (int k = 0; k < stage->max_depth; k++) {
+            int block = stage->first_block + k;
+            bool is_active = k < policy->depth[s];
+            for (int g = 0; !is_active && g < APQ_N_BLOCK_GENES; g++) {
+                apq_gene_set(&clean, g, block,
+                             apq_gene_value(space, g, block, 0));
+            }
         }
     }
     *policy = clean;
@@ -92,9 +92,7 @@ void apq_policy_canonical(const apq_space *space, apq_policy *policy) {
 uint64_t apq_policy_hash(const apq_space *space, const apq_policy *policy) {
     apq_policy canonical = *policy;
     apq_policy_canonical(space, &canonical);
-    char hex[APQ_HASH_MAX];
-    apq_hash_hex(&canonical, sizeof canonical, hex);
-    return strtoull(hex, NULL, 16);
+    return apq_hash64(&canonical, sizeof canonical);
 }
 
 /* Distinct settings of one active block. */

@@ -82,8 +82,11 @@ void apq_space_set_classes(apq_space *space, int n_classes);
 /* Hash of everything that decides weights' shapes and genes (not the name). */
 void apq_space_hash(const apq_space *space, char out[17]);
 
-bool apq_space_block_active(const apq_space *space, const apq_policy *policy,
-                            int block);
+static inline bool apq_space_block_active(const apq_space *space,
+                                          const apq_policy *policy, int block) {
+    const apq_space_block *b = &space->blocks[block];
+    return b->position < policy->depth[b->stage];
+}
 
 /* Corners: every gene largest / smallest; bits all set to `bits`. The largest
  * kernel is replaced by the next where a k7/A4 rule forbids it. */
