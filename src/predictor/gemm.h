@@ -5,8 +5,9 @@
 #include <stddef.h>
 
 /* Matrix product of the predictor's small layers. B is packed once into
- * panels of APQ_GEMM_WIDTH columns, zero-padded. */
-enum { APQ_GEMM_WIDTH = 16 };
+ * panels of APQ_GEMM_WIDTH columns, zero-padded, the same for every
+ * instruction set. */
+enum { APQ_GEMM_WIDTH = 32 };
 
 /* Floats of a packed (k, n) matrix. */
 size_t apq_gemm_packed_size(int k, int n);
@@ -18,14 +19,16 @@ typedef struct apq_gemm_job {
     int m, n, k;
     const float *a; /* element (i, l) = a[i * a_row + l * a_col] */
     size_t a_row, a_col;
-    const float *packed; /* (k, n) packed, 64-byte aligned */
+    const float *packed; /* (k, n) packed */
     const float *bias;   /* (n), or NULL */
     bool relu;           /* on the result */
     float *c;            /* (m, n), leading dimension c_row */
     size_t c_row;
 } apq_gemm_job;
 
+struct apq_mlp_kernels;
+
 /* c = a b + bias, then relu. A result element does not depend on m. */
-void apq_gemm(const apq_gemm_job *job);
+void apq_gemm(const struct apq_mlp_kernels *kernels, const apq_gemm_job *job);
 
 #endif

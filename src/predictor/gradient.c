@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "predictor/gemm.h"
+#include "predictor/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static void layer_forward(const apq_predictor *p, int m, const float *x,
                               .relu = true,
                               .c = y,
                               .c_row = h};
-    apq_gemm(&job);
+    apq_gemm(p->kernels, &job);
 }
 
 /* From dy (m, H), already masked by the relu of y: dw = dy^T x, db = column
@@ -78,7 +79,7 @@ static void layer_backward(const apq_predictor *p, int m, const float *x,
                         .packed = packed,
                         .c = dw,
                         .c_row = h};
-    apq_gemm(&job);
+    apq_gemm(p->kernels, &job);
     memset(db, 0, h * sizeof *db);
     for (int i = 0; i < m; i++) {
         for (size_t j = 0; j < h; j++) {
@@ -92,7 +93,7 @@ static void layer_backward(const apq_predictor *p, int m, const float *x,
     job.a_row = h;
     job.a_col = 1;
     job.c = dx;
-    apq_gemm(&job);
+    apq_gemm(p->kernels, &job);
 }
 
 static void mask(const float *activation, float *gradient, size_t n) {
@@ -145,13 +146,10 @@ void apq_predictor_forward(const apq_predictor *predictor,
                   step->h2);
     layer_forward(p, m, step->h2, APQ_PART_W2, APQ_PART_B2, step->packed,
                   step->h3);
-    const float *w = apq_part(p, p->params, APQ_PART_W);
     for (int i = 0; i < m; i++) {
-        double sum = (double)*apq_part(p, p->params, APQ_PART_B);
-        for (size_t j = 0; j < h; j++) {
-            sum += (double)w[j] * (double)step->h3[(size_t)i * h + j];
-        }
-        step->output[i] = (float)sum;
+        step->output[i] = (float)p->kernels->dot(
+            (double)*apq_part(p, p->params, APQ_PART_B),
+            apq_part(p, p->params, APQ_PART_W), step->h3 + (size_t)i * h, h);
     }
 }
 

@@ -20,13 +20,21 @@ typedef enum apq_predictor_part {
     APQ_N_PARTS,
 } apq_predictor_part;
 
+struct apq_mlp_kernels;
+
 struct apq_predictor {
+    const struct apq_mlp_kernels *kernels; /* of this processor */
     apq_space space;
     int n_arch, n_bits, hidden; /* A, Q, H */
     bool is_fitted;             /* predicts accuracies, not random numbers */
     size_t begin[APQ_N_PARTS + 1];
     float *params;            /* (begin[APQ_N_PARTS]) */
     float *packed1, *packed2; /* W1^T, W2^T packed for apq_gemm */
+    /* (2, n_blocks, bits, bits, H) sums of two rows of Wq: the weight and
+     * activation bits of a block's pointwise, then depthwise layers. */
+    float *bit_pairs;
+    /* Working memory of the last prediction, kept for the next. */
+    struct apq_predictor_spare *spare;
 };
 
 static inline float *apq_part(const apq_predictor *p, float *base,
