@@ -68,6 +68,12 @@ APQ_NODISCARD apq_status apq_app_eval(const apq_recipe *recipe,
                                       const apq_progress *progress,
                                       apq_eval_answer *out);
 
+/* `apq bench search`: malloc'd JSON {"machine", "gemm_peak_gflops", "results"}
+ * with the recipe's search, the predictor alone and its matrix products.
+ * Errors: those of what is opened; NOMEM. */
+APQ_NODISCARD apq_status apq_app_bench_search(const apq_recipe *recipe,
+                                              char **json);
+
 /* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. */
 APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
                                        const char *what,

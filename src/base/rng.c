@@ -23,23 +23,31 @@ apq_rng apq_rng_make(uint64_t seed, apq_rng_purpose purpose, uint64_t index) {
     };
 }
 
-uint32_t apq_rng_u32(apq_rng *rng) {
+static void refill(apq_rng *rng) {
+    philox4x32_ctr_t counter;
+    philox4x32_key_t key;
+    memcpy(counter.v, rng->counter, sizeof rng->counter);
+    memcpy(key.v, rng->key, sizeof rng->key);
+    philox4x32_ctr_t out = philox4x32(counter, key);
+    memcpy(rng->block, out.v, sizeof rng->block);
+    rng->counter[0]++;
+    rng->left = 4;
+}
+
+static inline uint32_t next(apq_rng *rng) {
     if (rng->left == 0) {
-        philox4x32_ctr_t counter;
-        philox4x32_key_t key;
-        memcpy(counter.v, rng->counter, sizeof rng->counter);
-        memcpy(key.v, rng->key, sizeof rng->key);
-        philox4x32_ctr_t out = philox4x32(counter, key);
-        memcpy(rng->block, out.v, sizeof rng->block);
-        rng->counter[0]++;
-        rng->left = 4;
+        refill(rng);
     }
     return rng->block[4 - rng->left--];
 }
 
+uint32_t apq_rng_u32(apq_rng *rng) {
+    return next(rng);
+}
+
 uint32_t apq_rng_below(apq_rng *rng, uint32_t n) {
     for (;;) {
-        uint32_t x = apq_rng_u32(rng);
+        uint32_t x = next(rng);
         /* Refused below 2^32 mod n, which is below n: mostly not computed. */
         if (x >= n || x >= (uint32_t)(-n) % n) {
             return x % n;
@@ -48,8 +56,8 @@ uint32_t apq_rng_below(apq_rng *rng, uint32_t n) {
 }
 
 double apq_rng_uniform(apq_rng *rng) {
-    uint64_t high = apq_rng_u32(rng) >> 5;
-    uint64_t low = apq_rng_u32(rng) >> 6;
+    uint64_t high = next(rng) >> 5;
+    uint64_t low = next(rng) >> 6;
     return (double)((high << 26) | low) * 0x1p-53;
 }
 

@@ -1,5 +1,5 @@
-/* apq bench: speed on this machine, one row a case. Training and evaluation
- * are measured by the application; pricing and searching here. */
+/* apq bench: speed on this machine, one row a case. Training, evaluation
+ * and searching are measured by the application; pricing here. */
 #include "cli/step.h"
 
 #include "app/app.h"
@@ -7,7 +7,7 @@
 #include "app/machine.h"
 #include "app/parts.h"
 #include "app/price.h"
-#include "app/search.h"
+#include "cli/bench_process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,9 @@ static const apq_command_help help = {
     .usage = "apq bench train|eval|search|cost [options]",
     .summary = "Speed on this machine.",
     .examples = "  apq bench train --space cifar10 --json\n"
-                "  apq bench cost --space imagenet-apq --target bitfusion\n",
+                "  apq bench cost --space imagenet-apq --target bitfusion\n"
+                "  apq bench search --space imagenet-apq --target bitfusion "
+                "--threads 1\n",
 };
 
 static double price_random(const apq_space *space, apq_target *target,
@@ -184,60 +186,6 @@ static apq_status bench_prices(const apq_recipe *recipe, json_t *rows) {
     return APQ_OK;
 }
 
-static void add_search_row(json_t *rows, const apq_recipe *recipe,
-                           const apq_search_result *found) {
-    (void)json_array_append_new(
-        rows, json_pack("{s:s, s:s, s:i, s:I, s:I, s:f, s:f}", "case",
-                        recipe->search.strategy, "space", recipe->space,
-                        "threads", apq_backend_threads(), "evaluations",
-                        (json_int_t)found->n_evaluations, "cached",
-                        (json_int_t)found->n_cached, "seconds", found->seconds,
-                        "evaluations_per_s",
-                        (double)found->n_evaluations / found->seconds));
-}
-
-static apq_status score(void *ctx, const apq_policy *batch, size_t n,
-                        apq_score *scores) {
-    enum { CHUNK = 1024 };
-    double values[CHUNK];
-    for (size_t at = 0; at < n; at += CHUNK) {
-        size_t m = n - at < CHUNK ? n - at : CHUNK;
-        APQ_TRY(apq_predictor_predict(ctx, batch + at, m, true, values));
-        for (size_t i = 0; i < m; i++) {
-            scores[at + i].value = values[i];
-        }
-    }
-    return APQ_OK;
-}
-
-/* The recipe's search with a predictor of random weights: the time does not
- * depend on their values. */
-static apq_status bench_search(const apq_recipe *recipe, json_t *rows) {
-    apq_space space;
-    apq_predictor *predictor = NULL;
-    apq_search_result *found = NULL;
-    APQ_TRY(apq_space_load(recipe->space, &space));
-    APQ_TRY(apq_predictor_create_random(&space, recipe->predictor.hidden,
-                                        recipe->seed, &predictor));
-    apq_driver_options options = {
-        .strategy = recipe->search.strategy,
-        .population = recipe->search.population,
-        .parents = recipe->search.parents,
-        .iterations = recipe->search.iterations,
-        .mutation = recipe->search.mutation,
-        .seed = recipe->seed,
-        .evaluate = score,
-        .ctx = predictor,
-    };
-    apq_status st = apq_search_run(&space, &options, &found);
-    if (st == APQ_OK) {
-        add_search_row(rows, recipe, found);
-    }
-    apq_search_result_destroy(found);
-    apq_predictor_destroy(predictor);
-    return st;
-}
-
 static void print_table(const json_t *document) {
     size_t i;
     const json_t *row;
@@ -248,23 +196,33 @@ static void print_table(const json_t *document) {
     }
 }
 
+static apq_status measure_app(const apq_recipe *recipe, const char *what,
+                              const apq_progress *progress, json_t **out) {
+    bool is_search = strcmp(what, "search") == 0;
+    char *text = NULL;
+    if (is_search) {
+        APQ_TRY(apq_app_bench_search(recipe, &text));
+    } else {
+        APQ_TRY(apq_app_bench(recipe, what, progress, &text));
+    }
+    *out = json_loads(text, 0, NULL);
+    free(text);
+    return is_search
+               ? apq_bench_processes(recipe, json_object_get(*out, "results"))
+               : APQ_OK;
+}
+
 static apq_status measure(const apq_recipe *recipe, const char *what,
                           const apq_progress *progress, json_t **out) {
-    if (strcmp(what, "train") == 0 || strcmp(what, "eval") == 0) {
-        char *text = NULL;
-        APQ_TRY(apq_app_bench(recipe, what, progress, &text));
-        *out = json_loads(text, 0, NULL);
-        free(text);
-        return APQ_OK;
+    if (strcmp(what, "cost") != 0) {
+        return measure_app(recipe, what, progress, out);
     }
     json_t *rows = json_array();
-    bool is_cost = strcmp(what, "cost") == 0;
-    apq_status st =
-        is_cost ? bench_cost(recipe, rows) : bench_search(recipe, rows);
-    if (st == APQ_OK && is_cost) {
+    apq_status st = bench_cost(recipe, rows);
+    if (st == APQ_OK) {
         st = bench_prices(recipe, rows);
     }
-    if (st == APQ_OK && is_cost) {
+    if (st == APQ_OK) {
         st = bench_table(recipe, rows);
     }
     if (st != APQ_OK) {
@@ -315,9 +273,11 @@ int apq_cmd_bench(int argc, char **argv) {
     apq_cli_progress_end(&progress);
     if (st == APQ_OK && options.common.json) {
         apq_cli_print_json(document, false);
-    } else if (st == APQ_OK) {
-        print_table(document);
-        json_decref(document);
+        return apq_cli_exit(st);
     }
+    if (st == APQ_OK) {
+        print_table(document);
+    }
+    json_decref(document);
     return apq_cli_exit(st);
 }

@@ -120,7 +120,11 @@ setup() {
             and .[2].asked_policies_per_s == 2e6 and .[3].layers > 400
             and .[3].asked_seconds == 0.08'
     "$APQ" bench search --space tiny search.iterations=5 --json --quiet |
-        jq -e '.results[0].evaluations > 0'
+        jq -e '.gemm_peak_gflops > 0 and .results[0].evaluations > 0 and
+            ([.results[] | select(.case == "predictor")] | length == 3) and
+            all(.results[] | select(.by != null);
+                .policies_per_s > 0 and .peak_fraction > 0) and
+            all(.results[]; .case != "process")'
 }
 
 @test "--all-layers and search.all_layers price the whole network" {

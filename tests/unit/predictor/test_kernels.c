@@ -179,7 +179,7 @@ enum { BATCH = 257 };
 /* A predictor whose every part is random; values are about a fraction. */
 static apq_predictor *random_predictor(const apq_space *space, int hidden) {
     apq_predictor *p = NULL;
-    assert_ok(apq_predictor_create(space, hidden, 11, &p));
+    assert_ok(apq_predictor_create_random(space, hidden, 11, &p));
     float *noise = random_floats(p->begin[APQ_N_PARTS], 9, 0.1);
     for (size_t i = 0; i < p->begin[APQ_N_PARTS]; i++) {
         bool is_large =
