@@ -111,71 +111,131 @@ static bool is_forbidden(const apq_space *space, const apq_policy *policy,
            policy->bits[APQ_DW_ACT][block] == 4;
 }
 
-static apq_status add_layer(apq_target *target, const apq_ir_layer *layer,
-                            double sum[N_FIELDS]) {
+/* Costs of one layer; infinite where the target cannot run it, which only a
+ * layer of the body may be. */
+static apq_status price_layer(apq_target *target, const apq_ir_layer *layer,
+                              double out[N_FIELDS]) {
     apq_cost cost;
     apq_status st = apq_cost_layer(target, layer, &cost);
     if (st == APQ_ERR_UNSUPPORTED && layer->block >= 0) {
         for (int f = 0; f < N_FIELDS; f++) {
-            sum[f] = INFINITY;
+            out[f] = INFINITY;
         }
         return APQ_OK;
     }
     APQ_TRY(st);
-    double fields[N_FIELDS];
-    apq_budget_of_cost(&cost, fields);
-    for (int f = 0; f < N_FIELDS; f++) {
-        sum[f] += fields[f];
+    apq_budget_of_cost(&cost, out);
+    return APQ_OK;
+}
+
+/* The three layers of a block see either the pointwise or the depthwise pair
+ * of bits. So each is priced for one pair, and a choice sums them. */
+enum { EXPAND, DEPTHWISE, PROJECT, N_LAYERS };
+typedef struct layer_costs {
+    double of[N_LAYERS][N_FIELDS];
+} layer_costs;
+
+typedef struct layer_table {
+    size_t n_pairs;                     /* of weight and activation bits */
+    size_t n_rows[APQ_MAX_BLOCKS];      /* kernel, channels, pair */
+    layer_costs *costs[APQ_MAX_BLOCKS]; /* (n_rows) */
+} layer_table;
+
+/* Row i of every block that has one, from one network of full depth. */
+static apq_status price_rows(const apq_space *space, apq_target *target,
+                             layer_table *layers, size_t i,
+                             double fixed[N_FIELDS]) {
+    apq_policy policy;
+    apq_policy_largest(space, space->bits[space->n_bits - 1], &policy);
+    size_t pair = i % layers->n_pairs;
+    for (int b = 0; b < space->n_blocks; b++) {
+        if (i < layers->n_rows[b]) {
+            size_t n_all = layers->n_pairs * layers->n_pairs;
+            decode(space, b, i / layers->n_pairs * n_all + pair, &policy);
+            policy.bits[APQ_PW_WEIGHT][b] = policy.bits[APQ_DW_WEIGHT][b];
+            policy.bits[APQ_PW_ACT][b] = policy.bits[APQ_DW_ACT][b];
+        }
+    }
+    apq_ir_network network;
+    APQ_TRY(apq_policy_lower(space, &policy, &network));
+    int at = 0; /* within its block; layers come in the order of the enum */
+    for (size_t l = 0; l < network.n_layers; l++) {
+        int b = network.layers[l].block;
+        double costs[N_FIELDS];
+        if (b >= 0 && i < layers->n_rows[b]) {
+            bool is_absent = at == DEPTHWISE && is_forbidden(space, &policy, b);
+            double *row = layers->costs[b][i].of[at];
+            if (!is_absent) {
+                APQ_TRY(price_layer(target, &network.layers[l], row));
+            }
+        } else if (b < 0 && i == 0) {
+            APQ_TRY(price_layer(target, &network.layers[l], costs));
+            for (int f = 0; f < N_FIELDS; f++) {
+                fixed[f] += costs[f];
+            }
+        }
+        at = b >= 0 ? (at + 1) % N_LAYERS : 0;
     }
     return APQ_OK;
 }
 
-/* Entry i of every block that has one, from one network of full depth. */
-static apq_status fill(apq_price_table *table, apq_target *target, size_t i) {
+static bool is_impossible(const double costs[N_FIELDS]) {
+    return isinf(costs[0]) != 0;
+}
+
+/* Choice i of a block: the sum of its layers, in their order. */
+static void fill(apq_price_table *table, const layer_table *layers, int block,
+                 size_t i) {
+    size_t n = layers->n_pairs;
+    size_t shape = i / (n * n) * n;
+    const layer_costs *pw = &layers->costs[block][shape + i / n % n];
+    const layer_costs *dw = &layers->costs[block][shape + i % n];
+    double *out = &table->choices[block][i * N_FIELDS];
+    apq_policy policy = {.depth = {0}};
+    decode(&table->space, block, i, &policy);
+    bool is_absent = is_forbidden(&table->space, &policy, block) ||
+                     is_impossible(pw->of[EXPAND]) ||
+                     is_impossible(dw->of[DEPTHWISE]) ||
+                     is_impossible(pw->of[PROJECT]);
+    for (int f = 0; f < N_FIELDS; f++) {
+        double sum = pw->of[EXPAND][f] + dw->of[DEPTHWISE][f];
+        out[f] = is_absent ? (double)INFINITY : sum + pw->of[PROJECT][f];
+    }
+}
+
+static void layer_table_fini(layer_table *layers) {
+    for (int b = 0; b < APQ_MAX_BLOCKS; b++) {
+        free(layers->costs[b]);
+    }
+}
+
+static apq_status price_layers(apq_price_table *table, apq_target *target,
+                               layer_table *layers) {
     const apq_space *space = &table->space;
-    apq_policy policy;
-    apq_policy_largest(space, space->bits[space->n_bits - 1], &policy);
-    apq_policy legal = policy;
-    bool is_wanted[APQ_MAX_BLOCKS] = {false};
+    size_t largest = 0;
+    layers->n_pairs = (size_t)(space->n_bits * space->n_bits);
     for (int b = 0; b < space->n_blocks; b++) {
-        if (i < table->n_choices[b]) {
-            decode(space, b, i, &policy);
-            is_wanted[b] = !is_forbidden(space, &policy, b);
-            if (is_wanted[b]) {
-                decode(space, b, i, &legal);
-            }
+        size_t n = table->n_choices[b] / layers->n_pairs;
+        layers->n_rows[b] = n;
+        layers->costs[b] = apq_calloc(n, sizeof *layers->costs[b]);
+        if (layers->costs[b] == NULL) {
+            APQ_FAIL(APQ_ERR_NOMEM, "no memory to price %zu layers", n);
         }
+        largest = n > largest ? n : largest;
     }
-    apq_ir_network network;
-    APQ_TRY(apq_policy_lower(space, &legal, &network));
-    for (int b = 0; b < space->n_blocks; b++) {
-        if (i < table->n_choices[b]) {
-            for (int f = 0; f < N_FIELDS; f++) {
-                table->choices[b][i * N_FIELDS + (size_t)f] =
-                    is_wanted[b] ? 0 : INFINITY;
-            }
-        }
-    }
-    for (size_t l = 0; l < network.n_layers; l++) {
-        int b = network.layers[l].block;
-        if (b >= 0 && is_wanted[b]) {
-            APQ_TRY(add_layer(target, &network.layers[l],
-                              &table->choices[b][i * N_FIELDS]));
-        } else if (b < 0 && i == 0) {
-            APQ_TRY(add_layer(target, &network.layers[l], table->fixed));
-        }
+    for (size_t i = 0; i < largest; i++) {
+        APQ_TRY(price_rows(space, target, layers, i, table->fixed));
     }
     return APQ_OK;
 }
 
 static apq_status fill_all(apq_price_table *table, apq_target *target) {
     const apq_space *space = &table->space;
-    size_t largest = 0, n_rows = 0;
+    size_t n_rows = 0;
     set_strides(space, &table->strides);
     for (int b = 0; b < space->n_blocks; b++) {
         size_t n = (size_t)space->n_kernels * table->strides.per_channel[b];
         table->n_choices[b] = n;
-        largest = n > largest ? n : largest;
         n_rows += n;
     }
     table->rows = apq_calloc(n_rows * N_FIELDS, sizeof *table->rows);
@@ -188,10 +248,15 @@ static apq_status fill_all(apq_price_table *table, apq_target *target) {
         table->choices[b] = at;
         at += table->n_choices[b] * N_FIELDS;
     }
-    for (size_t i = 0; i < largest; i++) {
-        APQ_TRY(fill(table, target, i));
+    layer_table layers = {.n_pairs = 0};
+    apq_status st = price_layers(table, target, &layers);
+    for (int b = 0; st == APQ_OK && b < space->n_blocks; b++) {
+        for (size_t i = 0; i < table->n_choices[b]; i++) {
+            fill(table, &layers, b, i);
+        }
     }
-    return APQ_OK;
+    layer_table_fini(&layers);
+    return st;
 }
 
 static bool has_choice(const apq_price_table *table, int block) {
