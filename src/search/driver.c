@@ -30,6 +30,8 @@ typedef struct run {
     apq_score_cache cache;
     uint64_t n_done, n_total; /* candidates */
     size_t cap_history;
+    double best;   /* when it was last better than before */
+    int n_stalled; /* iterations since */
     apq_search_result *result;
 } run;
 
@@ -53,6 +55,10 @@ static apq_status check_options(const apq_driver_options *options) {
     if (options->iterations < 1 || options->iterations > MAX_ITERATIONS) {
         APQ_FAIL(APQ_ERR_ARG, "search iterations %d not in 1..%d",
                  options->iterations, MAX_ITERATIONS);
+    }
+    if (options->patience < 0) {
+        APQ_FAIL(APQ_ERR_ARG, "search patience %d is below 0",
+                 options->patience);
     }
     if (!(options->mutation > 0.0 && options->mutation <= 1.0)) {
         APQ_FAIL(APQ_ERR_ARG, "search mutation %g not in (0, 1]",
@@ -230,6 +236,18 @@ static apq_status history_append(run *r, size_t n) {
     return APQ_OK;
 }
 
+/* Whether the best has stayed the same for as long as the caller waits. */
+static bool is_stalled(run *r) {
+    if (r->result->n_top == 0) {
+        return false;
+    }
+    double best = r->result->top[0].score.value;
+    bool is_better = r->n_stalled == 0 || best > r->best;
+    r->n_stalled = is_better ? 1 : r->n_stalled + 1;
+    r->best = best;
+    return r->options->patience > 0 && r->n_stalled > r->options->patience;
+}
+
 /* One ask, score, tell round. */
 static apq_status step(run *r, bool *is_exhausted) {
     uint64_t left = r->n_total - r->n_done;
@@ -264,6 +282,7 @@ static apq_status run_loop(run *r) {
             break;
         }
         APQ_TRY(step(r, &is_exhausted));
+        is_exhausted = is_exhausted || is_stalled(r);
     }
     if (r->result->n_top == 0) {
         if (r->result->is_stopped) {

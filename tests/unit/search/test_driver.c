@@ -274,6 +274,36 @@ static void test_evaluation_outcomes(void **state) {
     toy_fini(&t);
 }
 
+/* The search ends after so many iterations without a better best, no sooner. */
+static void test_patience(void **state) {
+    (void)state;
+    enum { PATIENCE = 10, ITERATIONS = 300 };
+    toy t;
+    toy_init(&t, "tiny");
+    t.max_cost = toy_budget(&t, 0.4);
+    apq_driver_options options = toy_options(&t, "evolution", ITERATIONS);
+    options.patience = PATIENCE;
+    apq_search_result *result = NULL;
+    assert_int_equal(apq_search_run(&t.space, &options, &result), APQ_OK);
+    size_t n = result->n_history;
+    assert_in_range(n, PATIENCE + 2, ITERATIONS - 1);
+    assert_false(result->is_stopped);
+    double best = result->best_value;
+    int n_same = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool is_better =
+            i == 0 || result->history[i].best > result->history[i - 1].best;
+        n_same = is_better ? 0 : n_same + 1;
+        assert_true(n_same < PATIENCE || i == n - 1);
+    }
+    assert_int_equal(n_same, PATIENCE);
+    assert_true(result->history[n - 1].best == best);
+    apq_search_result_destroy(result);
+    options.patience = -1;
+    expect_refused(&t, options, "patience -1");
+    toy_fini(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_evolution_beats_random),
@@ -282,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_duplicates_cost_nothing),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_patience),
         cmocka_unit_test(test_evaluation_outcomes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
