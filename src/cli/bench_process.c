@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,14 @@ typedef struct budget {
 } budget;
 
 static const budget budgets[] = {{"8.40", 0.35}, {"6.11", 0.40}};
+
+/* Processor time of the processes waited for so far. */
+static double children_s(void) {
+    struct rusage used = {.ru_maxrss = 0};
+    (void)getrusage(RUSAGE_CHILDREN, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
 
 static apq_status run_once(const char *predictor, const char *latency_ms,
                            double *seconds) {
@@ -63,20 +72,23 @@ static apq_status run_once(const char *predictor, const char *latency_ms,
 
 static apq_status time_processes(const char *predictor, json_t *rows) {
     for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
-        double best = 0, worst = 0;
+        double best = 0, worst = 0, best_cpu = 0;
         for (int run = 0; run < RUNS; run++) {
-            double seconds = 0;
+            double seconds = 0, cpu = children_s();
             APQ_TRY(run_once(predictor, budgets[i].latency_ms, &seconds));
+            cpu = children_s() - cpu;
+            best_cpu = run == 0 || cpu < best_cpu ? cpu : best_cpu;
             best = run == 0 || seconds < best ? seconds : best;
             worst = seconds > worst ? seconds : worst;
         }
         (void)json_array_append_new(
             rows,
-            json_pack("{s:s, s:s, s:s, s:f, s:i, s:i, s:f, s:f, s:f}", "case",
-                      "process", "space", "imagenet-apq", "target", "bitfusion",
-                      "latency_ms", strtod(budgets[i].latency_ms, NULL),
-                      "threads", 1, "runs", (int)RUNS, "best_seconds", best,
-                      "worst_seconds", worst, "asked_seconds",
+            json_pack("{s:s, s:s, s:s, s:f, s:i, s:i, s:f, s:f, s:f, s:f}",
+                      "case", "process", "space", "imagenet-apq", "target",
+                      "bitfusion", "latency_ms",
+                      strtod(budgets[i].latency_ms, NULL), "threads", 1, "runs",
+                      (int)RUNS, "best_seconds", best, "worst_seconds", worst,
+                      "best_cpu_seconds", best_cpu, "asked_seconds",
                       budgets[i].asked_s));
     }
     return APQ_OK;
