@@ -380,33 +380,44 @@ static void classify(const apq_int_engine *e, const float *x, int64_t pixels,
     }
 }
 
-static void run_image(const apq_int_engine *e, const float *image,
-                      unsigned char *workspace, float *logits) {
-    const uint8_t *x = NULL;
-    for (int i = 0; i < e->n_stages; i++) {
-        const stage *s = &e->stages[i];
-        uint8_t *codes = at(workspace, e->codes[i % 2]);
-        int from = s->residual_from;
-        apq_int_output out = {
-            .codes = s->has_codes ? codes : NULL,
-            .values = s->has_values ? at(workspace, s->values) : NULL,
-            .residual =
-                from >= 0 ? at(workspace, e->stages[from].values) : NULL,
-        };
-        if (s->kind == APQ_IR_CONV) {
-            apq_int_stem(&s->layer, image, at(workspace, e->padded), &out);
-        } else if (s->kind == APQ_IR_DEPTHWISE) {
-            apq_int_depthwise(&s->layer, x, at(workspace, e->padded), &out);
-        } else {
-            apq_int_pointwise(&s->layer, x, &out);
-        }
-        x = codes;
+/* Layer i reads the codes of the one before from the other of two buffers. */
+static void run_stage(const apq_int_engine *e, int i, const float *image,
+                      unsigned char *workspace) {
+    const stage *s = &e->stages[i];
+    const uint8_t *x = at(workspace, e->codes[(i + 1) % 2]);
+    int from = s->residual_from;
+    apq_int_output out = {
+        .codes = s->has_codes ? at(workspace, e->codes[i % 2]) : NULL,
+        .values = s->has_values ? at(workspace, s->values) : NULL,
+        .residual = from >= 0 ? at(workspace, e->stages[from].values) : NULL,
+    };
+    if (s->kind == APQ_IR_CONV) {
+        apq_int_stem(&s->layer, image, at(workspace, e->padded), &out);
+    } else if (s->kind == APQ_IR_DEPTHWISE) {
+        apq_int_depthwise(&s->layer, x, at(workspace, e->padded), &out);
+    } else {
+        apq_int_pointwise(&s->layer, x, &out);
     }
-    const stage *last = &e->stages[e->n_stages - 1];
-    classify(e, at(workspace, last->values),
-             (int64_t)last->layer.out_size * last->layer.out_size,
-             last->layer.ldy, at(workspace, e->pooled),
-             at(workspace, e->pooled_codes), logits);
+}
+
+size_t apq_int_engine_workspace_bytes(const apq_int_engine *engine) {
+    return engine->workspace_bytes;
+}
+
+void apq_int_engine_run_layers(const apq_int_engine *engine, int begin, int end,
+                               const float *image, void *workspace,
+                               float *logits) {
+    APQ_ASSERT(0 <= begin && begin <= end && end <= engine->n_stages + 1);
+    for (int i = begin; i < end && i < engine->n_stages; i++) {
+        run_stage(engine, i, image, workspace);
+    }
+    if (end > engine->n_stages && begin < end) {
+        const stage *last = &engine->stages[engine->n_stages - 1];
+        classify(engine, at(workspace, last->values),
+                 (int64_t)last->layer.out_size * last->layer.out_size,
+                 last->layer.ldy, at(workspace, engine->pooled),
+                 at(workspace, engine->pooled_codes), logits);
+    }
 }
 
 apq_status apq_int_engine_run(const apq_int_engine *engine, const float *images,
@@ -426,9 +437,10 @@ apq_status apq_int_engine_run(const apq_int_engine *engine, const float *images,
 #pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int i = 0; i < n; i++) {
         size_t thread = (size_t)omp_get_thread_num();
-        run_image(engine, images + (size_t)i * engine->image_values,
-                  workspaces + thread * engine->workspace_bytes,
-                  logits + (int64_t)i * engine->n_classes);
+        apq_int_engine_run_layers(engine, 0, engine->n_stages + 1,
+                                  images + (size_t)i * engine->image_values,
+                                  workspaces + thread * engine->workspace_bytes,
+                                  logits + (int64_t)i * engine->n_classes);
     }
     free(workspaces);
     return APQ_OK;

@@ -29,4 +29,15 @@ APQ_NODISCARD apq_status apq_int_engine_run(const apq_int_engine *engine,
                                             const float *images, int n,
                                             float *logits);
 
+/* Bytes of scratch that one image needs. */
+size_t apq_int_engine_workspace_bytes(const apq_int_engine *engine);
+/* Layers begin .. end - 1 of one image on the calling thread, allocating
+ * nothing; the classifier is layer n_layers - 1 of the net. The workspace is
+ * 64-byte aligned, zeroed before its first use, and keeps what layers hand on,
+ * so a net may be run in pieces, in order, or one layer again and again.
+ * image as above; logits (n_classes) is written by the classifier only. */
+void apq_int_engine_run_layers(const apq_int_engine *engine, int begin, int end,
+                               const float *image, void *workspace,
+                               float *logits);
+
 #endif

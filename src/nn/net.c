@@ -275,22 +275,37 @@ static apq_status classify(apq_nn_net *net, int n_images, float **logits) {
     });
 }
 
+static apq_status forward_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
+                                const float *x, int n_images) {
+    apq_nn_layer *l = &net->layers[i];
+    int64_t n_values =
+        (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
+    APQ_TRY(prepare_weights(net, l));
+    APQ_TRY(prepare_input(net, l, x, n_values));
+    APQ_TRY(convolve(net, l, n_images));
+    return normalise(net, i, mode, n_images);
+}
+
+apq_status apq_nn_forward_layers(apq_nn_net *net, apq_nn_mode mode,
+                                 size_t begin, size_t end, const float *images,
+                                 int n_images, float **logits) {
+    APQ_ASSERT(net->n_layers >= 2 && n_images > 0 && begin <= end &&
+               end <= net->n_layers);
+    net->n_images = n_images;
+    for (size_t i = begin; i < end && i + 1 < net->n_layers; i++) {
+        const float *x = i == 0 ? images : net->layers[i - 1].y;
+        APQ_TRY(forward_layer(net, i, mode, x, n_images));
+    }
+    if (begin < end && end == net->n_layers) {
+        APQ_TRY(classify(net, n_images, logits));
+    }
+    return APQ_OK;
+}
+
 apq_status apq_nn_forward(apq_nn_net *net, apq_nn_mode mode,
                           const float *images, int n_images, float **logits) {
-    APQ_ASSERT(net->n_layers >= 2 && n_images > 0);
-    net->n_images = n_images;
-    const float *x = images;
-    for (size_t i = 0; i + 1 < net->n_layers; i++) {
-        apq_nn_layer *l = &net->layers[i];
-        int64_t n_values = (int64_t)n_images * l->ir.in_size * l->ir.in_size *
-                           l->ir.in_channels;
-        APQ_TRY(prepare_weights(net, l));
-        APQ_TRY(prepare_input(net, l, x, n_values));
-        APQ_TRY(convolve(net, l, n_images));
-        APQ_TRY(normalise(net, i, mode, n_images));
-        x = l->y;
-    }
-    APQ_TRY(classify(net, n_images, logits));
+    APQ_TRY(apq_nn_forward_layers(net, mode, 0, net->n_layers, images, n_images,
+                                  logits));
     if (mode == APQ_NN_RECALIBRATE) {
         net->recalibrate_weight += n_images;
     }

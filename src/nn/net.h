@@ -81,6 +81,12 @@ void apq_nn_net_fini(apq_nn_net *net);
 APQ_NODISCARD apq_status apq_nn_forward(apq_nn_net *net, apq_nn_mode mode,
                                         const float *images, int n_images,
                                         float **logits);
+/* Layers begin .. end - 1 only; the first reads the output that the layer
+ * before it left in an earlier call. *logits is written by the last layer. */
+APQ_NODISCARD apq_status apq_nn_forward_layers(apq_nn_net *net,
+                                               apq_nn_mode mode, size_t begin,
+                                               size_t end, const float *images,
+                                               int n_images, float **logits);
 /* After a TRAIN forward: accumulates the gradients of every view and of the
  * activation ranges. */
 APQ_NODISCARD apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits);
