@@ -25,7 +25,7 @@ static yaml_node_t *get(const apq_yaml *yaml, apq_yaml_node node) {
     return node == 0 ? NULL : yaml_document_get_node(doc.out, node);
 }
 
-static const char *scalar(const apq_yaml *yaml, apq_yaml_node node) {
+const char *apq_yaml_text(const apq_yaml *yaml, apq_yaml_node node) {
     const yaml_node_t *n = get(yaml, node);
     return n != NULL && n->type == YAML_SCALAR_NODE
                ? (const char *)n->data.scalar.value
@@ -49,13 +49,13 @@ static apq_status check_duplicates(const apq_yaml *yaml) {
         }
         const yaml_node_pair_t *end = n->data.mapping.pairs.top;
         for (yaml_node_pair_t *a = n->data.mapping.pairs.start; a < end; a++) {
-            const char *key = scalar(yaml, a->key);
+            const char *key = apq_yaml_text(yaml, a->key);
             if (key == NULL) {
                 APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: keys must be plain words",
                          yaml->path, apq_yaml_line(yaml, a->key));
             }
             for (yaml_node_pair_t *b = a + 1; b < end; b++) {
-                const char *other = scalar(yaml, b->key);
+                const char *other = apq_yaml_text(yaml, b->key);
                 if (other != NULL && strcmp(key, other) == 0) {
                     APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: key '%s' given twice",
                              yaml->path, apq_yaml_line(yaml, b->key), key);
@@ -147,7 +147,7 @@ apq_yaml_node apq_yaml_find(const apq_yaml *yaml, apq_yaml_node mapping,
     }
     for (const yaml_node_pair_t *p = n->data.mapping.pairs.start;
          p < n->data.mapping.pairs.top; p++) {
-        if (strcmp(scalar(yaml, p->key), key) == 0) {
+        if (strcmp(apq_yaml_text(yaml, p->key), key) == 0) {
             return p->value;
         }
     }
@@ -198,7 +198,7 @@ apq_status apq_yaml_check_keys(const apq_yaml *yaml, apq_yaml_node mapping,
     }
     for (const yaml_node_pair_t *p = n->data.mapping.pairs.start;
          p < n->data.mapping.pairs.top; p++) {
-        const char *key = scalar(yaml, p->key);
+        const char *key = apq_yaml_text(yaml, p->key);
         const char *const *known = legal;
         while (*known != NULL && strcmp(*known, key) != 0) {
             known++;
@@ -219,7 +219,7 @@ static apq_status find_scalar(const apq_yaml *yaml, apq_yaml_node mapping,
                               const char *key, bool optional, const char **text,
                               apq_yaml_node *node) {
     *node = apq_yaml_find(yaml, mapping, key);
-    *text = scalar(yaml, *node);
+    *text = apq_yaml_text(yaml, *node);
     if (*node == 0 && !optional) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: key '%s' is missing", yaml->path,
                  apq_yaml_line(yaml, mapping), key);
@@ -321,7 +321,7 @@ apq_status apq_yaml_int_list(const apq_yaml *yaml, apq_yaml_node mapping,
     }
     for (size_t i = 0; i < length; i++) {
         apq_yaml_node item = apq_yaml_at(yaml, list, i);
-        const char *text = scalar(yaml, item);
+        const char *text = apq_yaml_text(yaml, item);
         int64_t value;
         APQ_TRY(parse_int(yaml, item, key, text != NULL ? text : "(nested)",
                           low, high, &value));

@@ -25,6 +25,9 @@ size_t apq_yaml_length(const apq_yaml *yaml, apq_yaml_node sequence);
 apq_yaml_node apq_yaml_at(const apq_yaml *yaml, apq_yaml_node sequence,
                           size_t i);
 
+/* Text of a scalar, borrowed; NULL for an absent node or another kind. */
+const char *apq_yaml_text(const apq_yaml *yaml, apq_yaml_node node);
+
 /* Value of `key` in a mapping, or 0. */
 apq_yaml_node apq_yaml_find(const apq_yaml *yaml, apq_yaml_node mapping,
                             const char *key);

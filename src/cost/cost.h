@@ -4,6 +4,7 @@
 #include <apq/target.h>
 
 #include "base/status.h"
+#include "cost/capability.h"
 #include "ir/network.h"
 
 #include <stdbool.h>
@@ -43,6 +44,12 @@ const char *apq_target_hash(const apq_target *target);
 APQ_NODISCARD apq_status apq_target_check_space(const apq_target *target,
                                                 const char *space,
                                                 const char *space_hash);
+/* What it executes; borrowed. */
+const apq_capability *apq_target_capability(const apq_target *target);
+/* How a target is measured, borrowed; NULL when its layers are computed. A
+ * measured target prices nothing itself (APQ_ERR_ARG): `apq lut build` makes
+ * the table that does. See cost/measured/measured.h. */
+const struct apq_measured_config *apq_target_measured(const apq_target *target);
 
 /* Images the target runs together, 1 to APQ_MAX_BATCH. Costs stay those of
  * one image: a batch's latency and energy divided by its size. The file's
@@ -53,8 +60,8 @@ APQ_NODISCARD apq_status apq_target_set_batch(apq_target *target, int batch);
 int apq_target_batch(const apq_target *target);
 
 /* Latency and energy of one layer; 0 for layers with is_priced false.
- * APQ_ERR_UNSUPPORTED when the target cannot execute it. Results are cached
- * in the target; one thread per handle. */
+ * APQ_ERR_UNSUPPORTED when the target cannot execute it, by its capabilities
+ * or its model. Results are cached in the target; one thread per handle. */
 APQ_NODISCARD apq_status apq_target_layer(apq_target *target,
                                           const apq_ir_layer *layer,
                                           double *latency_ms,

@@ -21,6 +21,8 @@ enum { NAME_MAX_BYTES = 64 };
 struct apq_target {
     char name[NAME_MAX_BYTES];
     char hash[APQ_HASH_MAX];
+    char source[APQ_PATH_MAX]; /* as the user named it */
+    apq_capability capability;
     const apq_target_ops *ops;
     void *state;
     apq_cost_cache cache;
@@ -112,10 +114,16 @@ static apq_status find_model(const apq_yaml *yaml, const apq_target_ops **out) {
             return APQ_OK;
         }
     }
-    APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: unknown model '%s', legal: %s",
+    char legal[256] = "";
+    for (const apq_target_ops *const *ops = apq_target_registry(); *ops != NULL;
+         ops++) {
+        size_t used = strlen(legal);
+        (void)snprintf(legal + used, sizeof legal - used, " %s", (*ops)->model);
+    }
+    APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: unknown model '%s', legal:%s",
              apq_yaml_path(yaml),
              apq_yaml_line(yaml, apq_yaml_find(yaml, root, "model")), model,
-             apq_target_registry()[0]->model);
+             legal);
 }
 
 static apq_status init_model(apq_target *target, const apq_yaml *yaml) {
@@ -131,6 +139,8 @@ static apq_status init_model(apq_target *target, const apq_yaml *yaml) {
     memcpy(target->name, name, strlen(name) + 1);
     const apq_target_ops *ops = NULL;
     APQ_TRY(find_model(yaml, &ops));
+    APQ_TRY(
+        apq_capability_read(yaml, ops->measured == NULL, &target->capability));
     target->state = apq_calloc(1, ops->state_bytes);
     if (target->state == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", apq_yaml_path(yaml));
@@ -166,6 +176,7 @@ apq_status apq_target_load(const char *name_or_path, apq_target **out) {
     if (target == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
+    (void)snprintf(target->source, sizeof target->source, "%s", name_or_path);
     apq_status st = apq_file_hash(path, target->hash);
     if (st == APQ_OK) {
         st = ends_in(path, ".jsonl") ? load_table(target, path)
@@ -227,8 +238,25 @@ int apq_target_batch(const apq_target *target) {
     return target->ops->batch == NULL ? 1 : target->ops->batch(target->state);
 }
 
+const apq_capability *apq_target_capability(const apq_target *target) {
+    return &target->capability;
+}
+
+const struct apq_measured_config *
+apq_target_measured(const apq_target *target) {
+    return target->ops->measured != NULL ? target->ops->measured(target->state)
+                                         : NULL;
+}
+
 apq_status apq_target_explain(apq_target *target, const apq_ir_layer *layer,
                               apq_layer_cost *out) {
+    if (target->ops->layer == NULL) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "target %s is measured and needs a table first: apq lut build "
+                 "--space S --target %s -o %s.jsonl, then --target %s.jsonl",
+                 target->name, target->source, target->name, target->name);
+    }
+    APQ_TRY(apq_capability_check(&target->capability, layer));
     return target->ops->layer(target->state, layer, out);
 }
 

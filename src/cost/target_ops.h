@@ -14,11 +14,12 @@ typedef struct apq_target_ops {
     size_t state_bytes;  /* allocated and zeroed by the caller */
 
     /* REQUIRED, but for the table model, which is no YAML file. Reads the
-     * constants; must refuse unknown keys (`name` and `model` belong to the
-     * caller and are legal). */
+     * constants; must refuse unknown keys (`name`, `model` and `capabilities`
+     * belong to the caller and are legal). */
     apq_status (*init)(void *state, const apq_yaml *yaml);
-    /* REQUIRED. Pure: the same layer always costs the same. Writes every
-     * field. APQ_ERR_UNSUPPORTED with a message when it cannot run. */
+    /* REQUIRED, but for measured targets. Pure: the same layer always costs
+     * the same. Writes every field. APQ_ERR_UNSUPPORTED with a message when it
+     * cannot run. */
     apq_status (*layer)(const void *state, const apq_ir_layer *layer,
                         apq_layer_cost *out);
 
@@ -29,6 +30,10 @@ typedef struct apq_target_ops {
     /* OPTIONAL. Images that run together; NULL: one, and a fixed number. */
     int (*batch)(const void *state);
     apq_status (*set_batch)(void *state, int batch);
+    /* OPTIONAL. NULL: layers are computed. Else the target is measured: its
+     * configuration, borrowed; `layer` is never called and `capabilities` must
+     * be given. */
+    const struct apq_measured_config *(*measured)(const void *state);
     /* OPTIONAL. NULL: nothing to release. */
     void (*fini)(void *state);
 } apq_target_ops;

@@ -20,6 +20,7 @@ typedef struct real_key {
 
 static const char *const legal_keys[] = {"name",
                                          "model",
+                                         "capabilities",
                                          "clock_mhz",
                                          "array_rows",
                                          "array_columns",
