@@ -10,7 +10,7 @@ set(APQ_PACKAGES
 
 # The command line prints and exits; the library holds everything below it.
 set(modules base ir tensor store space cost backend search quant nn data
-  supernet predictor deploy train report app api)
+  supernet predictor deploy measure train report app api)
 set(objects "")
 set(libraries "")
 foreach(module ${modules})
