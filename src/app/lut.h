@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "cost/cost.h"
 #include "cost/lut/lut.h"
+#include "measure/measure.h"
 #include "space/space.h"
 
 #include <stdbool.h>
@@ -30,13 +31,17 @@ typedef struct apq_app_source {
     apq_lut_source source;
     char name[APQ_LUT_NAME_MAX], hash[APQ_HASH_MAX];
     bool is_measured;
-    apq_target *target; /* of computed ones */
+    apq_target *target;
+    apq_measure *measure; /* NULL: computed */
 } apq_app_source;
 
 /* A target as apq_target_load takes it. Close also after an error. */
 APQ_NODISCARD apq_status apq_app_source_open(const char *target,
                                              apq_app_source *out);
 void apq_app_source_close(apq_app_source *source);
+/* A note when the machine was not steady while the source was asked. */
+void apq_app_source_note(const apq_app_source *source,
+                         const apq_progress *progress);
 
 /* Relative errors of interpolation over the layers it was tried on. */
 typedef struct apq_lut_error {
@@ -106,6 +111,23 @@ typedef struct apq_lut_check_report {
 APQ_NODISCARD apq_status apq_app_lut_check(const apq_lut_check_options *options,
                                            const apq_progress *progress,
                                            apq_lut_check_report *out);
+
+/* Whole networks, measured, against the sums of a table's layers. */
+typedef struct apq_lut_networks_options {
+    const char *path;   /* the table */
+    const char *target; /* measured */
+    const char *space;  /* of the networks: random policies, drawn by seed */
+    size_t n;           /* >= 1 */
+    uint64_t seed;
+} apq_lut_networks_options;
+
+/* All layers of the networks are summed up, whatever the space prices.
+ * Errors: ARG for a target that is computed; MISMATCH for a table of another
+ * space or without a layer; UNSUPPORTED for a network that the target cannot
+ * execute: such policies are drawn anew, a thousand times at most. */
+APQ_NODISCARD apq_status
+apq_app_lut_networks(const apq_lut_networks_options *options,
+                     const apq_progress *progress, apq_measure_agreement *out);
 
 /* apq_target_check_space with the name and the hash of a space. */
 APQ_NODISCARD apq_status apq_app_check_target(const apq_space *space,

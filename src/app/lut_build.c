@@ -200,6 +200,7 @@ static apq_status build(builder *self) {
     /* Where it cannot be written, better known before than after. */
     APQ_TRY(apq_lut_save(self->lut, self->part));
     APQ_TRY(ask_all(self));
+    apq_app_source_note(&self->source, self->progress);
     APQ_TRY(apq_lut_index(self->lut));
     APQ_TRY(measure_interpolation(self));
     apq_lut_set_complete(self->lut);

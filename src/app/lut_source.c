@@ -1,5 +1,5 @@
 /* Targets as sources of samples: what a model computes has no spread and is
- * known after one answer. */
+ * known after one answer; measured targets answer for themselves. */
 #include "app/lut.h"
 
 #include <stdio.h>
@@ -8,11 +8,13 @@ static apq_status computed_layer(void *ctx, const apq_ir_layer *layer,
                                  apq_lut_sample *out) {
     apq_layer_cost cost;
     APQ_TRY(apq_target_explain(ctx, layer, &cost));
-    *out = (apq_lut_sample){.latency_ms = cost.latency_ms,
-                            .energy_mj = cost.energy_mj,
-                            .count = 1,
-                            .weight_container_bits = layer->weight_bits,
-                            .act_container_bits = layer->act_bits};
+    apq_lut_sample sample = {
+        .latency_ms = cost.latency_ms, .energy_mj = cost.energy_mj, .count = 1};
+    (void)apq_capability_find(apq_target_capability(ctx), layer->kind,
+                              layer->weight_bits, layer->act_bits,
+                              &sample.weight_container_bits,
+                              &sample.act_container_bits);
+    *out = sample;
     return APQ_OK;
 }
 
@@ -23,13 +25,37 @@ apq_status apq_app_source_open(const char *target, apq_app_source *out) {
                    apq_target_name(out->target));
     (void)snprintf(out->hash, sizeof out->hash, "%s",
                    apq_target_hash(out->target));
-    out->source = (apq_lut_source){.layer = computed_layer, .ctx = out->target};
+    out->is_measured = apq_target_measured(out->target) != NULL;
+    if (!out->is_measured) {
+        out->source =
+            (apq_lut_source){.layer = computed_layer, .ctx = out->target};
+        return APQ_OK;
+    }
+    APQ_TRY(apq_measure_open(out->target, &out->measure));
+    out->source = apq_measure_source(out->measure);
     return APQ_OK;
 }
 
 void apq_app_source_close(apq_app_source *source) {
+    apq_measure_close(source->measure);
+    source->measure = NULL;
     apq_target_destroy(source->target);
     source->target = NULL;
+}
+
+void apq_app_source_note(const apq_app_source *source,
+                         const apq_progress *progress) {
+    if (source->measure == NULL) {
+        return;
+    }
+    apq_measure_drift drift = apq_measure_get_drift(source->measure);
+    if (drift.n_unsettled > 0 || drift.n_stale > 0) {
+        apq_note(progress,
+                 "the machine was not steady: %zu results kept drifting, and "
+                 "%zu times it became faster than before; measure again on a "
+                 "quiet machine",
+                 drift.n_unsettled, drift.n_stale);
+    }
 }
 
 apq_status apq_app_check_target(const apq_space *space,

@@ -14,7 +14,7 @@ enum { DEFAULT_ROWS = 200 };
 typedef struct check_options {
     apq_common_options common;
     const char *target, *space;
-    int64_t rows;
+    int64_t rows, networks;
     double tolerance;
     bool all_layers;
 } check_options;
@@ -38,6 +38,13 @@ static const apq_option check_table[] = {
      .offset = AT(rows),
      .low = 0,
      .high = 1e9},
+    {.name = "networks",
+     .type = APQ_OPTION_COUNT,
+     .argument = "N",
+     .help = "whole random networks to measure against sums of rows; else 0",
+     .offset = AT(networks),
+     .low = 0,
+     .high = 1e6},
     {.name = "tolerance",
      .type = APQ_OPTION_REAL,
      .argument = "X",
@@ -59,6 +66,7 @@ static const apq_command_help check_help = {
         "counts neighbours where\nmore channels or bits cost less. The last "
         "is no fault: it is so on real hardware.",
     .examples = "  apq lut check bitfusion.jsonl --rows 0\n"
+                "  apq lut check cpu.jsonl --networks 30\n"
                 "  apq lut check board.jsonl --target other.jsonl --tolerance "
                 "0.05\n",
 };
@@ -72,7 +80,14 @@ static bool is_listed(const char *const *names, const char *name) {
     return false;
 }
 
-static json_t *report_json(const apq_lut_check_report *r) {
+typedef struct check_report {
+    apq_lut_check_report rows;
+    size_t n_networks;
+    apq_measure_agreement networks; /* of n_networks > 0 */
+} check_report;
+
+static json_t *report_json(const check_report *report) {
+    const apq_lut_check_report *r = &report->rows;
     json_t *document =
         json_pack("{s:I, s:I, s:f, s:f}", "rows", (json_int_t)r->n_rows,
                   "asked", (json_int_t)r->n_asked, "max_latency_difference",
@@ -89,10 +104,20 @@ static json_t *report_json(const apq_lut_check_report *r) {
             json_pack("{s:I, s:o}", "count", (json_int_t)r->counts[f],
                       "examples", examples));
     }
+    if (report->n_networks > 0) {
+        const apq_measure_agreement *a = &report->networks;
+        (void)json_object_set_new(document, "networks",
+                                  json_pack("{s:I, s:f, s:f, s:f}", "count",
+                                            (json_int_t)report->n_networks,
+                                            "median_error", a->median_error,
+                                            "max_error", a->max_error,
+                                            "kendall_tau", a->kendall_tau));
+    }
     return document;
 }
 
-static void print_report(const apq_lut_check_report *r) {
+static void print_report(const check_report *report) {
+    const apq_lut_check_report *r = &report->rows;
     static const char *const titles[APQ_LUT_N_FINDINGS] = {
         [APQ_LUT_DISAGREES] = "rows that differ beyond the spread",
         [APQ_LUT_MISSING] = "layers of the space that are missing",
@@ -110,10 +135,33 @@ static void print_report(const apq_lut_check_report *r) {
             printf("  %s\n", r->examples[f][i]);
         }
     }
+    if (report->n_networks > 0) {
+        const apq_measure_agreement *a = &report->networks;
+        printf("%zu networks against sums of their rows: median error %.3g %%, "
+               "largest %.3g %%, Kendall tau %.3f\n",
+               report->n_networks, 100 * a->median_error, 100 * a->max_error,
+               a->kendall_tau);
+    }
+}
+
+static apq_status check_networks(const check_options *o,
+                                 const apq_lut_check_options *rows,
+                                 const apq_progress *progress,
+                                 check_report *out) {
+    if (rows->target == NULL || rows->space == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "--networks needs --target and --space");
+    }
+    const apq_lut_networks_options options = {.path = rows->path,
+                                              .target = rows->target,
+                                              .space = rows->space,
+                                              .n = (size_t)o->networks,
+                                              .seed = rows->seed};
+    out->n_networks = options.n;
+    return apq_app_lut_networks(&options, progress, &out->networks);
 }
 
 static apq_status check(const check_options *o, const apq_progress *progress,
-                        apq_lut_check_report *out) {
+                        check_report *out) {
     apq_lut_check_options options = {
         .path = o->common.words[0],
         .target = o->target,
@@ -137,7 +185,10 @@ static apq_status check(const check_options *o, const apq_progress *progress,
     if (options.space == NULL && is_listed(apq_space_names(), h->space)) {
         options.space = h->space;
     }
-    apq_status st = apq_app_lut_check(&options, progress, out);
+    apq_status st = apq_app_lut_check(&options, progress, &out->rows);
+    if (st == APQ_OK && o->networks > 0) {
+        st = check_networks(o, &options, progress, out);
+    }
     apq_lut_destroy(lut);
     return st;
 }
@@ -152,7 +203,7 @@ int apq_cmd_lut_check(int argc, char **argv) {
         (void)APQ_ERROR(APQ_ERR_ARG, "the table to check is missing");
         return apq_cli_usage(argv[0]);
     }
-    apq_lut_check_report *report = calloc(1, sizeof *report);
+    check_report *report = calloc(1, sizeof *report);
     if (report == NULL) {
         return apq_cli_exit(APQ_ERROR(APQ_ERR_NOMEM, "check: out of memory"));
     }
@@ -168,8 +219,9 @@ int apq_cmd_lut_check(int argc, char **argv) {
         } else {
             print_report(report);
         }
-        code = report->counts[APQ_LUT_DISAGREES] > 0 ? APQ_EXIT_VERIFICATION
-                                                     : APQ_EXIT_OK;
+        code = report->rows.counts[APQ_LUT_DISAGREES] > 0
+                   ? APQ_EXIT_VERIFICATION
+                   : APQ_EXIT_OK;
     }
     free(report);
     return code;

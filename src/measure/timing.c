@@ -11,6 +11,7 @@ enum {
     BATCH = 8,
     N_REFERENCE = 3, /* the median of these is one reading */
     N_BASELINE = 15, /* readings of the first baseline */
+    N_EMPTY = 101,   /* intervals without work: the clock itself */
     PATIENCE = 4,    /* budgets spent at most */
 };
 
@@ -58,6 +59,12 @@ static void take_baseline(const apq_timing_hooks *hooks,
         readings[i] = read_reference(hooks);
     }
     apq_timing_median(readings, N_BASELINE, &clock->baseline_s, &ignored);
+    double empty[N_EMPTY];
+    for (int i = 0; i < N_EMPTY; i++) {
+        double before = hooks->now_s(hooks->ctx);
+        empty[i] = hooks->now_s(hooks->ctx) - before;
+    }
+    apq_timing_median(empty, N_EMPTY, &clock->overhead_s, &ignored);
 }
 
 static bool is_near(const apq_timing_clock *clock, double reference,
@@ -78,9 +85,11 @@ static apq_status run_batch(const apq_timing_hooks *hooks, double *took) {
     return APQ_OK;
 }
 
-static void keep(double *all, size_t *n, const double *took) {
+static void keep(const apq_timing_clock *clock, double *all, size_t *n,
+                 const double *took) {
     for (int i = 0; i < BATCH && *n < MAX_TIMES; i++) {
-        all[(*n)++] = took[i];
+        double time = took[i] - clock->overhead_s;
+        all[(*n)++] = time > 0.0 ? time : 0.0;
     }
 }
 
@@ -119,9 +128,9 @@ static apq_status collect(const apq_timing_hooks *hooks,
         }
         if (is_near(clock, before, options->max_drift) &&
             is_near(clock, after, options->max_drift)) {
-            keep(t->good, &t->n_good, took);
+            keep(clock, t->good, &t->n_good, took);
         } else {
-            keep(t->drifted, &t->n_drifted, took);
+            keep(clock, t->drifted, &t->n_drifted, took);
             clock->n_repeated++;
         }
         before = after;

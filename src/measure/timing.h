@@ -28,6 +28,7 @@ typedef struct apq_timing_options {
 /* The reference over the life of a session. */
 typedef struct apq_timing_clock {
     double baseline_s;  /* median of the reference; 0: not yet taken */
+    double overhead_s;  /* of reading the clock; taken off every time */
     size_t n_repeated;  /* batches done again because of drift */
     size_t n_unsettled; /* results with drifting batches; the baseline moved */
     size_t n_stale; /* times that the baseline fell: results before ran slow */

@@ -15,6 +15,7 @@ typedef struct machine {
     double now_s;
     double slow_from_s, slow_until_s, slowness;
     double run_s;
+    double read_s; /* that reading the clock takes */
     int n_runs, n_prepared;
     bool fails;
 } machine;
@@ -27,7 +28,8 @@ static void work(machine *m, double seconds) {
 }
 
 static double now(void *ctx) {
-    const machine *m = ctx;
+    machine *m = ctx;
+    m->now_s += m->read_s;
     return m->now_s;
 }
 
@@ -105,6 +107,19 @@ static void a_steady_machine_settles(void **state) {
     assert_true(m.now_s >= options.seconds && m.now_s < 0.08);
     check_close(clock.baseline_s, REFERENCE_S);
     assert_int_equal(clock.n_repeated, 0);
+}
+
+/* Layers may take no longer than a few readings of the clock. */
+static void reading_the_clock_is_not_counted(void **state) {
+    (void)state;
+    machine m = {.run_s = 1e-7, .read_s = 3e-8};
+    apq_timing_clock clock = {0};
+    apq_timing timing;
+    apq_timing_hooks hooks = hooks_of(&m);
+    assert_int_equal(apq_timing_run(&hooks, &options, &clock, &timing), APQ_OK);
+    if (!(fabs(timing.median_s - 1e-7) <= 1e-12)) {
+        fail_msg("%g s instead of 1e-07", timing.median_s);
+    }
 }
 
 /* What was measured while the clock was low is thrown away. */
@@ -191,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(median_and_quartiles),
         cmocka_unit_test(a_steady_machine_settles),
+        cmocka_unit_test(reading_the_clock_is_not_counted),
         cmocka_unit_test(slow_batches_are_repeated),
         cmocka_unit_test(small_drift_is_allowed),
         cmocka_unit_test(a_slow_machine_is_reported),
