@@ -122,9 +122,9 @@ typedef struct apq_lut_networks_options {
 } apq_lut_networks_options;
 
 /* All layers of the networks are summed up, whatever the space prices.
- * Errors: ARG for a target that is computed; MISMATCH for a table of another
- * space or without a layer; UNSUPPORTED for a network that the target cannot
- * execute: such policies are drawn anew, a thousand times at most. */
+ * Bits that the target does not execute are drawn again. Errors: ARG for a
+ * target that is computed; MISMATCH for a table of another space or without a
+ * layer; UNSUPPORTED when no network can be drawn; those of measuring. */
 APQ_NODISCARD apq_status
 apq_app_lut_networks(const apq_lut_networks_options *options,
                      const apq_progress *progress, apq_measure_agreement *out);

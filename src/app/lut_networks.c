@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_DRAWS = 1000 };
+enum { MAX_DRAWS = 20000 };
 
 typedef struct network_check {
     const apq_lut_networks_options *options;
@@ -15,20 +15,48 @@ typedef struct network_check {
     double *sums, *measured;  /* (n) */
 } network_check;
 
-/* The n-th policy that the table prices; bits that the target lacks are drawn
- * anew. */
-static apq_status draw(network_check *self, apq_rng *rng, size_t i) {
-    apq_status st = APQ_ERR_UNSUPPORTED;
-    for (int tries = 0; tries < MAX_DRAWS && st == APQ_ERR_UNSUPPORTED;
-         tries++) {
-        apq_policy policy;
-        apq_cost cost;
-        apq_policy_random(&self->space, rng, &policy);
-        APQ_TRY(apq_policy_lower(&self->space, &policy, &self->networks[i]));
-        st = apq_cost_network(self->table, &self->networks[i], &cost);
-        self->sums[i] = cost.latency_ms;
+/* New bits for the operator of a layer in its block. */
+static void redraw(const apq_space *space, const apq_ir_layer *layer,
+                   apq_rng *rng, apq_policy *policy) {
+    bool is_depthwise = layer->kind == APQ_IR_DEPTHWISE;
+    const apq_bit_gene genes[2] = {
+        is_depthwise ? APQ_DW_WEIGHT : APQ_PW_WEIGHT,
+        is_depthwise ? APQ_DW_ACT : APQ_PW_ACT,
+    };
+    for (int i = 0; i < 2; i++) {
+        uint32_t at = apq_rng_below(rng, (uint32_t)space->n_bits);
+        policy->bits[genes[i]][layer->block] = (int8_t)space->bits[at];
     }
-    return st;
+}
+
+/* A random network that the target executes, and its price: bits it lacks are
+ * drawn again, layer by layer, as whole policies would hardly ever pass. */
+static apq_status draw(network_check *self, apq_rng *rng,
+                       apq_ir_network *network, double *sum_ms) {
+    apq_policy policy;
+    apq_policy_random(&self->space, rng, &policy);
+    for (int n_draws = 0;; n_draws++) {
+        APQ_TRY(apq_policy_lower(&self->space, &policy, network));
+        apq_status st = APQ_OK;
+        double sum = 0.0;
+        size_t i = 0;
+        for (; i < network->n_layers && st == APQ_OK; i++) {
+            double latency_ms, energy_mj;
+            st = apq_target_layer(self->table, &network->layers[i], &latency_ms,
+                                  &energy_mj);
+            sum += st == APQ_OK ? latency_ms : 0.0;
+        }
+        if (st == APQ_OK) {
+            *sum_ms = sum;
+            return APQ_OK;
+        }
+        const apq_ir_layer *refused = &network->layers[i - 1];
+        if (st != APQ_ERR_UNSUPPORTED || refused->block < 0 ||
+            n_draws == MAX_DRAWS) {
+            return st;
+        }
+        redraw(&self->space, refused, rng, &policy);
+    }
 }
 
 static apq_status compare(network_check *self, const apq_progress *progress,
@@ -52,7 +80,7 @@ static apq_status compare(network_check *self, const apq_progress *progress,
     }
     apq_rng rng = apq_rng_make(o->seed, APQ_RNG_POLICY, 0);
     for (size_t i = 0; i < o->n; i++) {
-        APQ_TRY(draw(self, &rng, i));
+        APQ_TRY(draw(self, &rng, &self->networks[i], &self->sums[i]));
     }
     APQ_TRY(apq_measure_compare(self->source.measure, self->networks, o->n,
                                 self->sums, self->measured, out));

@@ -30,13 +30,117 @@ static void list_spaces(json_t *rows) {
     }
 }
 
+/* Ascending list of the bits in a set. */
+static json_t *bits_json(const bool bits[APQ_CAPABILITY_MAX_BITS + 1]) {
+    json_t *list = json_array();
+    for (int b = 0; b <= APQ_CAPABILITY_MAX_BITS; b++) {
+        if (bits[b]) {
+            (void)json_array_append_new(list, json_integer(b));
+        }
+    }
+    return list;
+}
+
+/* As in target files; null where the target's model alone decides. */
+static json_t *capabilities_json(const apq_capability *c) {
+    if (!c->is_given) {
+        return json_null();
+    }
+    json_t *operators = json_object();
+    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < c->n_rows[kind]; i++) {
+            const apq_capability_row *row = &c->rows[kind][i];
+            json_t *object = json_pack("{s:o, s:o}", "weight_bits",
+                                       bits_json(row->weight_bits), "act_bits",
+                                       bits_json(row->act_bits));
+            if (row->weight_container_bits != 0) {
+                (void)json_object_set_new(object, "container_bits",
+                                          json_pack("[i, i]",
+                                                    row->weight_container_bits,
+                                                    row->act_container_bits));
+            }
+            (void)json_array_append_new(list, object);
+        }
+        (void)json_object_set_new(
+            operators, apq_capability_operator((apq_ir_kind)kind), list);
+    }
+    return operators;
+}
+
+static json_t *target_json(const char *name, const apq_target *target) {
+    return json_pack("{s:s, s:s, s:o}", "name", name, "summary",
+                     apq_target_measured(target) == NULL
+                         ? "computed"
+                         : "measured; needs a table: apq lut build",
+                     "capabilities",
+                     capabilities_json(apq_target_capability(target)));
+}
+
 static void list_targets(json_t *rows) {
     for (const char *const *name = apq_target_names(); *name != NULL; name++) {
         apq_target *target = NULL;
-        bool is_ready = apq_target_load(*name, &target) == APQ_OK;
+        if (apq_target_load(*name, &target) == APQ_OK) {
+            (void)json_array_append_new(rows, target_json(*name, target));
+        } else {
+            add(rows, *name, "cannot be read");
+        }
         apq_target_destroy(target);
-        add(rows, *name, is_ready ? "ready" : "cannot be read");
     }
+}
+
+/* [4, 6, 8] -> "4 6 8" */
+static void print_numbers(const char *before, const json_t *list) {
+    printf("%s", before);
+    size_t i;
+    const json_t *number;
+    json_array_foreach(list, i, number) {
+        printf("%s%" JSON_INTEGER_FORMAT, i > 0 ? " " : "",
+               json_integer_value(number));
+    }
+}
+
+static void print_target(const json_t *target) {
+    printf("%s: %s\n", json_string_value(json_object_get(target, "name")),
+           json_string_value(json_object_get(target, "summary")));
+    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
+        const char *name = apq_capability_operator((apq_ir_kind)kind);
+        const json_t *rows =
+            json_object_get(json_object_get(target, "capabilities"), name);
+        if (json_array_size(rows) == 0) {
+            printf("  %-9s  %s\n", name,
+                   rows == NULL ? "as its model decides" : "none");
+        }
+        size_t i;
+        const json_t *row;
+        json_array_foreach(rows, i, row) {
+            printf("  %-9s", i == 0 ? name : "");
+            print_numbers("  weights ", json_object_get(row, "weight_bits"));
+            print_numbers(", activations ", json_object_get(row, "act_bits"));
+            const json_t *container = json_object_get(row, "container_bits");
+            if (container != NULL) {
+                print_numbers(", executed as ", container);
+            }
+            printf("\n");
+        }
+    }
+}
+
+/* One target, also one in a file. */
+static int list_target(const char *name, bool is_json) {
+    apq_target *target = NULL;
+    apq_status st = apq_target_load(name, &target);
+    if (st == APQ_OK) {
+        json_t *object = target_json(apq_target_name(target), target);
+        if (is_json) {
+            apq_cli_print_json(object, false);
+        } else {
+            print_target(object);
+            json_decref(object);
+        }
+    }
+    apq_target_destroy(target);
+    return apq_cli_exit(st);
 }
 
 static void list_strategies(json_t *rows) {
@@ -96,17 +200,23 @@ static void print_rows(const json_t *rows) {
 }
 
 static const apq_command_help help = {
-    .usage = "apq list spaces|targets|strategies|datasets|backends",
-    .summary = "The names that other commands take.",
-    .examples = "  apq list spaces\n  apq list targets --json\n",
+    .usage = "apq list spaces|targets [TARGET]|strategies|datasets|backends",
+    .summary = "The names that other commands take; of one target, which bits "
+               "each operator\nexecutes.",
+    .examples = "  apq list spaces\n  apq list targets --json\n"
+                "  apq list targets bitfusion\n",
 };
 static const apq_option table[] = {{.name = NULL}};
 
 int apq_cmd_list(int argc, char **argv) {
     list_options options = {.common = {0}};
-    int code = apq_cli_parse(&help, table, argc, argv, 1, &options);
+    int code = apq_cli_parse(&help, table, argc, argv, 2, &options);
     if (code >= 0) {
         return code;
+    }
+    if (options.common.n_words == 2 &&
+        strcmp(options.common.words[0], "targets") == 0) {
+        return list_target(options.common.words[1], options.common.json);
     }
     for (size_t i = 0; i < N_KINDS; i++) {
         if (options.common.n_words == 1 &&

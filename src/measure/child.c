@@ -214,22 +214,23 @@ static apq_status fail_died(const apq_child *child) {
             info.si_pid == child->pid) {
             state = info.si_status;
             if (info.si_code != CLD_EXITED) {
-                APQ_FAIL(APQ_ERR_IO, "%s: died of signal %d without an answer",
+                APQ_FAIL(APQ_ERR_EXTERNAL,
+                         "%s: died of signal %d without an answer",
                          child->program, state);
             }
-            APQ_FAIL(APQ_ERR_IO,
+            APQ_FAIL(APQ_ERR_EXTERNAL,
                      "%s: ended with exit code %d without an answer",
                      child->program, state);
         }
         sleep_ms(2);
     }
-    APQ_FAIL(APQ_ERR_IO, "%s: closed its output without an answer",
+    APQ_FAIL(APQ_ERR_EXTERNAL, "%s: closed its output without an answer",
              child->program);
 }
 
 static apq_status fail_late(const apq_child *child, double timeout_s) {
-    APQ_FAIL(APQ_ERR_IO, "%s: no answer within timeout_s %g", child->program,
-             timeout_s);
+    APQ_FAIL(APQ_ERR_EXTERNAL, "%s: no answer within timeout_s %g",
+             child->program, timeout_s);
 }
 
 static apq_status send_line(const apq_child *child, const char *bytes, size_t n,
@@ -299,7 +300,7 @@ static apq_status receive_line(apq_child *child, double timeout_s,
 apq_status apq_child_ask(apq_child *child, const char *line, double timeout_s,
                          const char **answer) {
     if (child->is_broken) {
-        APQ_FAIL(APQ_ERR_IO, "%s: failed before", child->program);
+        APQ_FAIL(APQ_ERR_EXTERNAL, "%s: failed before", child->program);
     }
     child->n_bytes -= child->n_answered;
     if (child->n_bytes > 0) {

@@ -21,9 +21,9 @@ APQ_NODISCARD apq_status apq_child_open(char *const *command,
 void apq_child_close(apq_child *child);
 
 /* Sends a line (without its newline) and waits for one; *answer is borrowed
- * until the next call. Errors, after which every call fails alike: IO when it
- * died or took longer than timeout_s; FORMAT for a line above 1 MiB or one
- * with a zero byte. */
+ * until the next call. Errors, after which every call fails alike: EXTERNAL
+ * when it died or took longer than timeout_s; FORMAT for a line above 1 MiB or
+ * one with a zero byte. */
 APQ_NODISCARD apq_status apq_child_ask(apq_child *child, const char *line,
                                        double timeout_s, const char **answer);
 

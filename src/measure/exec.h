@@ -16,7 +16,7 @@ void apq_exec_close(apq_exec *exec);
 
 /* Every field but the containers. Errors: UNSUPPORTED when the command says
  * so, after which it can be asked on; FORMAT for an answer that is no JSON or
- * has an illegal number; IO when it died or was late. */
+ * has an illegal number; EXTERNAL when it died or was late. */
 APQ_NODISCARD apq_status apq_exec_layer(apq_exec *exec,
                                         const apq_ir_layer *layer,
                                         int weight_container_bits,

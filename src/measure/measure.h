@@ -25,8 +25,8 @@ void apq_measure_close(apq_measure *measure);
 /* For `apq lut build`. Containers of a sample are those of the capabilities;
  * energy is NaN where it is not known. `cpu` measures each shape once and
  * answers the same for all bit pairs. Errors of a layer: UNSUPPORTED outside
- * the capabilities or when the command says so; IO, FORMAT of the command;
- * after those the handle stays unusable. */
+ * the capabilities or when the command says so; FORMAT for an answer that is
+ * none; EXTERNAL when the command died or was late, as is any call after. */
 apq_lut_source apq_measure_source(apq_measure *measure);
 
 /* A whole network at once; containers are 0. Errors: as above. */

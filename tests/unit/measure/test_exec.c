@@ -212,13 +212,13 @@ static void bad_answers_are_refused(void **state) {
 
 static void dead_commands_are_reported(void **state) {
     (void)state;
-    refuses("exit 3", APQ_ERR_IO,
+    refuses("exit 3", APQ_ERR_EXTERNAL,
             "sh: ended with exit code 3 without an answer");
-    refuses("read -r line; exit 0", APQ_ERR_IO, "exit code 0");
-    refuses("read -r line; kill -9 $$", APQ_ERR_IO, "died of signal 9");
-    refuses("read -r line; printf '{\"latency_ms\"'; exit 0", APQ_ERR_IO,
+    refuses("read -r line; exit 0", APQ_ERR_EXTERNAL, "exit code 0");
+    refuses("read -r line; kill -9 $$", APQ_ERR_EXTERNAL, "died of signal 9");
+    refuses("read -r line; printf '{\"latency_ms\"'; exit 0", APQ_ERR_EXTERNAL,
             "exit code 0");
-    refuses("exec 0<&- 1>&-; sleep 5", APQ_ERR_IO, "closed its output");
+    refuses("exec 0<&- 1>&-; sleep 5", APQ_ERR_EXTERNAL, "closed its output");
 }
 
 static void unknown_commands_are_reported(void **state) {
@@ -251,17 +251,19 @@ static void late_answers_are_refused(void **state) {
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
     double start = apq_now_s();
-    assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_ERR_IO);
+    assert_int_equal(source.layer(source.ctx, &layer, &sample),
+                     APQ_ERR_EXTERNAL);
     assert_string_equal(apq_error_message(),
                         "sh: no answer within timeout_s 0.1");
     assert_true(apq_now_s() - start < 0.4);
-    assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_ERR_IO);
+    assert_int_equal(source.layer(source.ctx, &layer, &sample),
+                     APQ_ERR_EXTERNAL);
     assert_string_equal(apq_error_message(), "sh: failed before");
     apq_measure_close(measure);
     apq_target_destroy(target);
 }
 
-/* Reads /proc-free: a signal 0 finds a process as long as it exists. */
+/* Signal 0 finds a process as long as it exists. */
 static bool is_alive(pid_t pid) {
     return kill(pid, 0) == 0 || errno != ESRCH;
 }
