@@ -28,7 +28,8 @@ typedef struct apq_cost {
                                      layer, at their bits */
 } apq_cost;
 
-/* NULL-terminated names of the built-in targets; static. */
+/* NULL-terminated names of the built-in targets; static. Measured ones price
+ * nothing (ARG) until `apq lut build` has made a table of them. */
 APQ_API const char *const *apq_target_names(void);
 
 /* A built-in target by name, a table of layer costs when the text ends in
