@@ -40,6 +40,7 @@ struct apq_cpu {
     unsigned char *others;
     uint64_t others_sum;
     /* Of the running measurement. */
+    const apq_ir_network *network;
     apq_program *program;
     size_t at, end;
     known_shape *known;
@@ -119,32 +120,39 @@ const apq_timing_clock *apq_cpu_clock(const apq_cpu *cpu) {
     return &cpu->clock;
 }
 
-/* Times layers begin .. end - 1 of a network; `seconds` of repetitions. */
+/* A program for the network, and the first passes, which take memory and fill
+ * caches. The old one goes last, so that the new one lies elsewhere. */
+static apq_status renew(void *ctx) {
+    apq_cpu *cpu = ctx;
+    apq_program *program;
+    size_t n = cpu->network->n_layers;
+    APQ_TRY(
+        apq_program_create(cpu->network, cpu->config->arithmetic, &program));
+    apq_program_destroy(cpu->program);
+    cpu->program = program;
+    APQ_TRY(apq_program_run(program, 0, n));
+    return apq_program_run(program, 0, n);
+}
+
+/* Times layers begin .. end - 1 of a network. */
 static apq_status measure(apq_cpu *cpu, const apq_ir_network *network,
                           size_t begin, size_t end, bool in_network,
                           apq_lut_sample *out) {
-    apq_status st =
-        apq_program_create(network, cpu->config->arithmetic, &cpu->program);
-    if (st != APQ_OK) {
-        return st;
-    }
-    cpu->at = begin;
-    cpu->end = end;
-    apq_timing timing;
     const apq_timing_hooks hooks = {
         .now_s = now,
         .reference = run_reference,
         .prepare = in_network ? prepare : NULL,
         .run = run,
+        .renew = renew,
         .ctx = cpu,
     };
     const apq_timing_options options = {cpu->config->layer_seconds,
                                         cpu->config->max_drift};
-    /* Twice: the first passes take memory and fill caches. */
-    st = apq_program_run(cpu->program, 0, network->n_layers);
-    if (st == APQ_OK) {
-        st = apq_program_run(cpu->program, 0, network->n_layers);
-    }
+    apq_timing timing;
+    cpu->network = network;
+    cpu->at = begin;
+    cpu->end = end;
+    apq_status st = renew(cpu);
     if (st == APQ_OK) {
         st = apq_timing_run(&hooks, &options, &cpu->clock, &timing);
     }

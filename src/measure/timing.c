@@ -12,7 +12,8 @@ enum {
     N_REFERENCE = 3, /* the median of these is one reading */
     N_BASELINE = 15, /* readings of the first baseline */
     N_EMPTY = 101,   /* intervals without work: the clock itself */
-    PATIENCE = 4,    /* budgets spent at most */
+    N_SETUPS = 8,
+    PATIENCE = 4, /* budgets spent at most */
 };
 
 typedef struct times {
@@ -118,6 +119,7 @@ static apq_status collect(const apq_timing_hooks *hooks,
                           const apq_timing_options *options,
                           apq_timing_clock *clock, times *t) {
     double start = hooks->now_s(hooks->ctx);
+    double renew_s = options->seconds / N_SETUPS;
     double before = read_reference(hooks);
     for (;;) {
         double took[BATCH];
@@ -140,6 +142,11 @@ static apq_status collect(const apq_timing_hooks *hooks,
             (spent >= PATIENCE * options->seconds &&
              t->n_good + t->n_drifted >= MIN_TIMES)) {
             return APQ_OK;
+        }
+        if (hooks->renew != NULL && spent >= renew_s) {
+            APQ_TRY(hooks->renew(hooks->ctx));
+            before = read_reference(hooks);
+            renew_s += options->seconds / N_SETUPS;
         }
     }
 }

@@ -15,8 +15,11 @@
 typedef struct apq_timing_hooks {
     double (*now_s)(void *ctx);   /* monotonic */
     void (*reference)(void *ctx); /* fixed work, some tens of microseconds */
-    apq_status (*prepare)(void *ctx); /* untimed, before each repetition */
+    apq_status (*prepare)(void *ctx); /* OPTIONAL. Untimed, before each run */
     apq_status (*run)(void *ctx);     /* one repetition */
+    /* OPTIONAL. Called at every eighth of the time: sets up anew what is
+     * timed, so that where it lies in memory is part of the spread. */
+    apq_status (*renew)(void *ctx);
     void *ctx;
 } apq_timing_hooks;
 
