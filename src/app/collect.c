@@ -115,6 +115,23 @@ static apq_status collect_all(apq_session *session, apq_records *records,
     return st;
 }
 
+/* All records of a run are labelled alike: what decides a label, for people to
+ * read when it has changed. */
+static apq_status bind_labels(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    char labels[256];
+    (void)snprintf(labels, sizeof labels,
+                   "%d validation images, %d to recalibrate, %d QAT steps of "
+                   "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
+                   "%llu",
+                   r->collect.val_images, r->collect.recalibrate_images,
+                   r->collect.qat_steps, r->finetune.batch,
+                   r->collect.qat_learning_rate, r->train.momentum,
+                   r->finetune.weight_decay, r->finetune.label_smoothing,
+                   (unsigned long long)r->seed);
+    return apq_rundir_bind(session->dir, "collect_labels", labels);
+}
+
 static apq_status collect_into(apq_session *session) {
     char supernet[APQ_PATH_MAX], db[APQ_PATH_MAX];
     char input[APQ_HASH_MAX], weights[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
@@ -127,6 +144,7 @@ static apq_status collect_into(apq_session *session) {
         apq_note(session->progress, "collect: done before, %s", db);
         return APQ_OK;
     }
+    APQ_TRY(bind_labels(session));
     APQ_TRY(apq_session_begin(session, "collect", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
     apq_records *records;

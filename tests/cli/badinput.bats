@@ -46,6 +46,17 @@ train() {
         --data 'builtin:shapes?train=60&test=20&size=16'
 }
 
+@test "records labelled in another way do not mix" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" --run r --quiet >/dev/null
+    run "$APQ" collect "$ROOT/recipes/tiny.yaml" collect.qat_steps=9 \
+        collect.quantised_records=30 --run r --quiet
+    expect_status 6
+    expect_output 'collect_labels .* 9 QAT steps'
+    # More of the same are welcome.
+    "$APQ" collect "$ROOT/recipes/tiny.yaml" collect.quantised_records=30 \
+        --run r --quiet
+}
+
 @test "a run directory of another space, another seed, other data" {
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole --quiet
     before=$(cat whole/*.json | cksum)
