@@ -119,7 +119,7 @@ static apq_status price_layer(apq_target *target, const apq_ir_layer *layer,
     apq_status st = apq_cost_layer(target, layer, &cost);
     if (st == APQ_ERR_UNSUPPORTED && layer->block >= 0) {
         for (int f = 0; f < N_FIELDS; f++) {
-            out[f] = INFINITY;
+            out[f] = (double)INFINITY;
         }
         return APQ_OK;
     }
@@ -365,7 +365,7 @@ static bool has_only_bits(const apq_policy *policy, int block, int bits) {
 /* Cheapest choice of one block, written into `out`. */
 static bool cheapest_choice(const apq_price_table *table, int block, int bits,
                             const double *weight, apq_policy *out) {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     size_t best_at = 0;
     apq_policy choice = *out;
     for (size_t i = 0; i < table->n_choices[block]; i++) {

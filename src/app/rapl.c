@@ -11,10 +11,10 @@ enum { MAX_PACKAGES = 8, MAX_INNER = 4 };
 
 static double read_number(const char *path) {
     FILE *file = fopen(path, "r");
-    double value = NAN;
+    double value = (double)NAN;
     if (file != NULL) {
         if (fscanf(file, "%lf", &value) != 1) {
-            value = NAN;
+            value = (double)NAN;
         }
         (void)fclose(file);
     }
@@ -73,7 +73,7 @@ void apq_rapl_open(apq_rapl *rapl, const char *root) {
 }
 
 double apq_rapl_joules(apq_rapl *rapl) {
-    double sum_uj = rapl->n_zones == 0 ? NAN : 0;
+    double sum_uj = rapl->n_zones == 0 ? (double)NAN : 0;
     for (size_t i = 0; i < rapl->n_zones; i++) {
         double now_uj = read_number(rapl->zones[i].path);
         double step_uj = now_uj - rapl->zones[i].last_uj;

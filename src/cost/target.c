@@ -64,7 +64,7 @@ double apq_cost_get(const apq_cost *cost, apq_cost_field field) {
     case APQ_COST_N_FIELDS:
         break;
     }
-    APQ_ASSERT(!"legal cost field");
+    APQ_ASSERT(field < APQ_COST_N_FIELDS);
     return 0.0;
 }
 

@@ -69,7 +69,7 @@ static void accumulate(histogram *h, const float *x, size_t n, size_t stride,
 }
 
 static double best_threshold(const histogram *h, int n_levels, double max) {
-    double best = INFINITY, threshold = max;
+    double best = (double)INFINITY, threshold = max;
     for (int n = n_levels + 1; n <= h->n_bins; n++) {
         double d = distance(h, n, n_levels);
         if (d < best) {
@@ -92,7 +92,7 @@ apq_status apq_quant_kl_threshold(const float *x, size_t n, int bits,
         APQ_FAIL(APQ_ERR_ARG, "threshold: %d bits are not within 2..8", bits);
     }
     size_t stride = n <= MAX_VALUES ? 1 : (n + MAX_VALUES - 1) / MAX_VALUES;
-    double min = INFINITY, max = 0.0;
+    double min = (double)INFINITY, max = 0.0;
     size_t used = 0;
     for (size_t i = 0; i < n; i += stride) {
         double magnitude = fabs((double)x[i]);

@@ -75,7 +75,7 @@ const char *apq_format_sparkline(const double *values, size_t n,
     static const char *const heights[N_HEIGHTS] = {"\u2581", "\u2582", "\u2583",
                                                    "\u2584", "\u2585", "\u2586",
                                                    "\u2587", "\u2588"};
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = (double)-INFINITY;
     for (size_t i = 0; i < n; i++) {
         low = fmin(low, values[i]);
         high = fmax(high, values[i]);

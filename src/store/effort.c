@@ -131,7 +131,7 @@ static apq_status parse_line(const char *path, size_t number, const char *text,
               copy_number(line, "core_s", -1, &out->core_s) &&
               copy_number(line, "gpu_s", -1, &out->gpu_s) &&
               copy_number(line, "threads", -1, &threads) && threads <= 65536 &&
-              copy_number(line, "energy_j", NAN, &out->energy_j) &&
+              copy_number(line, "energy_j", (double)NAN, &out->energy_j) &&
               copy_number(line, "flop", 0, &out->flop);
     json_decref(line);
     if (!ok) {

@@ -406,8 +406,8 @@ static void add_row(apq_lut *lut, apq_ir_kind kind, int channels, int act_bits,
                                 .act_bits = act_bits};
     const apq_lut_sample sample = {.latency_ms = latency_ms,
                                    .latency_spread_ms = 0.1,
-                                   .energy_mj = NAN,
-                                   .energy_spread_mj = NAN,
+                                   .energy_mj = (double)NAN,
+                                   .energy_spread_mj = (double)NAN,
                                    .count = 9,
                                    .weight_container_bits = 8,
                                    .act_container_bits = 8};

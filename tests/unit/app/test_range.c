@@ -199,7 +199,7 @@ static void peak_is_that_of_all_policies(void **state) {
     for (int b = 0; b < space.n_blocks; b++) {
         n *= 2L * space.n_bits * space.n_bits;
     }
-    double least = INFINITY, most = 0.0;
+    double least = (double)INFINITY, most = 0.0;
     for (long code = 0; code < n; code++) {
         apq_policy policy;
         apq_ir_network net;

@@ -344,8 +344,8 @@ static void check_backward_case(const variant *v, int64_t rows, int channels,
     float *sums = guarded_new(2 * (int64_t)channels);
     float *sums_ref = guarded_new(2 * (int64_t)channels);
     float *dx_ref = guarded_new(n);
-    double clip_grad = NAN;
-    double clip_ref = NAN;
+    double clip_grad = (double)NAN;
+    double clip_ref = (double)NAN;
     apq_bn_backward_args args = {
         .rows = rows,
         .channels = channels,
@@ -387,7 +387,7 @@ static void check_clamp_ends(const apq_backend *backend) {
     float zero = 0.0F;
     float sum_g = NAN;
     float sum_gx = NAN;
-    double clip_grad = NAN;
+    double clip_grad = (double)NAN;
     apq_bn_backward_args args = {
         .rows = 4,
         .channels = 1,

@@ -467,8 +467,8 @@ static void bad_dicts_are_refused(void **state) {
         "{\"(8, 16, 7, 3, 1, 1, 4)-W4A4\": {\"energy\": 1, \"latency\": 1}}",
         "{\"(8, 16, 7, 1, 1, 0, 1)-W4A9\": {\"energy\": 1, \"latency\": 1}}",
         "{\"(8, 16, 0, 1, 1, 0, 1)-W4A4\": {\"energy\": 1, \"latency\": 1}}",
-        "{\"head\": {\"energy\": 1, \"latency\": 1}, "
-        "\"head\": {\"energy\": 1, \"latency\": 1}}",
+        ("{\"head\": {\"energy\": 1, \"latency\": 1}, "
+         "\"head\": {\"energy\": 1, \"latency\": 1}}"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         apq_lut *lut = NULL;

@@ -72,7 +72,7 @@ typedef struct limits {
 } limits;
 
 static double range_of(const float *logits, size_t n) {
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = (double)-INFINITY;
     for (size_t i = 0; i < n; i++) {
         low = fmin(low, (double)logits[i]);
         high = fmax(high, (double)logits[i]);

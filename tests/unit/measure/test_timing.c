@@ -169,7 +169,7 @@ static void a_slow_machine_is_reported(void **state) {
     (void)state;
     machine m = {.run_s = 2e-4,
                  .slow_from_s = 0.01,
-                 .slow_until_s = INFINITY,
+                 .slow_until_s = (double)INFINITY,
                  .slowness = 1.5};
     apq_timing_clock clock = {0};
     apq_timing timing;

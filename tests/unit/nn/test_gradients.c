@@ -32,7 +32,7 @@ static size_t steepest(const float *g, size_t n, const bool *is_taken) {
 
 /* Differs least over three steps: the loss has kinks where ReLU6 clips. */
 static double nearest_slope(toy *t, float *w, double gradient) {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (double step = 8e-3; step > 4e-4; step /= 4) {
         float keep = *w;
         float high = keep + (float)step, low = keep - (float)step;

@@ -275,7 +275,7 @@ static void test_determinism_and_errors(void **state) {
                   APQ_ERR_INTERRUPTED);
     assert_memory_equal(p[0]->params, p[1]->params, n_bytes);
     options.progress = NULL;
-    samples[3].accuracy = NAN;
+    samples[3].accuracy = (double)NAN;
     assert_status(apq_predictor_fit(p[0], samples, N, &options, report),
                   APQ_ERR_ARG);
     assert_memory_equal(p[0]->params, p[1]->params, n_bytes);

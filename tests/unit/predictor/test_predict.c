@@ -59,7 +59,7 @@ static void test_golden(void **state) {
         apq_policy policy;
         assert_status(apq_policy_from_json(space, text, "golden", &policy),
                       APQ_OK);
-        double quantised = NAN, plain = NAN;
+        double quantised = (double)NAN, plain = (double)NAN;
         assert_status(apq_predictor_predict(p, &policy, 1, true, &quantised),
                       APQ_OK);
         assert_status(apq_predictor_predict(p, &policy, 1, false, &plain),
@@ -95,7 +95,7 @@ static void test_authors_network(void **state) {
         json_t *entry = json_loads(line, 0, NULL);
         char *text = json_dumps(json_object_get(entry, "spec"), 0);
         apq_policy policy;
-        double accuracy = NAN;
+        double accuracy = (double)NAN;
         assert_status(
             apq_policy_from_json(apq_predictor_space(p), text, "-", &policy),
             APQ_OK);
@@ -114,7 +114,7 @@ static void test_authors_network(void **state) {
     enum { N = 20000 };
     apq_policy *policies = random_policies(apq_predictor_space(p), N);
     double *accuracy = malloc(N * sizeof *accuracy);
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (int i = 0; i < 5; i++) {
         double start = apq_now_s();
         assert_status(apq_predictor_predict(p, policies, N, true, accuracy),

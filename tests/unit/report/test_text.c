@@ -117,8 +117,8 @@ static void odd_documents(void **state) {
     (void)state;
     static const char *const documents[] = {
         "{}",
-        "{\"result\":{},\"baselines\":[{}],\"curves\":{\"train\":[1,{}]},"
-        "\"predictor\":{\"x\":{}},\"search_cost\":{},\"figures\":[\"a\"]}",
+        ("{\"result\":{},\"baselines\":[{}],\"curves\":{\"train\":[1,{}]},"
+         "\"predictor\":{\"x\":{}},\"search_cost\":{},\"figures\":[\"a\"]}"),
         "{\"asked\":7,\"result\":{\"rows\":[{\"block\":0},{}],\"cost\":[]}}",
     };
     for (size_t i = 0; i < sizeof documents / sizeof documents[0]; i++) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 void toy_init(toy *t, const char *space) {
-    *t = (toy){.max_cost = INFINITY, .cap_seen = 1 << 16};
+    *t = (toy){.max_cost = (double)INFINITY, .cap_seen = 1 << 16};
     APQ_ASSERT(apq_space_load(space, &t->space) == APQ_OK);
     t->seen = calloc(t->cap_seen, sizeof *t->seen);
     APQ_ASSERT(t->seen != NULL);

@@ -157,10 +157,10 @@ static void refuse(apq_records *records, apq_record record, apq_status why) {
 static void illegal_values_are_refused(void **state) {
     apq_records *records = open_in(state);
     apq_record good = example(APQ_RECORD_FLOAT, 0), bad = good;
-    bad.accuracy = NAN;
+    bad.accuracy = (double)NAN;
     refuse(records, bad, APQ_ERR_NUMERIC);
     bad = good;
-    bad.loss = INFINITY;
+    bad.loss = (double)INFINITY;
     refuse(records, bad, APQ_ERR_NUMERIC);
     bad = good;
     bad.accuracy = 71.5; /* a percentage */

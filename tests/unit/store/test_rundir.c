@@ -146,8 +146,8 @@ static void broken_manifests_are_refused(void **state) {
         "{\"version\": 2, \"bound\": {}, \"steps\": {}}",
         "{\"version\": 1, \"bound\": {\"seed\": 1}, \"steps\": {}}",
         "{\"version\": 1, \"bound\": {}}",
-        "{\"version\": 1, \"bound\": {}, \"steps\": {\"t\": {\"input\": "
-        "\"a\"}}}",
+        ("{\"version\": 1, \"bound\": {}, \"steps\": {\"t\": {\"input\": "
+         "\"a\"}}}"),
         "{\"version\": 1, \"bound\": {}, \"steps\": {\"t\": 3}}",
     };
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {

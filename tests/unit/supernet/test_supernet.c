@@ -88,7 +88,7 @@ static bool difference_agrees(fixture *f, const apq_policy *policy, size_t t,
                               const float *g, double norm2,
                               const float *saved) {
     apq_params *p = apq_supernet_params(f->supernet);
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (double step = 1e-3; step > 5e-5; step /= 4) {
         double h = step / sqrt(norm2);
         double sides[2];
