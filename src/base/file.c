@@ -13,6 +13,14 @@
 
 #include <xxhash.h>
 
+/* What a pipe or a device may give: some never end. */
+enum { MAX_STREAM_BYTES = 1 << 30 };
+
+static bool is_regular(FILE *file) {
+    struct stat info;
+    return fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode);
+}
+
 apq_status apq_file_read(const char *path, char **bytes, size_t *n_bytes) {
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *file = is_stdin ? stdin : fopen(path, "rb");
@@ -24,7 +32,8 @@ apq_status apq_file_read(const char *path, char **bytes, size_t *n_bytes) {
     char *buffer = malloc(capacity);
     while (buffer != NULL) {
         used += fread(buffer + used, 1, capacity - used - 1, file);
-        if (used < capacity - 1) {
+        if (used < capacity - 1 ||
+            (capacity > MAX_STREAM_BYTES && !is_regular(file))) {
             break;
         }
         char *grown = realloc(buffer, capacity * 2);
@@ -39,6 +48,10 @@ apq_status apq_file_read(const char *path, char **bytes, size_t *n_bytes) {
     } else if (ferror(file)) {
         st =
             APQ_ERROR(APQ_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+        free(buffer);
+    } else if (used > MAX_STREAM_BYTES && !is_regular(file)) {
+        st = APQ_ERROR(APQ_ERR_IO, "%s: a stream above %d bytes", path,
+                       (int)MAX_STREAM_BYTES);
         free(buffer);
     } else {
         buffer[used] = '\0';
@@ -76,8 +89,29 @@ static void sync_folder_of(const char *path) {
     }
 }
 
+/* A device or a pipe is written, never replaced. */
+static apq_status write_in_place(const char *path, const char *bytes,
+                                 size_t n_bytes) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && write_all(fd, bytes, n_bytes);
+    int error = errno;
+    if (fd >= 0 && close(fd) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (!ok) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
+    }
+    return APQ_OK;
+}
+
 apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
     char temporary[APQ_PATH_MAX];
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) &&
+        !S_ISDIR(info.st_mode)) {
+        return write_in_place(path, bytes, n_bytes);
+    }
     int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path,
                      (long)getpid());
     if (n < 0 || (size_t)n >= sizeof temporary) {

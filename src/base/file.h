@@ -10,13 +10,13 @@
 enum { APQ_PATH_MAX = 4096, APQ_HASH_MAX = 17 };
 
 /* Whole file into malloc'd memory with a terminating NUL not counted in
- * *n_bytes. "-" reads standard input. */
+ * *n_bytes. "-" reads standard input. Pipes and devices give at most 1 GiB. */
 APQ_NODISCARD apq_status apq_file_read(const char *path, char **bytes,
                                        size_t *n_bytes);
 
 /* Replaces `path` with the bytes: temporary file beside it, fsync, rename,
  * fsync of the folder. On failure the old file is untouched and the temporary
- * is gone. */
+ * is gone. A device or a pipe is written as it is. */
 APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
                                         size_t n_bytes);
 

@@ -4,6 +4,7 @@
 
 #include "unit/store/scratch.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -99,6 +100,24 @@ static void failed_rename_leaves_no_temporary(void **state) {
     assert_int_equal(rmdir(path), 0);
 }
 
+/* Root could otherwise replace /dev/full by a file. */
+static void devices_are_written_not_replaced(void **state) {
+    char path[APQ_PATH_MAX], bytes[4] = "";
+    struct stat info;
+    path_in(*state, "pipe", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK);
+    assert_true(fd >= 0);
+    assert_int_equal(apq_file_write(path, "abc", 3), APQ_OK);
+    assert_int_equal(read(fd, bytes, 3), 3);
+    assert_string_equal(bytes, "abc");
+    assert_int_equal(stat(path, &info), 0);
+    assert_true(S_ISFIFO(info.st_mode));
+    assert_int_equal(count_entries(*state), 1);
+    (void)close(fd);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void unusable_paths_are_refused(void **state) {
     char path[APQ_PATH_MAX];
     char *bytes = NULL;
@@ -165,6 +184,7 @@ int main(void) {
         IN_SCRATCH(content_survives_the_round_trip),
         IN_SCRATCH(failed_write_leaves_the_old_file),
         IN_SCRATCH(failed_rename_leaves_no_temporary),
+        IN_SCRATCH(devices_are_written_not_replaced),
         IN_SCRATCH(unusable_paths_are_refused),
         IN_SCRATCH(folders_are_made_with_parents),
         IN_SCRATCH(hashes_follow_content),
