@@ -44,7 +44,7 @@ static void found(checker *self, apq_lut_finding finding,
     char *text = report->examples[finding][at];
     int n = snprintf(text, APQ_LUT_EXAMPLE_BYTES,
                      "%s %d->%d, size %d, kernel %d, stride %d, W%dA%d",
-                     apq_lut_kind_name(layer->kind), layer->in_channels,
+                     apq_ir_kind_name(layer->kind), layer->in_channels,
                      layer->out_channels, layer->in_size, layer->kernel,
                      layer->stride, layer->weight_bits, layer->act_bits);
     if (n > 0 && n < APQ_LUT_EXAMPLE_BYTES) {

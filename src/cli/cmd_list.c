@@ -47,7 +47,7 @@ static json_t *capabilities_json(const apq_capability *c) {
         return json_null();
     }
     json_t *operators = json_object();
-    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
+    for (int kind = 0; kind < APQ_IR_N_KINDS; kind++) {
         json_t *list = json_array();
         for (size_t i = 0; i < c->n_rows[kind]; i++) {
             const apq_capability_row *row = &c->rows[kind][i];
@@ -63,7 +63,7 @@ static json_t *capabilities_json(const apq_capability *c) {
             (void)json_array_append_new(list, object);
         }
         (void)json_object_set_new(
-            operators, apq_capability_operator((apq_ir_kind)kind), list);
+            operators, apq_ir_kind_name((apq_ir_kind)kind), list);
     }
     return operators;
 }
@@ -103,8 +103,8 @@ static void print_numbers(const char *before, const json_t *list) {
 static void print_target(const json_t *target) {
     printf("%s: %s\n", json_string_value(json_object_get(target, "name")),
            json_string_value(json_object_get(target, "summary")));
-    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
-        const char *name = apq_capability_operator((apq_ir_kind)kind);
+    for (int kind = 0; kind < APQ_IR_N_KINDS; kind++) {
+        const char *name = apq_ir_kind_name((apq_ir_kind)kind);
         const json_t *rows =
             json_object_get(json_object_get(target, "capabilities"), name);
         if (json_array_size(rows) == 0) {

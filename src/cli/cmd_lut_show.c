@@ -105,7 +105,7 @@ static bool is_wanted(const show_options *o, const apq_lut_row *row) {
 static json_t *row_json(const apq_lut_row *row) {
     json_t *object = json_object();
     const apq_lut_sample *s = &row->sample;
-    const char *kind = apq_lut_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]);
+    const char *kind = apq_ir_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]);
     (void)json_object_set_new(object, "kind", json_string(kind));
     for (int i = APQ_LUT_INPUT_IMAGE; i < APQ_LUT_N_KEY; i++) {
         json_t *value = i <= APQ_LUT_RELU6 ? json_boolean(row->key[i])
@@ -136,7 +136,7 @@ static json_t *kinds_json(const summary *all) {
             (void)json_array_append_new(
                 rows,
                 json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
-                          "kind", apq_lut_kind_name((apq_ir_kind)k), "rows",
+                          "kind", apq_ir_kind_name((apq_ir_kind)k), "rows",
                           (json_int_t)s->n_rows, "unsupported",
                           (json_int_t)s->n_unsupported, "min_latency_ms",
                           apq_cli_number(s->low_ms), "mean_latency_ms",
@@ -178,7 +178,7 @@ static void print_table_json(const show_options *o, const apq_lut *lut,
 static void print_row(const apq_lut_row *row) {
     const int32_t *key = row->key;
     printf("%-10s %6d %6d %5d %6d %6d  W%dA%d ",
-           apq_lut_kind_name((apq_ir_kind)key[APQ_LUT_KIND]),
+           apq_ir_kind_name((apq_ir_kind)key[APQ_LUT_KIND]),
            key[APQ_LUT_IN_CHANNELS], key[APQ_LUT_OUT_CHANNELS],
            key[APQ_LUT_SIZE], key[APQ_LUT_KERNEL], key[APQ_LUT_STRIDE],
            key[APQ_LUT_WEIGHT_BITS], key[APQ_LUT_ACT_BITS]);
@@ -211,7 +211,7 @@ static void print_text(const show_options *o, const apq_lut *lut,
         if (s->n_rows > 0) {
             printf("%-10s %7zu %9zu %11.5g %11.5g %11.5g %11.5g %11.5g "
                    "%6.2f %%\n",
-                   apq_lut_kind_name((apq_ir_kind)k), s->n_rows,
+                   apq_ir_kind_name((apq_ir_kind)k), s->n_rows,
                    s->n_unsupported, s->low_ms, mean_ms(s), s->high_ms,
                    s->low_mj, s->high_mj, 100 * s->max_spread);
         }

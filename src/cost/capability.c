@@ -6,17 +6,6 @@
 
 enum { MIN_BITS = 2, MAX_BITS = APQ_CAPABILITY_MAX_BITS };
 
-const char *apq_capability_operator(apq_ir_kind kind) {
-    static const char *const names[APQ_CAPABILITY_N_KINDS] = {
-        [APQ_IR_CONV] = "conv",
-        [APQ_IR_POINTWISE] = "pointwise",
-        [APQ_IR_DEPTHWISE] = "depthwise",
-        [APQ_IR_LINEAR] = "linear",
-    };
-    APQ_ASSERT((unsigned)kind < APQ_CAPABILITY_N_KINDS);
-    return names[kind];
-}
-
 static apq_status read_bits(const apq_yaml *yaml, apq_yaml_node row,
                             const char *key, bool out[MAX_BITS + 1]) {
     int bits[MAX_BITS];
@@ -77,7 +66,7 @@ static apq_status check_overlap(const apq_yaml *yaml, apq_yaml_node node,
                 apq_capability_find(c, kind, w, a, &ignored[0], &ignored[1])) {
                 APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: %s: W%d A%d is listed twice",
                          apq_yaml_path(yaml), apq_yaml_line(yaml, node),
-                         apq_capability_operator(kind), w, a);
+                         apq_ir_kind_name(kind), w, a);
             }
         }
     }
@@ -86,7 +75,7 @@ static apq_status check_overlap(const apq_yaml *yaml, apq_yaml_node node,
 
 static apq_status read_operator(const apq_yaml *yaml, apq_yaml_node mapping,
                                 apq_ir_kind kind, apq_capability *out) {
-    const char *key = apq_capability_operator(kind);
+    const char *key = apq_ir_kind_name(kind);
     apq_yaml_node list = apq_yaml_find(yaml, mapping, key);
     size_t n = apq_yaml_length(yaml, list);
     if (!apq_yaml_is_sequence(yaml, list) || n > APQ_CAPABILITY_MAX_ROWS) {
@@ -108,8 +97,6 @@ static apq_status read_operator(const apq_yaml *yaml, apq_yaml_node mapping,
 
 apq_status apq_capability_read(const apq_yaml *yaml, bool optional,
                                apq_capability *out) {
-    static const char *const legal[] = {"conv", "pointwise", "depthwise",
-                                        "linear", NULL};
     apq_yaml_node root = apq_yaml_root(yaml);
     apq_yaml_node mapping = apq_yaml_find(yaml, root, "capabilities");
     *out = (apq_capability){.is_given = mapping != 0};
@@ -120,8 +107,8 @@ apq_status apq_capability_read(const apq_yaml *yaml, bool optional,
         APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: key 'capabilities' is missing",
                  apq_yaml_path(yaml), apq_yaml_line(yaml, root));
     }
-    APQ_TRY(apq_yaml_check_keys(yaml, mapping, legal));
-    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
+    APQ_TRY(apq_yaml_check_keys(yaml, mapping, apq_ir_kind_names));
+    for (int kind = 0; kind < APQ_IR_N_KINDS; kind++) {
         APQ_TRY(read_operator(yaml, mapping, (apq_ir_kind)kind, out));
     }
     return APQ_OK;
@@ -160,7 +147,7 @@ apq_status apq_capability_check(const apq_capability *capability,
         APQ_FAIL(APQ_ERR_UNSUPPORTED,
                  "%s: W%d A%d not in the target's capabilities for %s",
                  layer->name, layer->weight_bits, layer->act_bits,
-                 apq_capability_operator(layer->kind));
+                 apq_ir_kind_name(layer->kind));
     }
     return APQ_OK;
 }

@@ -13,7 +13,6 @@
  * processors the containers are 8 bits whatever is asked, so that fewer bits
  * save storage and no time. */
 enum {
-    APQ_CAPABILITY_N_KINDS = APQ_IR_LINEAR + 1,
     APQ_CAPABILITY_MAX_ROWS = 16,
     APQ_CAPABILITY_MAX_BITS = 8,
     APQ_CAPABILITY_MAX_CONTAINER = 64,
@@ -29,12 +28,9 @@ typedef struct apq_capability_row {
 
 typedef struct apq_capability {
     bool is_given; /* false: the target's model alone decides */
-    size_t n_rows[APQ_CAPABILITY_N_KINDS];
-    apq_capability_row rows[APQ_CAPABILITY_N_KINDS][APQ_CAPABILITY_MAX_ROWS];
+    size_t n_rows[APQ_IR_N_KINDS];
+    apq_capability_row rows[APQ_IR_N_KINDS][APQ_CAPABILITY_MAX_ROWS];
 } apq_capability;
-
-/* "conv", "pointwise", "depthwise", "linear": the keys of the YAML mapping. */
-const char *apq_capability_operator(apq_ir_kind kind);
 
 /* Reads the key `capabilities` of the document (docs/formats/target.md); all
  * four operators must be listed and no pair twice. Absent and optional gives

@@ -1,5 +1,18 @@
-/* Arithmetic over the layer list and its consistency check. */
+/* Names of layers' kinds, arithmetic over the layer list and its consistency
+ * check. */
 #include "ir/network.h"
+
+const char *const apq_ir_kind_names[APQ_IR_N_KINDS + 1] = {
+    [APQ_IR_CONV] = "conv",
+    [APQ_IR_POINTWISE] = "pointwise",
+    [APQ_IR_DEPTHWISE] = "depthwise",
+    [APQ_IR_LINEAR] = "linear",
+};
+
+const char *apq_ir_kind_name(apq_ir_kind kind) {
+    APQ_ASSERT((unsigned)kind < APQ_IR_N_KINDS);
+    return apq_ir_kind_names[kind];
+}
 
 int64_t apq_ir_layer_weights(const apq_ir_layer *layer) {
     int64_t k = layer->in_channels;

@@ -17,6 +17,7 @@ typedef enum apq_ir_kind {
     APQ_IR_DEPTHWISE, /* k x k, one filter per channel */
     APQ_IR_LINEAR,    /* global average pool, then a matrix and a bias */
 } apq_ir_kind;
+enum { APQ_IR_N_KINDS = APQ_IR_LINEAR + 1 };
 
 typedef enum apq_ir_role {
     APQ_ROLE_STEM,
@@ -55,6 +56,11 @@ typedef struct apq_ir_network {
     int n_classes;
     int resolution;
 } apq_ir_network;
+
+/* "conv", "pointwise", "depthwise", "linear", as files and messages have it.
+ * The list of all ends with NULL. */
+extern const char *const apq_ir_kind_names[APQ_IR_N_KINDS + 1];
+const char *apq_ir_kind_name(apq_ir_kind kind);
 
 /* Multiply-accumulates of one layer for one image. */
 int64_t apq_ir_layer_macs(const apq_ir_layer *layer);

@@ -63,7 +63,7 @@ static json_t *describe(const apq_ir_layer *l, int weight_container_bits,
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
         "s:b, s:b, s:b, s:I}",
-        "name", l->name, "kind", apq_capability_operator(l->kind), "role",
+        "name", l->name, "kind", apq_ir_kind_name(l->kind), "role",
         role_name(l->role), "in_channels", l->in_channels, "out_channels",
         l->out_channels, "in_size", l->in_size, "out_size", l->out_size,
         "kernel", l->kernel, "stride", l->stride, "weight_bits", l->weight_bits,

@@ -22,7 +22,7 @@ static apq_status check_containers(const apq_target *target,
                                    const apq_measured_config *config) {
     const apq_capability *c = apq_target_capability(target);
     int bits = config->arithmetic == APQ_MEASURED_INT8 ? 8 : 32;
-    for (int kind = 0; kind < APQ_CAPABILITY_N_KINDS; kind++) {
+    for (int kind = 0; kind < APQ_IR_N_KINDS; kind++) {
         for (size_t i = 0; i < c->n_rows[kind]; i++) {
             const apq_capability_row *row = &c->rows[kind][i];
             if (row->weight_container_bits != bits ||
@@ -31,7 +31,7 @@ static apq_status check_containers(const apq_target *target,
                          "target %s: %s: container_bits [%d, %d], the "
                          "arithmetic has [%d, %d]",
                          apq_target_name(target),
-                         apq_capability_operator((apq_ir_kind)kind),
+                         apq_ir_kind_name((apq_ir_kind)kind),
                          row->weight_container_bits, row->act_container_bits,
                          bits, bits);
             }

@@ -242,7 +242,7 @@ apq_status apq_lut_save_csv(const apq_lut *lut, const char *path) {
         const apq_lut_row *row = apq_lut_row_at(lut, r);
         const apq_lut_sample *s = &row->sample;
         apq_text_add(&text, "%s",
-                     apq_lut_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]));
+                     apq_ir_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]));
         for (int i = APQ_LUT_INPUT_IMAGE; i < APQ_LUT_N_KEY; i++) {
             apq_text_add(&text, ",%d", row->key[i]);
         }

@@ -41,21 +41,9 @@ static const struct {
     [APQ_LUT_OUT_CHANNELS] = {"out_channels", 1, 65536},
 };
 
-static const char *const kind_names[] = {
-    [APQ_IR_CONV] = "conv",
-    [APQ_IR_POINTWISE] = "pointwise",
-    [APQ_IR_DEPTHWISE] = "depthwise",
-    [APQ_IR_LINEAR] = "linear",
-};
-
-const char *apq_lut_kind_name(apq_ir_kind kind) {
-    APQ_ASSERT((unsigned)kind <= APQ_IR_LINEAR);
-    return kind_names[kind];
-}
-
 int apq_lut_kind_find(const char *name) {
-    for (int i = 0; i <= APQ_IR_LINEAR; i++) {
-        if (strcmp(name, kind_names[i]) == 0) {
+    for (int i = 0; i < APQ_IR_N_KINDS; i++) {
+        if (strcmp(name, apq_ir_kind_names[i]) == 0) {
             return i;
         }
     }
@@ -157,14 +145,14 @@ void apq_lut_row_layer(const apq_lut_row *row, apq_ir_layer *out) {
         [APQ_IR_LINEAR] = APQ_ROLE_CLASSIFIER,
     };
     out->role = roles[kind];
-    (void)snprintf(out->name, sizeof out->name, "%s", kind_names[kind]);
+    (void)snprintf(out->name, sizeof out->name, "%s", apq_ir_kind_name(kind));
 }
 
 /* "expand of block 3" says too little: a table is about shapes. */
 static const char *describe(const apq_ir_layer *l, char out[160]) {
     (void)snprintf(
         out, 160, "%s %d->%d, size %d, kernel %d, stride %d, W%dA%d (%s)",
-        kind_names[l->kind], l->in_channels, l->out_channels, l->in_size,
+        apq_ir_kind_name(l->kind), l->in_channels, l->out_channels, l->in_size,
         l->kernel, l->stride, l->weight_bits, l->act_bits, l->name);
     return out;
 }

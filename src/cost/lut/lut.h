@@ -58,8 +58,6 @@ void apq_lut_set_complete(apq_lut *lut);
 size_t apq_lut_n_rows(const apq_lut *lut);
 /* Borrowed until the next add; rows keep the order they were added in. */
 const apq_lut_row *apq_lut_row_at(const apq_lut *lut, size_t i);
-/* "pointwise", "depthwise" ...; static. */
-const char *apq_lut_kind_name(apq_ir_kind kind);
 /* The kind of a name, or -1. */
 int apq_lut_kind_find(const char *name);
 /* Name and legal range of an integer of the key; static. */

@@ -345,7 +345,7 @@ static void write_header(const apq_lut *lut, apq_text *text) {
 
 static void write_row(const apq_lut_row *row, apq_text *text) {
     apq_text_add(text, "{\"kind\":\"%s\"",
-                 apq_lut_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]));
+                 apq_ir_kind_name((apq_ir_kind)row->key[APQ_LUT_KIND]));
     for (int i = APQ_LUT_INPUT_IMAGE; i < APQ_LUT_N_KEY; i++) {
         if (i <= APQ_LUT_RELU6) {
             apq_text_add(text, ",\"%s\":%s", apq_lut_key_name(i),
