@@ -35,7 +35,7 @@ static apq_lut_sample *sample_at(const bench *b, size_t pass, size_t i,
 static void measure_layers(bench *b, size_t pass) {
     apq_measure_close(b->measure);
     b->measure = NULL;
-    check(apq_measure_open(b->target, &b->measure));
+    check(apq_measure_open(b->target, NULL, &b->measure));
     apq_lut_source source = apq_measure_source(b->measure);
     double start = apq_now_s();
     for (size_t i = 0; i < b->n; i++) {

@@ -35,8 +35,10 @@ typedef struct apq_app_source {
     apq_measure *measure; /* NULL: computed */
 } apq_app_source;
 
-/* A target as apq_target_load takes it. Close also after an error. */
+/* A target as apq_target_load takes it; progress is borrowed until closed and
+ * ends long waits. Close also after an error. */
 APQ_NODISCARD apq_status apq_app_source_open(const char *target,
+                                             const apq_progress *progress,
                                              apq_app_source *out);
 void apq_app_source_close(apq_app_source *source);
 /* A note when the machine was not steady while the source was asked. */
@@ -68,7 +70,8 @@ typedef struct apq_lut_build_report {
 } apq_lut_build_report;
 
 /* Asks the target for every layer of the plan. What is known is kept in
- * PATH.part every save_s seconds, and a later build goes on with it.
+ * PATH.part every save_s seconds and when the build ends early for whatever
+ * reason, and a later build goes on with it.
  * Errors: MISMATCH PATH.part is of another build; INTERRUPTED, kept. */
 APQ_NODISCARD apq_status apq_app_lut_build(const apq_lut_build_options *options,
                                            const apq_progress *progress,
@@ -100,7 +103,8 @@ enum { APQ_LUT_MAX_EXAMPLES = 20, APQ_LUT_EXAMPLE_BYTES = 192 };
 
 typedef struct apq_lut_check_report {
     size_t n_rows, n_asked;
-    double max_latency_difference, max_energy_difference; /* relative */
+    /* Relative; NaN when there was nothing to compare. */
+    double max_latency_difference, max_energy_difference;
     size_t counts[APQ_LUT_N_FINDINGS];
     /* The first of each kind. */
     char examples[APQ_LUT_N_FINDINGS][APQ_LUT_MAX_EXAMPLES]

@@ -80,24 +80,28 @@ static apq_status ask(builder *self, const apq_ir_layer *layer) {
 
 static apq_status ask_all(builder *self) {
     double saved_s = apq_now_s();
-    for (size_t i = 0; i < self->plan.n; i++) {
-        if (apq_lut_find(self->lut, &self->plan.layers[i]) == NULL) {
-            APQ_TRY(ask(self, &self->plan.layers[i]));
+    apq_status st = APQ_OK;
+    for (size_t i = 0; st == APQ_OK && i < self->plan.n; i++) {
+        const apq_ir_layer *layer = &self->plan.layers[i];
+        if (apq_lut_find(self->lut, layer) == NULL) {
+            st = ask(self, layer);
         }
-        apq_progress_update(self->progress, "layers", i + 1, self->plan.n,
-                            self->plan.layers[i].name);
-        bool is_stopped = apq_stop_requested(self->progress);
-        if (is_stopped || apq_now_s() - saved_s > self->options->save_s) {
+        if (st == APQ_OK) {
+            apq_progress_update(self->progress, "layers", i + 1, self->plan.n,
+                                layer->name);
+        }
+        if (st == APQ_ERR_INTERRUPTED ||
+            (st == APQ_OK && apq_stop_requested(self->progress))) {
+            st = APQ_ERROR(APQ_ERR_INTERRUPTED,
+                           "table stopped at layer %zu of %zu, kept in %s",
+                           i + 1, self->plan.n, self->part);
+        }
+        if (st != APQ_OK || apq_now_s() - saved_s > self->options->save_s) {
             APQ_TRY(apq_lut_save(self->lut, self->part));
             saved_s = apq_now_s();
         }
-        if (is_stopped) {
-            APQ_FAIL(APQ_ERR_INTERRUPTED,
-                     "table stopped after %zu of %zu layers, kept in %s", i + 1,
-                     self->plan.n, self->part);
-        }
     }
-    return APQ_OK;
+    return st;
 }
 
 /* Relative errors of a field, gathered and then summed up. */
@@ -119,7 +123,10 @@ static int compare_doubles(const void *a, const void *b) {
 }
 
 static apq_lut_error sum_up(errors *e) {
-    apq_lut_error out = {.n = e->n, .median = NAN, .p95 = NAN, .max = NAN};
+    apq_lut_error out = {.n = e->n,
+                         .median = (double)NAN,
+                         .p95 = (double)NAN,
+                         .max = (double)NAN};
     if (e->n > 0) {
         qsort(e->values, e->n, sizeof *e->values, compare_doubles);
         out.median = e->values[e->n / 2];
@@ -134,7 +141,8 @@ static apq_lut_error sum_up(errors *e) {
 static apq_status truth(builder *self, const apq_ir_layer *layer,
                         apq_lut_sample *out) {
     const apq_lut_row *row = apq_lut_find(self->lut, layer);
-    *out = (apq_lut_sample){.latency_ms = NAN, .energy_mj = NAN};
+    *out =
+        (apq_lut_sample){.latency_ms = (double)NAN, .energy_mj = (double)NAN};
     if (row != NULL) {
         if (self->source.is_measured && row->is_supported) {
             *out = row->sample;
@@ -192,7 +200,7 @@ static apq_status build(builder *self) {
     APQ_TRY(apq_space_load(o->space, &self->space));
     self->space.prices_all_layers |= o->all_layers;
     APQ_TRY(apq_lut_plan_make(&self->space, o->width_step, &self->plan));
-    APQ_TRY(apq_app_source_open(o->target, &self->source));
+    APQ_TRY(apq_app_source_open(o->target, self->progress, &self->source));
     if (self->source.target != NULL) {
         APQ_TRY(apq_app_check_target(&self->space, self->source.target));
     }

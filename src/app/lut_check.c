@@ -146,7 +146,7 @@ static apq_status ask_rows(checker *self, const apq_lut_source *source) {
 
 static apq_status check_values(checker *self) {
     apq_app_source source;
-    apq_status st = apq_app_source_open(self->options->target, &source);
+    apq_status st = apq_app_source_open(self->options->target, self->progress, &source);
     const apq_lut_header *h = apq_lut_header_of(self->lut);
     if (st == APQ_OK && source.target != NULL) {
         st = apq_target_check_space(source.target, h->space, h->space_hash);

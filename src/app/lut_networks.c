@@ -65,7 +65,7 @@ static apq_status compare(network_check *self, const apq_progress *progress,
     APQ_TRY(apq_space_load(o->space, &self->space));
     self->space.prices_all_layers = true;
     APQ_TRY(apq_target_load(o->path, &self->table));
-    APQ_TRY(apq_app_source_open(o->target, &self->source));
+    APQ_TRY(apq_app_source_open(o->target, progress, &self->source));
     if (!self->source.is_measured) {
         APQ_FAIL(APQ_ERR_ARG,
                  "target %s is computed: its networks are sums of layers",

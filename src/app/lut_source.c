@@ -18,7 +18,8 @@ static apq_status computed_layer(void *ctx, const apq_ir_layer *layer,
     return APQ_OK;
 }
 
-apq_status apq_app_source_open(const char *target, apq_app_source *out) {
+apq_status apq_app_source_open(const char *target, const apq_progress *progress,
+                               apq_app_source *out) {
     *out = (apq_app_source){.target = NULL};
     APQ_TRY(apq_target_load(target, &out->target));
     (void)snprintf(out->name, sizeof out->name, "%s",
@@ -31,7 +32,7 @@ apq_status apq_app_source_open(const char *target, apq_app_source *out) {
             (apq_lut_source){.layer = computed_layer, .ctx = out->target};
         return APQ_OK;
     }
-    APQ_TRY(apq_measure_open(out->target, &out->measure));
+    APQ_TRY(apq_measure_open(out->target, progress, &out->measure));
     out->source = apq_measure_source(out->measure);
     return APQ_OK;
 }

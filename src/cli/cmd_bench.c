@@ -117,7 +117,7 @@ static apq_status bench_table(const apq_recipe *recipe, json_t *rows) {
     apq_app_source source;
     APQ_TRY(apq_space_load(recipe->space, &space));
     space.forbids_k7_dw_act4 = false;
-    apq_status st = apq_app_source_open(recipe->target, &source);
+    apq_status st = apq_app_source_open(recipe->target, NULL, &source);
     double start_s = apq_now_s();
     while (st == APQ_OK && n_runs < MAX_RUNS &&
            (n_runs == 0 || apq_now_s() - start_s < MIN_SECONDS)) {

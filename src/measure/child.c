@@ -3,8 +3,6 @@
  * and taken off again, as a library must not change handlers. */
 #include "measure/child.h"
 
-#include "base/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,9 +19,15 @@
 #include <sys/prctl.h>
 #endif
 
-enum { MAX_LINE = 1 << 20, FIRST_BUFFER = 4096 };
+enum { MAX_LINE = 1 << 20, FIRST_BUFFER = 4096, STOP_MS = 100 };
 
 static const double GRACE_S = 0.5;
+
+/* Of one question. */
+typedef struct limits {
+    double timeout_s, deadline;
+    const apq_progress *progress;
+} limits;
 
 struct apq_child {
     const char *program;
@@ -189,17 +193,25 @@ static ssize_t write_quietly(int fd, const char *bytes, size_t n) {
     return written;
 }
 
-/* Waits until the pipe is ready; false when the deadline passes first. */
-static bool wait_for(int fd, short events, double deadline) {
+/* Waits until the pipe is ready: EXTERNAL when the deadline passes first. A
+ * device may take minutes, so a wish to stop is asked for meanwhile. */
+static apq_status wait_for(const apq_child *child, int fd, short events,
+                           const limits *l) {
     for (;;) {
-        double left_ms = (deadline - apq_now_s()) * 1e3;
+        if (apq_stop_requested(l->progress)) {
+            APQ_FAIL(APQ_ERR_INTERRUPTED, "%s: stopped before its answer",
+                     child->program);
+        }
+        double left_ms = (l->deadline - apq_now_s()) * 1e3;
         if (left_ms <= 0.0) {
-            return false;
+            APQ_FAIL(APQ_ERR_EXTERNAL, "%s: no answer within timeout_s %g",
+                     child->program, l->timeout_s);
         }
         struct pollfd one = {.fd = fd, .events = events};
-        int ready = poll(&one, 1, left_ms < 1e6 ? (int)left_ms + 1 : 1000000);
+        int ready =
+            poll(&one, 1, left_ms < STOP_MS ? (int)left_ms + 1 : STOP_MS);
         if (ready > 0 || (ready < 0 && errno != EINTR)) {
-            return true; /* a real error shows in the call that follows */
+            return APQ_OK; /* a real error shows in the call that follows */
         }
     }
 }
@@ -228,17 +240,10 @@ static apq_status fail_died(const apq_child *child) {
              child->program);
 }
 
-static apq_status fail_late(const apq_child *child, double timeout_s) {
-    APQ_FAIL(APQ_ERR_EXTERNAL, "%s: no answer within timeout_s %g",
-             child->program, timeout_s);
-}
-
 static apq_status send_line(const apq_child *child, const char *bytes, size_t n,
-                            double timeout_s, double deadline) {
+                            const limits *l) {
     for (size_t sent = 0; sent < n;) {
-        if (!wait_for(child->to, POLLOUT, deadline)) {
-            return fail_late(child, timeout_s);
-        }
+        APQ_TRY(wait_for(child, child->to, POLLOUT, l));
         ssize_t written = write_quietly(child->to, bytes + sent, n - sent);
         if (written > 0) {
             sent += (size_t)written;
@@ -268,8 +273,7 @@ static apq_status make_room(apq_child *child) {
 }
 
 /* Until the buffer holds a newline, which becomes the end of the answer. */
-static apq_status receive_line(apq_child *child, double timeout_s,
-                               double deadline) {
+static apq_status receive_line(apq_child *child, const limits *l) {
     for (;;) {
         char *newline = child->n_bytes > 0
                             ? memchr(child->buffer, '\n', child->n_bytes)
@@ -284,9 +288,7 @@ static apq_status receive_line(apq_child *child, double timeout_s,
             return APQ_OK;
         }
         APQ_TRY(make_room(child));
-        if (!wait_for(child->from, POLLIN, deadline)) {
-            return fail_late(child, timeout_s);
-        }
+        APQ_TRY(wait_for(child, child->from, POLLIN, l));
         ssize_t n = read(child->from, child->buffer + child->n_bytes,
                          child->capacity - child->n_bytes);
         if (n > 0) {
@@ -297,24 +299,37 @@ static apq_status receive_line(apq_child *child, double timeout_s,
     }
 }
 
+/* Forgets the last answer. Anything behind it would be taken for the next
+ * one, and every number of the table for that of another layer. */
+static apq_status start_over(apq_child *child) {
+    char extra;
+    bool has_extra =
+        child->n_bytes > child->n_answered || read(child->from, &extra, 1) > 0;
+    child->n_bytes = child->n_answered = 0;
+    if (has_extra) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: more than one line for a question",
+                 child->program);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_child_ask(apq_child *child, const char *line, double timeout_s,
-                         const char **answer) {
+                         const apq_progress *progress, const char **answer) {
     if (child->is_broken) {
         APQ_FAIL(APQ_ERR_EXTERNAL, "%s: failed before", child->program);
     }
-    child->n_bytes -= child->n_answered;
-    if (child->n_bytes > 0) {
-        memmove(child->buffer, child->buffer + child->n_answered,
-                child->n_bytes);
-    }
-    child->n_answered = 0;
-    double deadline = apq_now_s() + timeout_s;
-    apq_status st = send_line(child, line, strlen(line), timeout_s, deadline);
+    const limits l = {.timeout_s = timeout_s,
+                      .deadline = apq_now_s() + timeout_s,
+                      .progress = progress};
+    apq_status st = start_over(child);
     if (st == APQ_OK) {
-        st = send_line(child, "\n", 1, timeout_s, deadline);
+        st = send_line(child, line, strlen(line), &l);
     }
     if (st == APQ_OK) {
-        st = receive_line(child, timeout_s, deadline);
+        st = send_line(child, "\n", 1, &l);
+    }
+    if (st == APQ_OK) {
+        st = receive_line(child, &l);
     }
     child->is_broken = st != APQ_OK;
     *answer = child->buffer;

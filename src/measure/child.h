@@ -1,6 +1,7 @@
 #ifndef APQ_MEASURE_CHILD_H
 #define APQ_MEASURE_CHILD_H
 
+#include "base/log.h"
 #include "base/status.h"
 
 #include <stddef.h>
@@ -22,9 +23,12 @@ void apq_child_close(apq_child *child);
 
 /* Sends a line (without its newline) and waits for one; *answer is borrowed
  * until the next call. Errors, after which every call fails alike: EXTERNAL
- * when it died or took longer than timeout_s; FORMAT for a line above 1 MiB or
- * one with a zero byte. */
+ * when it died or took longer than timeout_s; FORMAT for a line above 1 MiB,
+ * one with a zero byte, or output that no line has asked for; INTERRUPTED
+ * when `progress` (NULL: nobody) wants to stop. */
 APQ_NODISCARD apq_status apq_child_ask(apq_child *child, const char *line,
-                                       double timeout_s, const char **answer);
+                                       double timeout_s,
+                                       const apq_progress *progress,
+                                       const char **answer);
 
 #endif

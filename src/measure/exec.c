@@ -14,17 +14,19 @@ enum { SCHEMA_VERSION = 1 };
 struct apq_exec {
     const apq_measured_config *config;
     const char *name; /* of the target */
+    const apq_progress *progress;
     apq_child *child;
 };
 
 apq_status apq_exec_open(const apq_measured_config *config, const char *name,
-                         apq_exec **out) {
+                         const apq_progress *progress, apq_exec **out) {
     apq_exec *exec = calloc(1, sizeof *exec);
     if (exec == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "target %s: out of memory", name);
     }
     exec->config = config;
     exec->name = name;
+    exec->progress = progress;
     apq_status st =
         apq_child_open(config->command, config->folder, &exec->child);
     if (st != APQ_OK) {
@@ -97,7 +99,8 @@ static apq_status read_number(const apq_exec *exec, const char *what,
 static apq_status read_answer(const apq_exec *exec, const char *what,
                               const json_t *answer, apq_lut_sample *out) {
     const json_t *unsupported = json_object_get(answer, "unsupported");
-    if (unsupported != NULL) {
+    if (unsupported != NULL && !json_is_null(unsupported) &&
+        !json_is_false(unsupported)) {
         const char *why = json_string_value(unsupported);
         APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: target %s: %.200s", what, exec->name,
                  why != NULL ? why : "unsupported");
@@ -144,7 +147,8 @@ static apq_status ask(apq_exec *exec, const char *what, json_t *request,
         goto done;
     }
     const char *text;
-    st = apq_child_ask(exec->child, line, exec->config->timeout_s, &text);
+    st = apq_child_ask(exec->child, line, exec->config->timeout_s,
+                       exec->progress, &text);
     if (st != APQ_OK) {
         goto done;
     }

@@ -40,7 +40,8 @@ static apq_status check_containers(const apq_target *target,
     return APQ_OK;
 }
 
-apq_status apq_measure_open(const apq_target *target, apq_measure **out) {
+apq_status apq_measure_open(const apq_target *target,
+                            const apq_progress *progress, apq_measure **out) {
     const apq_measured_config *config = apq_target_measured(target);
     if (config == NULL) {
         APQ_FAIL(APQ_ERR_ARG, "target %s is computed, not measured",
@@ -55,10 +56,10 @@ apq_status apq_measure_open(const apq_target *target, apq_measure **out) {
     }
     m->target = target;
     m->config = config;
-    apq_status st =
-        config->kind == APQ_MEASURED_CPU
-            ? apq_cpu_open(config, &m->cpu)
-            : apq_exec_open(config, apq_target_name(target), &m->exec);
+    apq_status st = config->kind == APQ_MEASURED_CPU
+                        ? apq_cpu_open(config, &m->cpu)
+                        : apq_exec_open(config, apq_target_name(target),
+                                        progress, &m->exec);
     if (st != APQ_OK) {
         apq_measure_close(m);
         return st;

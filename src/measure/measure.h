@@ -1,6 +1,7 @@
 #ifndef APQ_MEASURE_MEASURE_H
 #define APQ_MEASURE_MEASURE_H
 
+#include "base/log.h"
 #include "base/status.h"
 #include "cost/cost.h"
 #include "cost/lut/sample.h"
@@ -13,11 +14,13 @@
  * opened it. */
 typedef struct apq_measure apq_measure;
 
-/* The target is borrowed and must outlive the handle. `cpu` pins the calling
- * thread until the handle is closed; `exec` starts its command. Errors: ARG
- * for a target that is computed; FORMAT for containers that our kernels do not
- * have; IO when the command cannot be started; NOMEM. */
+/* The target is borrowed and must outlive the handle, as `progress`, which
+ * ends the wait for a command (INTERRUPTED) and may be NULL. `cpu` pins the
+ * calling thread until the handle is closed; `exec` starts its command. Errors:
+ * ARG for a target that is computed; FORMAT for containers that our kernels do
+ * not have; IO when the command cannot be started; NOMEM. */
 APQ_NODISCARD apq_status apq_measure_open(const apq_target *target,
+                                          const apq_progress *progress,
                                           apq_measure **out);
 /* Ends the command, if any. NULL is fine. */
 void apq_measure_close(apq_measure *measure);

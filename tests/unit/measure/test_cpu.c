@@ -107,7 +107,7 @@ static void layers_are_timed(void **state) {
         apq_target *target = load_changed(targets[t], "layer_seconds: 0.1",
                                           "layer_seconds: 0.01");
         apq_measure *measure = NULL;
-        assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+        assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
         apq_ir_layer l = {
             .name = "layer",
             .kind = APQ_IR_POINTWISE,
@@ -141,7 +141,7 @@ static void containers_are_those_of_the_kernels(void **state) {
     apq_target *target = load_changed("cpu", "container_bits: [8, 8]",
                                       "container_bits: [8, 16]");
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_ERR_FORMAT);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_ERR_FORMAT);
     assert_string_equal(apq_error_message(),
                         "target cpu: conv: container_bits [8, 16], the "
                         "arithmetic has [8, 8]");
@@ -155,7 +155,7 @@ static void sums_meet_networks(void **state) {
     apq_target *target =
         load_changed("cpu", "layer_seconds: 0.1", "layer_seconds: 0.01");
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_ir_network networks[2];
     double sums[2] = {0.0}, measured[2];
     lower("tiny", 8, &networks[0]);

@@ -76,7 +76,7 @@ static apq_status ask(const char *script, double timeout_s,
                       apq_lut_sample *sample) {
     apq_target *target = make_target(script, true, timeout_s);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_lut_source source = apq_measure_source(measure);
     apq_status st = source.layer(source.ctx, &layer, sample);
     apq_measure_close(measure);
@@ -145,7 +145,7 @@ static void one_process_answers_all(void **state) {
                                      "echo \"{\\\"latency_ms\\\": $n}\"; done",
                                      true, 10.0);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
     for (int i = 1; i <= 100; i++) {
@@ -167,7 +167,7 @@ static void unsupported_layers_end_nothing(void **state) {
                     "read -r line; echo '{\"latency_ms\": 4}'",
                     true, 10.0);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
     assert_int_equal(source.layer(source.ctx, &layer, &sample),
@@ -181,6 +181,59 @@ static void unsupported_layers_end_nothing(void **state) {
     assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_OK);
     assert_true(sample.latency_ms == 4.0);
     apq_measure_close(measure);
+    apq_target_destroy(target);
+}
+
+static void supported_layers_may_say_so(void **state) {
+    (void)state;
+    apq_lut_sample sample;
+    assert_int_equal(ask(ALWAYS("{\"latency_ms\": 1, \"unsupported\": null}"),
+                         10.0, &sample),
+                     APQ_OK);
+    assert_int_equal(ask(ALWAYS("{\"latency_ms\": 1, \"unsupported\": false}"),
+                         10.0, &sample),
+                     APQ_OK);
+    refuses(ALWAYS("{\"unsupported\": true}"), APQ_ERR_UNSUPPORTED, "phone");
+}
+
+/* Else the second line would be the answer for the next layer. */
+static void two_lines_for_one_question_are_refused(void **state) {
+    (void)state;
+    apq_target *target = make_target(
+        "while read -r line; do "
+        "printf '{\"latency_ms\": 1}\\n{\"latency_ms\": 2}\\n'; done",
+        true, 10.0);
+    apq_measure *measure = NULL;
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
+    apq_lut_source source = apq_measure_source(measure);
+    apq_lut_sample sample;
+    assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_OK);
+    assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_ERR_FORMAT);
+    assert_string_equal(apq_error_message(),
+                        "sh: more than one line for a question");
+    apq_measure_close(measure);
+    apq_target_destroy(target);
+}
+
+static bool always_stop(void *ctx) {
+    (void)ctx;
+    return true;
+}
+
+/* A device may take minutes for a layer; an interruption does not wait. */
+static void waiting_ends_when_asked_to_stop(void **state) {
+    (void)state;
+    const apq_progress progress = {.stop_requested = always_stop};
+    apq_target *target = make_target("sleep 60", true, 60.0);
+    apq_measure *measure = NULL;
+    assert_int_equal(apq_measure_open(target, &progress, &measure), APQ_OK);
+    apq_lut_source source = apq_measure_source(measure);
+    apq_lut_sample sample;
+    double start = apq_now_s();
+    assert_int_equal(source.layer(source.ctx, &layer, &sample),
+                     APQ_ERR_INTERRUPTED);
+    apq_measure_close(measure);
+    assert_true(apq_now_s() - start < 5.0);
     apq_target_destroy(target);
 }
 
@@ -231,7 +284,7 @@ static void unknown_commands_are_reported(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         apq_target *target = make_target(cases[i][0], false, 10.0);
         apq_measure *measure = NULL;
-        assert_int_equal(apq_measure_open(target, &measure), APQ_ERR_IO);
+        assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_ERR_IO);
         assert_null(measure);
         if (strstr(apq_error_message(), cases[i][1]) == NULL) {
             fail_msg("'%s' lacks '%s'", apq_error_message(), cases[i][1]);
@@ -247,7 +300,7 @@ static void late_answers_are_refused(void **state) {
                                      "echo '{\"latency_ms\": 1}'; done",
                                      true, 0.1);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
     double start = apq_now_s();
@@ -276,7 +329,7 @@ static void nothing_outlives_the_handle(void **state) {
                     "echo \"{\\\"latency_ms\\\": $!}\"; exec sleep 300",
                     true, 10.0);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
     assert_int_equal(source.layer(source.ctx, &layer, &sample), APQ_OK);
@@ -319,7 +372,7 @@ static void whole_networks_are_one_request(void **state) {
         "*) echo bad; exit;; esac; echo \"{\\\"latency_ms\\\": ${#line}}\"",
         true, 10.0);
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, &measure), APQ_OK);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     double predicted_ms = 1.0, measured_ms = 0.0;
     apq_measure_agreement agreement;
     if (apq_measure_compare(measure, &network, 1, &predicted_ms, &measured_ms,
@@ -338,7 +391,7 @@ static void computed_targets_are_not_measured(void **state) {
     apq_target *target = NULL;
     apq_measure *measure = NULL;
     assert_int_equal(apq_target_load("bitfusion", &target), APQ_OK);
-    assert_int_equal(apq_measure_open(target, &measure), APQ_ERR_ARG);
+    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_ERR_ARG);
     assert_null(measure);
     apq_target_destroy(target);
 }
@@ -349,6 +402,9 @@ int main(void) {
         cmocka_unit_test(requests_describe_the_layer),
         cmocka_unit_test(one_process_answers_all),
         cmocka_unit_test(unsupported_layers_end_nothing),
+        cmocka_unit_test(supported_layers_may_say_so),
+        cmocka_unit_test(two_lines_for_one_question_are_refused),
+        cmocka_unit_test(waiting_ends_when_asked_to_stop),
         cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(dead_commands_are_reported),
         cmocka_unit_test(unknown_commands_are_reported),
