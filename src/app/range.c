@@ -7,7 +7,6 @@
 #include "cost/macs/macs.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { N_ENDS = APQ_RANGE_N_ENDS, N_FIELDS = APQ_COST_PEAK_ACTIVATION_BYTES };
@@ -142,42 +141,4 @@ apq_status apq_app_range(const apq_price_table *table, apq_cost *low,
     low->peak_activation_bytes = peak[APQ_RANGE_LOW];
     high->peak_activation_bytes = peak[APQ_RANGE_HIGH];
     return APQ_OK;
-}
-
-/* Appends one kernel and width to the list in out->text. */
-static void append_text(apq_excluded *out, int kernel, int bits) {
-    size_t used = strlen(out->text);
-    (void)snprintf(out->text + used, sizeof out->text - used,
-                   "%s%dx%d depthwise with %d-bit activations",
-                   used > 0 ? ", " : "", kernel, kernel, bits);
-}
-
-void apq_app_excluded(const apq_price_table *table, apq_excluded *out) {
-    const apq_space *space = apq_price_space(table);
-    size_t n_run[8][9] = {{0}}; /* by kernel and width */
-    *out = (apq_excluded){0};
-    for (int b = 0; b < space->n_blocks; b++) {
-        size_t n = apq_price_n_choices(table, b);
-        out->n_choices += n;
-        for (size_t i = 0; i < n; i++) {
-            apq_policy genes;
-            double priced[APQ_BUDGET_N_FIELDS];
-            apq_price_choice(table, b, i, &genes, priced);
-            int kernel = genes.kernel[b], bits = genes.bits[APQ_DW_ACT][b];
-            if (!isinf(priced[APQ_BUDGET_LATENCY_MS])) {
-                n_run[kernel][bits]++;
-            } else if (space->forbids_k7_dw_act4 && kernel == 7 && bits == 4) {
-                out->n_forbidden++;
-            } else {
-                out->n_unsupported++;
-            }
-        }
-    }
-    for (int k = 0; k < space->n_kernels; k++) {
-        for (int a = 0; a < space->n_bits; a++) {
-            if (n_run[space->kernels[k]][space->bits[a]] == 0) {
-                append_text(out, space->kernels[k], space->bits[a]);
-            }
-        }
-    }
 }

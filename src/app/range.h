@@ -19,9 +19,10 @@ typedef struct apq_excluded {
     size_t n_choices;
     size_t n_forbidden;   /* by the space */
     size_t n_unsupported; /* of the others, by the target */
-    /* Kernels and widths of depthwise layers that are excluded everywhere:
-     * "7x7 depthwise with 4-bit activations"; empty when there are none. */
-    char text[160];
+    /* Bits and kernels that are excluded in every block, empty when there are
+     * none: "1x1 with 4/6-bit activations, 7x7 depthwise with 4-bit
+     * activations". Ends in an ellipsis where the list is longer. */
+    char text[240];
 } apq_excluded;
 
 void apq_app_excluded(const apq_price_table *table, apq_excluded *out);

@@ -136,6 +136,21 @@ JSON
     expect_output '^excluded: 0 by the space and [1-9][0-9]* by the target of'
 }
 
+@test "cost --range names the bits that capabilities leave no block" {
+    sed '/^capabilities:/,$d' "$ROOT/configs/targets/bitfusion.yaml" >pairs.yaml
+    cat >>pairs.yaml <<'YAML'
+capabilities:
+  conv: [{weight_bits: [8], act_bits: [8]}]
+  pointwise: [{weight_bits: [4, 6], act_bits: [4]},
+              {weight_bits: [6, 8], act_bits: [8]}]
+  depthwise: [{weight_bits: [4, 6, 8], act_bits: [4, 6, 8]}]
+  linear: [{weight_bits: [8], act_bits: [8]}]
+YAML
+    run "$APQ" cost --space tiny --target ./pairs.yaml --range
+    expect_status 0
+    expect_output 'choices of a block: 1x1 with 6-bit activations, 1x1 with W4 A8, 1x1 with W8 A4$'
+}
+
 @test "cost --bit-pairs: where fewer bits cost more" {
     "$APQ" cost --space imagenet-apq --bit-pairs --json | jq -e '
         .entries == 6567 and .pairs == 12690 and .slower == 36 and
