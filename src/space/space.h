@@ -95,8 +95,11 @@ void apq_policy_smallest(const apq_space *space, int bits, apq_policy *out);
 /* All four bit genes of every block. */
 void apq_policy_set_bits(const apq_space *space, int bits, apq_policy *policy);
 
-/* Uniform over every gene independently; repaired to legality by redrawing
- * only the offending gene (dw act bits when k7/A4). */
+/* Uniform over every gene and depth independently; repaired to legality by
+ * redrawing only the offending gene (dw act bits when k7/A4). So not uniform
+ * over legal policies: kernel 7 keeps its third of the draws, though fewer
+ * policies have it (1/4 of a block's legal choices with three bit-widths), and
+ * deep networks are no likelier than shallow ones. */
 void apq_policy_random(const apq_space *space, apq_rng *rng, apq_policy *out);
 /* Each block re-drawn (kernel, channels, four bits together) and each depth
  * re-drawn with probability p. Source: APQ section 3.4; depth mutates too. */
