@@ -9,9 +9,11 @@
 
 /* A layer at some bits, and what happens when one operand is narrowed. */
 typedef struct apq_bit_pair {
-    apq_ir_layer layer;                 /* at the wider bits */
-    int weight_bits, act_bits;          /* the narrower: one of the two */
-    double latency_ratio, energy_ratio; /* narrower over wider */
+    apq_ir_layer layer;        /* at the wider bits */
+    int weight_bits, act_bits; /* the narrower: one of the two */
+    /* Narrower over wider; not finite where the wider costs nothing or the
+     * energy is not known. */
+    double latency_ratio, energy_ratio;
 } apq_bit_pair;
 
 /* Counts over all distinct searched layers of a space. */

@@ -56,6 +56,15 @@ static void found(checker *self, apq_lut_finding finding,
     }
 }
 
+/* "0.5 ms and 2 mJ", or the latency alone when the energy is not known. */
+static const char *describe_costs(const apq_lut_sample *s, char out[64]) {
+    int n = snprintf(out, 64, "%.6g ms", s->latency_ms);
+    if (!isnan(s->energy_mj)) {
+        (void)snprintf(out + n, 64 - (size_t)n, " and %.6g mJ", s->energy_mj);
+    }
+    return out;
+}
+
 static double zero_if_unknown(double value) {
     return isfinite(value) ? value : 0.0;
 }
@@ -97,20 +106,20 @@ static apq_status ask_again(checker *self, const apq_lut_source *source,
     double latency =
         compare(old->latency_ms, old->latency_spread_ms, sample.latency_ms,
                 sample.latency_spread_ms, self->options->tolerance, &is_beyond);
-    double energy = 0;
+    double energy = (double)NAN;
     if (!isnan(old->energy_mj) && !isnan(sample.energy_mj)) {
         energy = compare(old->energy_mj, old->energy_spread_mj,
                          sample.energy_mj, sample.energy_spread_mj,
                          self->options->tolerance, &is_beyond);
     }
+    /* fmax passes over NaN. */
     report->max_latency_difference =
         fmax(report->max_latency_difference, latency);
     report->max_energy_difference = fmax(report->max_energy_difference, energy);
     if (is_beyond) {
-        found(self, APQ_LUT_DISAGREES, &layer,
-              ": %.6g ms and %.6g mJ, the table says %.6g and %.6g",
-              sample.latency_ms, sample.energy_mj, old->latency_ms,
-              old->energy_mj);
+        char now[64], then[64];
+        found(self, APQ_LUT_DISAGREES, &layer, ": %s, the table says %s",
+              describe_costs(&sample, now), describe_costs(old, then));
     }
     return APQ_OK;
 }
@@ -146,7 +155,8 @@ static apq_status ask_rows(checker *self, const apq_lut_source *source) {
 
 static apq_status check_values(checker *self) {
     apq_app_source source;
-    apq_status st = apq_app_source_open(self->options->target, self->progress, &source);
+    apq_status st =
+        apq_app_source_open(self->options->target, self->progress, &source);
     const apq_lut_header *h = apq_lut_header_of(self->lut);
     if (st == APQ_OK && source.target != NULL) {
         st = apq_target_check_space(source.target, h->space, h->space_hash);
@@ -255,6 +265,8 @@ apq_status apq_app_lut_check(const apq_lut_check_options *options,
                              const apq_progress *progress,
                              apq_lut_check_report *out) {
     memset(out, 0, sizeof *out);
+    out->max_latency_difference = (double)NAN;
+    out->max_energy_difference = (double)NAN;
     checker self = {.options = options, .progress = progress, .report = out};
     apq_status st = check(&self);
     apq_lut_destroy(self.lut);

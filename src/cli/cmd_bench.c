@@ -3,6 +3,7 @@
 #include "cli/step.h"
 
 #include "app/app.h"
+#include "app/json.h"
 #include "app/lut.h"
 #include "app/machine.h"
 #include "app/parts.h"
@@ -180,7 +181,7 @@ static apq_status bench_prices(const apq_recipe *recipe, json_t *rows) {
         json_pack("{s:s, s:s, s:s, s:i, s:I, s:o, s:f, s:f, s:f}", "case",
                   "price from table", "space", space.name, "target",
                   recipe->target, "threads", 1, "policies", (json_int_t)n,
-                  "mean_latency_ms", apq_cli_number(sum / (double)n),
+                  "mean_latency_ms", apq_json_number(sum / (double)n),
                   "fill_seconds", fill_s, "policies_per_s", (double)n / seconds,
                   "asked_policies_per_s", ASKED_PER_S));
     return APQ_OK;

@@ -47,7 +47,7 @@ static apq_status price(const char *text, const char *where, size_t i,
                         void *ctx) {
     const cost_context *self = ctx;
     apq_policy policy;
-    APQ_TRY(apq_policy_from_json(&self->space, text, where, &policy));
+    APQ_TRY(apq_cli_policy(&self->space, text, where, &policy));
     apq_ir_network network;
     APQ_TRY(apq_policy_lower(&self->space, &policy, &network));
     apq_status st = show(self, &network, i);

@@ -21,7 +21,7 @@ static apq_status encode(const char *text, const char *where, size_t i,
     (void)i;
     const encode_context *self = ctx;
     apq_policy policy;
-    APQ_TRY(apq_policy_from_json(&self->space, text, where, &policy));
+    APQ_TRY(apq_cli_policy(&self->space, text, where, &policy));
     bool with_bits = !self->options->is_float;
     int active[6 * APQ_MAX_BLOCKS];
     size_t n = apq_encode(&self->space, &policy, with_bits, active);

@@ -62,8 +62,8 @@ static json_t *capabilities_json(const apq_capability *c) {
             }
             (void)json_array_append_new(list, object);
         }
-        (void)json_object_set_new(
-            operators, apq_ir_kind_name((apq_ir_kind)kind), list);
+        (void)json_object_set_new(operators,
+                                  apq_ir_kind_name((apq_ir_kind)kind), list);
     }
     return operators;
 }

@@ -2,6 +2,7 @@
  * sent out to other formats. */
 #include "cli/cmd_lut.h"
 
+#include "app/json.h"
 #include "app/lut.h"
 #include "app/parts.h"
 
@@ -139,8 +140,8 @@ static void utc_now(char out[32]) {
 
 static json_t *error_json(const apq_lut_error *e) {
     return json_pack("{s:I, s:o, s:o, s:o}", "layers", (json_int_t)e->n,
-                     "median", apq_cli_number(e->median), "p95",
-                     apq_cli_number(e->p95), "max", apq_cli_number(e->max));
+                     "median", apq_json_number(e->median), "p95",
+                     apq_json_number(e->p95), "max", apq_json_number(e->max));
 }
 
 static void print_error(const char *field, const apq_lut_error *e) {

@@ -2,9 +2,11 @@
  * found; disagreement is exit 5. */
 #include "cli/cmd_lut.h"
 
+#include "app/json.h"
 #include "app/lut.h"
 #include "app/parts.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +63,11 @@ static const apq_option check_table[] = {
 static const apq_command_help check_help = {
     .usage = "apq lut check TABLE [--target T] [--space S] [options]",
     .summary =
-        "Asks the target again for rows of a table (exit 5 when they differ "
-        "beyond the\nspread), lists layers of the space that are missing, and "
-        "counts neighbours where\nmore channels or bits cost less. The last "
-        "is no fault: it is so on real hardware.",
+        "Asks the target again for rows of a table, and looks for layers of "
+        "the space that\nare missing; exit 5 when rows differ beyond the "
+        "spread or layers are missing. Also\ncounts neighbours where more "
+        "channels or bits cost less, which is no fault: it is\nso on real "
+        "hardware.",
     .examples = "  apq lut check bitfusion.jsonl --rows 0\n"
                 "  apq lut check cpu.jsonl --networks 30\n"
                 "  apq lut check board.jsonl --target other.jsonl --tolerance "
@@ -88,11 +91,11 @@ typedef struct check_report {
 
 static json_t *report_json(const check_report *report) {
     const apq_lut_check_report *r = &report->rows;
-    json_t *document =
-        json_pack("{s:I, s:I, s:f, s:f}", "rows", (json_int_t)r->n_rows,
-                  "asked", (json_int_t)r->n_asked, "max_latency_difference",
-                  r->max_latency_difference, "max_energy_difference",
-                  r->max_energy_difference);
+    json_t *document = json_pack(
+        "{s:I, s:I, s:o, s:o}", "rows", (json_int_t)r->n_rows, "asked",
+        (json_int_t)r->n_asked, "max_latency_difference",
+        apq_json_number(r->max_latency_difference), "max_energy_difference",
+        apq_json_number(r->max_energy_difference));
     for (int f = 0; f < APQ_LUT_N_FINDINGS; f++) {
         json_t *examples = json_array();
         for (size_t i = 0; i < r->counts[f] && i < APQ_LUT_MAX_EXAMPLES; i++) {
@@ -106,14 +109,23 @@ static json_t *report_json(const check_report *report) {
     }
     if (report->n_networks > 0) {
         const apq_measure_agreement *a = &report->networks;
-        (void)json_object_set_new(document, "networks",
-                                  json_pack("{s:I, s:f, s:f, s:f}", "count",
-                                            (json_int_t)report->n_networks,
-                                            "median_error", a->median_error,
-                                            "max_error", a->max_error,
-                                            "kendall_tau", a->kendall_tau));
+        (void)json_object_set_new(
+            document, "networks",
+            json_pack(
+                "{s:I, s:o, s:o, s:f}", "count", (json_int_t)report->n_networks,
+                "median_error", apq_json_number(a->median_error), "max_error",
+                apq_json_number(a->max_error), "kendall_tau", a->kendall_tau));
     }
     return document;
+}
+
+/* A dash where there was nothing to compare. */
+static void print_percent(double fraction) {
+    if (isfinite(fraction)) {
+        printf(" %.3g %%", 100 * fraction);
+    } else {
+        printf(" -");
+    }
 }
 
 static void print_report(const check_report *report) {
@@ -125,10 +137,12 @@ static void print_report(const check_report *report) {
         [APQ_LUT_WIDER_FASTER] = "wider layers that are faster",
         [APQ_LUT_FEWER_BITS_SLOWER] = "layers that fewer bits make slower",
     };
-    printf("%zu rows, %zu asked again: largest difference %.3g %% in latency, "
-           "%.3g %% in energy\n",
-           r->n_rows, r->n_asked, 100 * r->max_latency_difference,
-           100 * r->max_energy_difference);
+    printf("%zu rows, %zu asked again: largest difference", r->n_rows,
+           r->n_asked);
+    print_percent(r->max_latency_difference);
+    printf(" in latency,");
+    print_percent(r->max_energy_difference);
+    printf(" in energy\n");
     for (int f = 0; f < APQ_LUT_N_FINDINGS; f++) {
         printf("%zu %s\n", r->counts[f], titles[f]);
         for (size_t i = 0; i < r->counts[f] && i < APQ_LUT_MAX_EXAMPLES; i++) {
@@ -137,10 +151,12 @@ static void print_report(const check_report *report) {
     }
     if (report->n_networks > 0) {
         const apq_measure_agreement *a = &report->networks;
-        printf("%zu networks against sums of their rows: median error %.3g %%, "
-               "largest %.3g %%, Kendall tau %.3f\n",
-               report->n_networks, 100 * a->median_error, 100 * a->max_error,
-               a->kendall_tau);
+        printf("%zu networks against sums of their rows: median error",
+               report->n_networks);
+        print_percent(a->median_error);
+        printf(", largest");
+        print_percent(a->max_error);
+        printf(", Kendall tau %.3f\n", a->kendall_tau);
     }
 }
 
@@ -219,7 +235,8 @@ int apq_cmd_lut_check(int argc, char **argv) {
         } else {
             print_report(report);
         }
-        code = report->rows.counts[APQ_LUT_DISAGREES] > 0
+        const size_t *counts = report->rows.counts;
+        code = counts[APQ_LUT_DISAGREES] + counts[APQ_LUT_MISSING] > 0
                    ? APQ_EXIT_VERIFICATION
                    : APQ_EXIT_OK;
     }

@@ -2,14 +2,16 @@
  * still true. */
 #include "cli/cmd_lut.h"
 
+#include "app/json.h"
 #include "app/lut.h"
 #include "app/parts.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { N_KINDS = APQ_IR_LINEAR + 1, N_FILTERS = 5 };
+enum { N_FILTERS = 5 };
 
 typedef struct show_options {
     apq_common_options common;
@@ -22,8 +24,6 @@ typedef struct show_options {
 static const int filter_fields[N_FILTERS] = {APQ_LUT_KERNEL, APQ_LUT_STRIDE,
                                              APQ_LUT_SIZE, APQ_LUT_WEIGHT_BITS,
                                              APQ_LUT_ACT_BITS};
-static const char *const kinds[] = {"conv", "pointwise", "depthwise", "linear",
-                                    NULL};
 
 #define AT(member) offsetof(show_options, member)
 #define FILTER(option, i, text, most)                                          \
@@ -37,7 +37,7 @@ static const apq_option show_table[] = {
      .argument = "KIND",
      .help = "only layers of this kind",
      .offset = AT(kind),
-     .choices = kinds},
+     .choices = apq_ir_kind_names},
     FILTER("kernel", 0, "only this kernel size", 31),
     FILTER("stride", 1, "only this stride", 31),
     FILTER("size", 2, "only this side of the input", 4096),
@@ -58,7 +58,7 @@ static const apq_command_help show_help = {
                 "--rows --json\n",
 };
 
-/* Extremes over the rows of one kind. */
+/* Extremes over the rows of one kind; NaN where none is known. */
 typedef struct summary {
     size_t n_rows, n_unsupported;
     double low_ms, high_ms, sum_ms, low_mj, high_mj;
@@ -72,12 +72,12 @@ static void add_row(summary *s, const apq_lut_row *row) {
         s->n_unsupported++;
         return;
     }
-    bool is_first = s->n_rows - s->n_unsupported == 1;
-    s->low_ms = is_first ? x->latency_ms : fmin(s->low_ms, x->latency_ms);
+    /* fmin and fmax pass over what is not known. */
+    s->low_ms = fmin(s->low_ms, x->latency_ms);
     s->high_ms = fmax(s->high_ms, x->latency_ms);
     s->sum_ms += x->latency_ms;
-    s->low_mj = is_first ? x->energy_mj : fmin(s->low_mj, x->energy_mj);
-    s->high_mj = is_first ? x->energy_mj : fmax(s->high_mj, x->energy_mj);
+    s->low_mj = fmin(s->low_mj, x->energy_mj);
+    s->high_mj = fmax(s->high_mj, x->energy_mj);
     if (x->latency_ms > 0) {
         s->max_spread =
             fmax(s->max_spread, x->latency_spread_ms / x->latency_ms);
@@ -119,8 +119,8 @@ static json_t *row_json(const apq_lut_row *row) {
     json_t *numbers = json_pack(
         "{s:f, s:f, s:o, s:o, s:I, s:i, s:i}", "latency_ms", s->latency_ms,
         "latency_spread_ms", s->latency_spread_ms, "energy_mj",
-        apq_cli_number(s->energy_mj), "energy_spread_mj",
-        apq_cli_number(s->energy_spread_mj), "count", (json_int_t)s->count,
+        apq_json_number(s->energy_mj), "energy_spread_mj",
+        apq_json_number(s->energy_spread_mj), "count", (json_int_t)s->count,
         "weight_container_bits", s->weight_container_bits, "act_container_bits",
         s->act_container_bits);
     (void)json_object_update(object, numbers);
@@ -130,7 +130,7 @@ static json_t *row_json(const apq_lut_row *row) {
 
 static json_t *kinds_json(const summary *all) {
     json_t *rows = json_array();
-    for (int k = 0; k < N_KINDS; k++) {
+    for (int k = 0; k < APQ_IR_N_KINDS; k++) {
         const summary *s = &all[k];
         if (s->n_rows > 0) {
             (void)json_array_append_new(
@@ -139,12 +139,12 @@ static json_t *kinds_json(const summary *all) {
                           "kind", apq_ir_kind_name((apq_ir_kind)k), "rows",
                           (json_int_t)s->n_rows, "unsupported",
                           (json_int_t)s->n_unsupported, "min_latency_ms",
-                          apq_cli_number(s->low_ms), "mean_latency_ms",
-                          apq_cli_number(mean_ms(s)), "max_latency_ms",
-                          apq_cli_number(s->high_ms), "min_energy_mj",
-                          apq_cli_number(s->low_mj), "max_energy_mj",
-                          apq_cli_number(s->high_mj), "max_latency_spread",
-                          apq_cli_number(s->max_spread)));
+                          apq_json_number(s->low_ms), "mean_latency_ms",
+                          apq_json_number(mean_ms(s)), "max_latency_ms",
+                          apq_json_number(s->high_ms), "min_energy_mj",
+                          apq_json_number(s->low_mj), "max_energy_mj",
+                          apq_json_number(s->high_mj), "max_latency_spread",
+                          apq_json_number(s->max_spread)));
         }
     }
     return rows;
@@ -187,10 +187,22 @@ static void print_row(const apq_lut_row *row) {
         return;
     }
     const apq_lut_sample *s = &row->sample;
-    printf("%11.6g %9.3g %11.6g %9.3g %6lld  W%dA%d\n", s->latency_ms,
-           s->latency_spread_ms, s->energy_mj, s->energy_spread_mj,
-           (long long)s->count, s->weight_container_bits,
+    apq_cli_print_number(10, 6, s->latency_ms);
+    apq_cli_print_number(9, 3, s->latency_spread_ms);
+    apq_cli_print_number(11, 6, s->energy_mj);
+    apq_cli_print_number(9, 3, s->energy_spread_mj);
+    printf(" %6" PRId64 "  W%dA%d\n", s->count, s->weight_container_bits,
            s->act_container_bits);
+}
+
+static void print_summary(const char *kind, const summary *s) {
+    const double numbers[] = {s->low_ms, mean_ms(s), s->high_ms, s->low_mj,
+                              s->high_mj};
+    printf("%-10s %7zu %9zu", kind, s->n_rows, s->n_unsupported);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        apq_cli_print_number(11, 5, numbers[i]);
+    }
+    printf(" %6.2f %%\n", 100 * s->max_spread);
 }
 
 static void print_text(const show_options *o, const apq_lut *lut,
@@ -206,14 +218,10 @@ static void print_text(const show_options *o, const apq_lut *lut,
     printf("%-10s %7s %9s %11s %11s %11s %11s %11s %8s\n", "kind", "layers",
            "not run", "min ms", "mean ms", "max ms", "min mJ", "max mJ",
            "spread");
-    for (int k = 0; k < N_KINDS; k++) {
+    for (int k = 0; k < APQ_IR_N_KINDS; k++) {
         const summary *s = &all[k];
         if (s->n_rows > 0) {
-            printf("%-10s %7zu %9zu %11.5g %11.5g %11.5g %11.5g %11.5g "
-                   "%6.2f %%\n",
-                   apq_ir_kind_name((apq_ir_kind)k), s->n_rows,
-                   s->n_unsupported, s->low_ms, mean_ms(s), s->high_ms,
-                   s->low_mj, s->high_mj, 100 * s->max_spread);
+            print_summary(apq_ir_kind_name((apq_ir_kind)k), s);
         }
     }
     if (o->rows) {
@@ -243,7 +251,13 @@ int apq_cmd_lut_show(int argc, char **argv) {
     if (st != APQ_OK) {
         return apq_cli_exit(st);
     }
-    summary all[N_KINDS] = {{.n_rows = 0}};
+    summary all[APQ_IR_N_KINDS];
+    for (int k = 0; k < APQ_IR_N_KINDS; k++) {
+        all[k] = (summary){.low_ms = (double)NAN,
+                           .high_ms = (double)NAN,
+                           .low_mj = (double)NAN,
+                           .high_mj = (double)NAN};
+    }
     for (size_t i = 0; i < apq_lut_n_rows(lut); i++) {
         const apq_lut_row *row = apq_lut_row_at(lut, i);
         if (is_wanted(&o, row)) {

@@ -22,7 +22,7 @@ static apq_status convert(const char *text, const char *where, size_t i,
     (void)i;
     const policy_context *self = ctx;
     apq_policy policy;
-    APQ_TRY(apq_policy_from_json(&self->space, text, where, &policy));
+    APQ_TRY(apq_cli_policy(&self->space, text, where, &policy));
     char *out = strcmp(self->options->to, "apq") == 0
                     ? apq_policy_to_authors_json(&self->space, &policy)
                     : apq_policy_to_json(&self->space, &policy);

@@ -24,7 +24,7 @@ static apq_status predict(const char *text, const char *where, size_t i,
     const apq_space *space = apq_predictor_space(self->predictor);
     apq_policy policy;
     double accuracy;
-    APQ_TRY(apq_policy_from_json(space, text, where, &policy));
+    APQ_TRY(apq_cli_policy(space, text, where, &policy));
     APQ_TRY(apq_predictor_predict(self->predictor, &policy, 1,
                                   !self->options->is_float, &accuracy));
     printf("{\"accuracy\":%.9g}\n", accuracy);

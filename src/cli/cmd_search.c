@@ -148,10 +148,11 @@ static void print_candidate(const char *name, const apq_candidate *c) {
         printf("%-22s none under the budget\n", name);
         return;
     }
-    printf("%-22s %8.2f %% %10.5g %10.5g %10.5g %10.5g  %s\n", name,
-           100 * c->accuracy, c->cost.latency_ms, c->cost.energy_mj,
-           c->cost.bitops / 1e9, c->cost.weight_bytes / 1e3,
-           c->meets_budget ? "" : "over budget");
+    printf("%-22s %8.2f %%", name, 100 * c->accuracy);
+    apq_cli_print_number(10, 5, c->cost.latency_ms);
+    apq_cli_print_number(10, 5, c->cost.energy_mj);
+    printf(" %10.5g %10.5g  %s\n", c->cost.bitops / 1e9,
+           c->cost.weight_bytes / 1e3, c->meets_budget ? "" : "over budget");
 }
 
 static void print_result(const apq_app_search_result *r) {
@@ -167,11 +168,11 @@ static void print_result(const apq_app_search_result *r) {
     }
     printf("\n%-22s %10s", "range of the space", "");
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
-        printf(" %10.5g", r->low[f]);
+        apq_cli_print_number(10, 5, r->low[f]);
     }
     printf("  smallest\n%-22s %10s", "", "");
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
-        printf(" %10.5g", r->high[f]);
+        apq_cli_print_number(10, 5, r->high[f]);
     }
     printf("  largest\n%-22s %10s", "budget", "");
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {

@@ -15,7 +15,7 @@ static int exit_code(apq_status st) {
         return APQ_EXIT_INPUT;
     case APQ_ERR_IO:
         /* Failing to write (a full disk) is not the input's fault. */
-        return strstr(apq_error_message(), "write") != NULL ||
+        return strstr(apq_error_message(), ": cannot write") != NULL ||
                        strstr(apq_error_message(), "No space left") != NULL
                    ? APQ_EXIT_FAILURE
                    : APQ_EXIT_INPUT;
@@ -70,8 +70,12 @@ void apq_cli_print_json(json_t *value, bool is_line) {
     json_decref(value);
 }
 
-json_t *apq_cli_number(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
+void apq_cli_print_number(int width, int digits, double value) {
+    if (isfinite(value)) {
+        printf(" %*.*g", width, digits, value);
+    } else {
+        printf(" %*s", width, "-");
+    }
 }
 
 static size_t count_lines(const char *text, size_t n) {
@@ -152,8 +156,12 @@ static apq_status unwrap(const char *text, const char *where, size_t i,
 
 apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn, void *ctx) {
     spec_callback self = {.fn = fn, .ctx = ctx};
-    apq_status st = apq_cli_each_document(path, unwrap, &self);
-    /* A policy of another space is bad input, not a run that does not fit. */
+    return apq_cli_each_document(path, unwrap, &self);
+}
+
+apq_status apq_cli_policy(const apq_space *space, const char *text,
+                          const char *where, apq_policy *out) {
+    apq_status st = apq_policy_from_json(space, text, where, out);
     return st == APQ_ERR_MISMATCH ? APQ_ERR_FORMAT : st;
 }
 

@@ -1,6 +1,7 @@
 #ifndef APQ_CLI_COMMAND_H
 #define APQ_CLI_COMMAND_H
 
+#include "app/parts.h"
 #include "app/recipe.h"
 #include "base/status.h"
 #include "cli/options.h"
@@ -43,8 +44,9 @@ int apq_cli_parse(const apq_command_help *help, const apq_option *table,
 /* Prints one JSON value and a newline and releases it; `is_line` is the
  * compact form. */
 void apq_cli_print_json(json_t *value, bool is_line);
-/* A number, or null when it is not finite. */
-json_t *apq_cli_number(double value);
+/* A space and a number of so many digits in a column; a dash for one that is
+ * not known (NaN). */
+void apq_cli_print_number(int width, int digits, double value);
 
 /* Calls `fn` with each JSON document of a file ("-" is standard input), one a
  * line or spread over lines, in order. `where` is "file:line". */
@@ -57,6 +59,12 @@ APQ_NODISCARD apq_status apq_cli_each_spec(const char *path, apq_spec_fn *fn,
  * "policy" or "spec" member of objects that have one. */
 APQ_NODISCARD apq_status apq_cli_each_document(const char *path,
                                                apq_spec_fn *fn, void *ctx);
+
+/* A policy of such a document. One of another space is bad input, not a run
+ * that does not fit: FORMAT in place of MISMATCH. */
+APQ_NODISCARD apq_status apq_cli_policy(const apq_space *space,
+                                        const char *text, const char *where,
+                                        apq_policy *out);
 
 /* The recipe of a command: the file given, else the run directory's run.json,
  * else the defaults; --seed and --threads overwrite it. */

@@ -14,7 +14,7 @@ json_t *apq_print_cost_json(const apq_cost *cost, int batch) {
     if (batch > 1) {
         (void)json_object_set_new(object, "batch", json_integer(batch));
         (void)json_object_set_new(object, "batch_latency_ms",
-                                  apq_cli_number(cost->latency_ms * batch));
+                                  apq_json_number(cost->latency_ms * batch));
     }
     return object;
 }
@@ -25,8 +25,10 @@ void apq_print_cost_row(const apq_cost *cost, size_t i) {
                "latency_ms", "energy_mj", "GBitOps", "searchable", "M MACs",
                "K params", "weight KB", "peak KB");
     }
-    printf("%6zu %12.6g %12.6g %9.4g %11.4g %9.4g %9.4g %9.4g %9.4g\n", i + 1,
-           cost->latency_ms, cost->energy_mj, cost->bitops / 1e9,
+    printf("%6zu", i + 1);
+    apq_cli_print_number(12, 6, cost->latency_ms);
+    apq_cli_print_number(12, 6, cost->energy_mj);
+    printf(" %9.4g %11.4g %9.4g %9.4g %9.4g %9.4g\n", cost->bitops / 1e9,
            cost->searchable_bitops / 1e9, cost->macs / 1e6, cost->params / 1e3,
            cost->weight_bytes / 1e3, cost->peak_activation_bytes / 1e3);
 }
@@ -36,8 +38,10 @@ void apq_print_range(const apq_cost *low, const apq_cost *high,
     printf("%-24s %14s %14s\n", "", "smallest", "largest");
     for (int i = 0; i < APQ_COST_N_FIELDS; i++) {
         apq_cost_field field = (apq_cost_field)i;
-        printf("%-24s %14.6g %14.6g\n", apq_cost_field_name(field),
-               apq_cost_get(low, field), apq_cost_get(high, field));
+        printf("%-24s", apq_cost_field_name(field));
+        apq_cli_print_number(14, 6, apq_cost_get(low, field));
+        apq_cli_print_number(14, 6, apq_cost_get(high, field));
+        printf("\n");
     }
     printf("\nexcluded: %zu by the space and %zu by the target of %zu choices "
            "of a block%s%s\n",
@@ -66,29 +70,23 @@ static const char *bound_of(const apq_layer_cost *cost) {
     return cost->is_dram_bound ? "dram" : "compute";
 }
 
-static const char *kind_of(const apq_ir_layer *layer) {
-    static const char *const names[] = {"conv", "pointwise", "depthwise",
-                                        "linear"};
-    return names[layer->kind];
-}
-
 /* What a target does not tell, as a table's energies by part, is a dash. */
-static void print_value(double value) {
+static void print_value(int width, int decimals, double value) {
     if (isfinite(value)) {
-        printf(" %9.6f", value);
+        printf(" %*.*f", width, decimals, value);
     } else {
-        printf(" %9s", "-");
+        printf(" %*s", width, "-");
     }
 }
 
 static void print_numbers(const apq_layer_cost *c, double share) {
-    print_value(c->latency_ms);
-    printf(" %6.2f", 100 * share);
-    print_value(c->energy_mj);
-    print_value(c->compute_energy_mj);
-    print_value(c->sram_energy_mj);
-    print_value(c->dram_energy_mj);
-    print_value(c->leakage_energy_mj);
+    print_value(9, 6, c->latency_ms);
+    print_value(6, 2, 100 * share);
+    print_value(9, 6, c->energy_mj);
+    print_value(9, 6, c->compute_energy_mj);
+    print_value(9, 6, c->sram_energy_mj);
+    print_value(9, 6, c->dram_energy_mj);
+    print_value(9, 6, c->leakage_energy_mj);
     if (c->cycles > 0) {
         printf(" %10" PRId64, c->cycles);
     }
@@ -164,10 +162,11 @@ static json_t *layer_json(const apq_ir_network *network, size_t i,
     const apq_ir_layer *l = &network->layers[i];
     json_t *object = json_pack(
         "{s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "name",
-        l->name, "kind", kind_of(l), "is_counted", l->is_priced, "in_channels",
-        l->in_channels, "out_channels", l->out_channels, "kernel", l->kernel,
-        "stride", l->stride, "in_size", l->in_size, "out_size", l->out_size,
-        "weight_bits", l->weight_bits, "act_bits", l->act_bits);
+        l->name, "kind", apq_ir_kind_name(l->kind), "is_counted", l->is_priced,
+        "in_channels", l->in_channels, "out_channels", l->out_channels,
+        "kernel", l->kernel, "stride", l->stride, "in_size", l->in_size,
+        "out_size", l->out_size, "weight_bits", l->weight_bits, "act_bits",
+        l->act_bits);
     json_t *numbers =
         json_pack("{s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I}", "latency_ms",
                   c->latency_ms, "latency_share", apq_json_number(share),
@@ -216,6 +215,14 @@ apq_status apq_print_explain_json(apq_target *target,
     return APQ_OK;
 }
 
+static void print_change(double ratio) {
+    if (isfinite(ratio)) {
+        printf(" %+10.3f", 100 * (ratio - 1));
+    } else {
+        printf(" %10s", "-");
+    }
+}
+
 void apq_print_bit_pair(const apq_bit_pair *pair, bool is_first) {
     const apq_ir_layer *l = &pair->layer;
     if (is_first) {
@@ -225,20 +232,23 @@ void apq_print_bit_pair(const apq_bit_pair *pair, bool is_first) {
     char shape[48];
     (void)snprintf(shape, sizeof shape, "%d>%d k%d s%d @%d", l->in_channels,
                    l->out_channels, l->kernel, l->stride, l->in_size);
-    printf("%-10s %-22s W%dA%d > W%dA%d %+10.3f %+10.3f\n", kind_of(l), shape,
-           l->weight_bits, l->act_bits, pair->weight_bits, pair->act_bits,
-           100 * (pair->latency_ratio - 1), 100 * (pair->energy_ratio - 1));
+    printf("%-10s %-22s W%dA%d > W%dA%d", apq_ir_kind_name(l->kind), shape,
+           l->weight_bits, l->act_bits, pair->weight_bits, pair->act_bits);
+    print_change(pair->latency_ratio);
+    print_change(pair->energy_ratio);
+    printf("\n");
 }
 
 json_t *apq_print_bit_pair_json(const apq_bit_pair *pair) {
     const apq_ir_layer *l = &pair->layer;
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:[ii], s:[ii], s:f, s:o}",
-                     "kind", kind_of(l), "in_channels", l->in_channels,
-                     "out_channels", l->out_channels, "kernel", l->kernel,
-                     "stride", l->stride, "in_size", l->in_size, "from_bits",
-                     l->weight_bits, l->act_bits, "to_bits", pair->weight_bits,
-                     pair->act_bits, "latency_ratio", pair->latency_ratio,
-                     "energy_ratio", apq_json_number(pair->energy_ratio));
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:[ii], s:[ii], s:o, s:o}",
+                     "kind", apq_ir_kind_name(l->kind), "in_channels",
+                     l->in_channels, "out_channels", l->out_channels, "kernel",
+                     l->kernel, "stride", l->stride, "in_size", l->in_size,
+                     "from_bits", l->weight_bits, l->act_bits, "to_bits",
+                     pair->weight_bits, pair->act_bits, "latency_ratio",
+                     apq_json_number(pair->latency_ratio), "energy_ratio",
+                     apq_json_number(pair->energy_ratio));
 }
 
 void apq_print_bit_summary(const apq_bit_pair_summary *sum) {
@@ -251,9 +261,10 @@ void apq_print_bit_summary(const apq_bit_pair_summary *sum) {
 
 json_t *apq_print_bit_summary_json(const apq_bit_pair_summary *sum) {
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "layers",
+        "{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "layers",
         (json_int_t)sum->n_layers, "entries", (json_int_t)sum->n_entries,
         "pairs", (json_int_t)sum->n_pairs, "slower", (json_int_t)sum->n_slower,
         "dearer", (json_int_t)sum->n_dearer, "max_latency_ratio",
-        sum->max_latency_ratio, "max_energy_ratio", sum->max_energy_ratio);
+        apq_json_number(sum->max_latency_ratio), "max_energy_ratio",
+        apq_json_number(sum->max_energy_ratio));
 }

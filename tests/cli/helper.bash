@@ -18,6 +18,15 @@ expect_status() {
     fi
 }
 
+# expect_known: the last `run` was fine and printed no "nan".
+expect_known() {
+    expect_status 0
+    if printf '%s\n' "$output" | grep -qiE '(^|[ +-])nan( |$)'; then
+        printf 'nan in:\n%s\n' "$output"
+        return 1
+    fi
+}
+
 # expect_output REGEX: some line of the last `run` matches.
 expect_output() {
     if ! printf '%s\n' "$output" | grep -qE -- "$1"; then

@@ -59,6 +59,11 @@ setup() {
     [ ! -e x.jsonl ]
 }
 
+@test "a file that is not there is exit 3, whatever it is called" {
+    run "$APQ" lut show write.jsonl
+    expect_status 3
+}
+
 @test "a table cut short, or not there, is exit 3" {
     head -c 100000 "$TINY" >cut.jsonl
     run "$APQ" cost --space tiny --target cut.jsonl --range
@@ -138,11 +143,18 @@ setup() {
     jq -c . t.dict >ours
     cmp theirs ours
     # Half a table cannot price the space, and says which layer it lacks.
-    run "$APQ" cost --space imagenet-apq --target t.jsonl --range
-    expect_status 6
-    expect_output '^apq: pointwise .*not in the table of bitfusion'
-    "$APQ" lut check t.jsonl --rows 0 --json --quiet |
-        jq -e '.asked == 60 and .disagrees.count == 0 and .missing.count > 0'
+    for what in --range "--specs $ROOT/tests/golden/apq_policies.jsonl"; do
+        # An option and its value.
+        # shellcheck disable=SC2086
+        run "$APQ" cost --space imagenet-apq --target t.jsonl $what
+        expect_status 6
+        expect_output '^apq: .*pointwise .*not in the table of bitfusion'
+        [ "${#lines[@]}" -eq 1 ]
+    done
+    run "$APQ" lut check t.jsonl --rows 0 --json --quiet
+    expect_status 5
+    jq -e '.asked == 60 and .disagrees.count == 0 and .missing.count > 0' \
+        <<<"$output"
     "$APQ" lut export --format csv t.jsonl -o t.csv --quiet
     [ "$(wc -l <t.csv)" -eq 61 ]
     [ "$(cut -d, -f1-3 t.csv | head -n 1)" = kind,input_image,act_signed ]
@@ -197,8 +209,22 @@ setup() {
     # Energy that the table does not know cannot disagree.
     sed -E 's/"energy_(spread_)?mj":[0-9.e+-]+/"energy_\1mj":null/g' "$TINY" \
         >n.jsonl
-    run "$APQ" lut check n.jsonl --rows 0
+    run "$APQ" lut check n.jsonl --rows 0 --quiet
     expect_status 0
+    expect_output 'difference 0 % in latency, - in energy$'
+    jq -c 'if input_line_number == 101 then .latency_ms *= 2 else . end' \
+        n.jsonl >m.jsonl
+    run "$APQ" lut check m.jsonl --rows 0 --quiet
+    expect_status 5
+    expect_output ': [0-9.e-]+ ms and [0-9.e-]+ mJ, the table says [0-9.e-]+ ms$'
+    for command in 'lut show n.jsonl --rows' \
+        'cost --space tiny --target n.jsonl --range' \
+        'cost --space tiny --target n.jsonl --bit-pairs'; do
+        # Several words.
+        # shellcheck disable=SC2086
+        run "$APQ" $command
+        expect_known
+    done
     run "$APQ" search --space tiny --target n.jsonl --energy-mj 1
     expect_status 3
     expect_output 'gives no energy_mj'

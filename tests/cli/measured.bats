@@ -42,7 +42,10 @@ phone_with() {
         --target "$ROOT/examples/exec-target/qnn-htp.yaml"
     # Of 81 choices of bits two remain: depthwise W8 A8, pointwise W4 or 8 A8.
     "$APQ" cost --space tiny --target htp.jsonl --range --json | jq -e '
-        .excluded.by_target * 81 == .excluded.choices * 79'
+        .excluded.by_target * 81 == .excluded.choices * 79 and
+        .excluded.text == ("1x1 with 6-bit weights, " +
+            "1x1 with 4/6-bit activations, depthwise with 4/6-bit weights, " +
+            "depthwise with 4/6-bit activations")'
     run "$APQ" lut check htp.jsonl --networks 3 --quiet \
         --target "$ROOT/examples/exec-target/qnn-htp.yaml"
     expect_status 0
@@ -86,6 +89,62 @@ build_fails() {
     phone_with '[tee, asked.txt]'
     build_fails 3 '^apq: tee: .*latency_ms is missing'
     jq -e '.kind == "conv" and .schema_version == 1' asked.txt
+}
+
+@test "a second line for one question is refused, not taken for the next" {
+    printf '%s\n' '#!/bin/sh' 'while read -r line; do' \
+        "printf '{\"latency_ms\":1}\\n{\"latency_ms\":2}\\n'" done >twice.sh
+    chmod +x twice.sh
+    phone_with '[./twice.sh]'
+    build_fails 3 '^apq: ./twice.sh: more than one line for a question$'
+}
+
+@test "a build that ends early keeps its rows; Ctrl-C does not wait" {
+    # Two answers, then nothing for a minute.
+    printf '%s\n' '#!/bin/sh' 'for i in 1 2; do' 'read -r line' \
+        "echo '{\"latency_ms\":1}'" 'done' 'exec sleep 60' >slow.sh
+    chmod +x slow.sh
+    phone_with '[./slow.sh]'
+    sed -i 's/^timeout_s:.*/timeout_s: 60/' phone.yaml
+    # A background job of a shell ignores SIGINT; SIGTERM is the same flag.
+    "$APQ" lut build --space tiny --target ./phone.yaml -o t.jsonl --quiet \
+        2>errors 3>&- &
+    pid=$!
+    sleep 1
+    start=$SECONDS
+    kill -TERM "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 130 ]
+    [ $((SECONDS - start)) -lt 10 ]
+    grep -q 'table stopped at layer 3 of 500, kept in t.jsonl.part' errors
+    [ "$(wc -l <t.jsonl.part)" -eq 3 ]
+    # So does one whose command dies.
+    sed -i 's/^exec sleep.*//' slow.sh
+    rm t.jsonl.part
+    build_fails 1 'ended with exit code'
+    [ "$(wc -l <t.jsonl.part)" -eq 3 ]
+}
+
+@test "devices that know no energy, or no time, print dashes and nulls" {
+    printf '%s\n' '#!/bin/sh' 'while read -r line; do' \
+        "echo '{\"latency_ms\":0}'" done >zero.sh
+    chmod +x zero.sh
+    phone_with '[./zero.sh]'
+    "$APQ" lut build --space tiny --target ./phone.yaml -o t.jsonl --quiet
+    "$APQ" lut check t.jsonl --target ./phone.yaml --networks 2 --quiet \
+        --json | jq -e '.max_latency_difference == 0 and
+            .max_energy_difference == null and .networks.count == 2 and
+            .networks.median_error == null'
+    run "$APQ" cost --space tiny --target t.jsonl --range
+    expect_known
+    run "$APQ" cost --space tiny --target t.jsonl --bit-pairs
+    expect_known
+    run "$APQ" lut show t.jsonl --rows
+    expect_known
+    run "$APQ" lut check t.jsonl --target ./phone.yaml --networks 2 --quiet
+    expect_known
+    expect_output 'median error -, largest -,'
 }
 
 @test "our own kernels make a table whose sums meet networks" {
