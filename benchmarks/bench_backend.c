@@ -18,6 +18,8 @@ typedef struct bench {
     /* Buffers of `n` floats, enough for the largest shape. */
     int64_t n;
     float *x, *y, *z, *small;
+    float *vectors, *sums; /* per channel: read, written */
+    apq_arena *arena;
 } bench;
 
 /* One operator call of the shape in `context`. */
@@ -72,54 +74,63 @@ typedef struct pointwise {
     int side, in, out;
 } pointwise;
 
+/* What is measured has the norms and sums of training around it. */
+static apq_norm input_norm(const bench *b, int channels) {
+    return (apq_norm){
+        .scale = b->vectors,
+        .shift = b->vectors + channels,
+        .mean = b->vectors + 2 * (int64_t)channels,
+        .inv_std = b->vectors + 3 * (int64_t)channels,
+        .clip = 6.0F,
+    };
+}
+
+static apq_conv_forward forward_args(const bench *b, int in, int out) {
+    return (apq_conv_forward){
+        .x = b->x,
+        .norm = input_norm(b, in),
+        .w = b->small,
+        .z = b->y,
+        .mean = b->sums,
+        .variance = b->sums + out,
+        .arena = b->arena,
+    };
+}
+
 static apq_status pointwise_forward(const bench *b, const void *context) {
     const pointwise *p = context;
-    apq_gemm_args g = {
-        .is_b_transposed = true,
-        .m = (int64_t)b->batch * p->side * p->side,
-        .n = p->out,
-        .k = p->in,
-        .a = b->x,
-        .lda = p->in,
-        .b = b->small,
-        .ldb = p->in,
-        .c = b->y,
-        .ldc = p->out,
-    };
-    return b->backend->gemm(&g);
+    apq_pointwise_shape s = {(int64_t)b->batch * p->side * p->side, p->in,
+                             p->out, p->in};
+    apq_conv_forward args = forward_args(b, p->in, p->out);
+    return b->backend->pointwise_forward(&s, &args);
 }
 
-static apq_status pointwise_data(const bench *b, const void *context) {
-    const pointwise *p = context;
-    apq_gemm_args g = {
-        .m = (int64_t)b->batch * p->side * p->side,
-        .n = p->in,
-        .k = p->out,
-        .a = b->y,
-        .lda = p->out,
-        .b = b->small,
-        .ldb = p->in,
-        .c = b->x,
-        .ldc = p->in,
+static apq_conv_backward backward_conv_args(const bench *b, int in, int out,
+                                            double *clip_grad) {
+    return (apq_conv_backward){
+        .g = b->y,
+        .z = b->y,
+        .slopes = {b->vectors, b->vectors + out, b->vectors + 2 * (int64_t)out},
+        .x = b->x,
+        .norm = input_norm(b, in),
+        .w = b->small,
+        .dw = b->sums,
+        .lddw = in,
+        .dx = b->z,
+        .sum_g = b->sums,
+        .sum_gx = b->sums + in,
+        .clip_grad = clip_grad,
+        .arena = b->arena,
     };
-    return b->backend->gemm(&g);
 }
 
-static apq_status pointwise_weights(const bench *b, const void *context) {
+static apq_status pointwise_backward(const bench *b, const void *context) {
     const pointwise *p = context;
-    apq_gemm_args g = {
-        .is_a_transposed = true,
-        .m = p->out,
-        .n = p->in,
-        .k = (int64_t)b->batch * p->side * p->side,
-        .a = b->y,
-        .lda = p->out,
-        .b = b->x,
-        .ldb = p->in,
-        .c = b->small,
-        .ldc = p->in,
-    };
-    return b->backend->gemm(&g);
+    double clip_grad;
+    apq_pointwise_shape s = {(int64_t)b->batch * p->side * p->side, p->in,
+                             p->out, p->in};
+    apq_conv_backward args = backward_conv_args(b, p->in, p->out, &clip_grad);
+    return b->backend->pointwise_backward(&s, &args);
 }
 
 static void bench_pointwise(const bench *b) {
@@ -131,13 +142,13 @@ static void bench_pointwise(const bench *b) {
         const pointwise *p = &k_shapes[i];
         double flops = 2.0 * b->batch * p->side * p->side * p->in * p->out;
         char name[64];
-        static const call_fn k_calls[] = {pointwise_forward, pointwise_data,
-                                          pointwise_weights};
-        static const char *const k_names[] = {"forward", "data", "weights"};
-        for (int j = 0; j < 3; j++) {
+        static const call_fn k_calls[] = {pointwise_forward,
+                                          pointwise_backward};
+        static const char *const k_names[] = {"forward", "backward"};
+        for (int j = 0; j < 2; j++) {
             snprintf(name, sizeof(name), "pointwise %dx%d %d->%d %s", p->side,
                      p->side, p->in, p->out, k_names[j]);
-            report_flops(b, name, flops, k_calls[j], p);
+            report_flops(b, name, flops * (j + 1), k_calls[j], p);
         }
     }
 }
@@ -145,16 +156,17 @@ static void bench_pointwise(const bench *b) {
 /* Depthwise and im2col --------------------------------------------------- */
 
 static apq_status depthwise_forward(const bench *b, const void *context) {
-    return b->backend->depthwise_forward(context, b->x, b->small, b->y);
+    const apq_depthwise_shape *s = context;
+    apq_conv_forward args = forward_args(b, s->channels, s->channels);
+    return b->backend->depthwise_forward(s, &args);
 }
 
-static apq_status depthwise_data(const bench *b, const void *context) {
-    return b->backend->depthwise_backward_data(context, b->y, b->small, b->x);
-}
-
-static apq_status depthwise_weights(const bench *b, const void *context) {
-    return b->backend->depthwise_backward_weights(context, b->x, b->y,
-                                                  b->small);
+static apq_status depthwise_backward(const bench *b, const void *context) {
+    const apq_depthwise_shape *s = context;
+    double clip_grad;
+    apq_conv_backward args =
+        backward_conv_args(b, s->channels, s->channels, &clip_grad);
+    return b->backend->depthwise_backward(s, &args);
 }
 
 static apq_status im2col(const bench *b, const void *context) {
@@ -184,13 +196,13 @@ static void bench_depthwise(const bench *b) {
             double flops =
                 2.0 * b->batch * out * out * channels * kernel * kernel;
             char name[64];
-            static const call_fn k_calls[] = {depthwise_forward, depthwise_data,
-                                              depthwise_weights};
-            static const char *const k_names[] = {"forward", "data", "weights"};
-            for (int j = 0; j < 3; j++) {
+            static const call_fn k_calls[] = {depthwise_forward,
+                                              depthwise_backward};
+            static const char *const k_names[] = {"forward", "backward"};
+            for (int j = 0; j < 2; j++) {
                 snprintf(name, sizeof(name), "depthwise%d %dx%d c%d s%d %s",
                          kernel, side, side, channels, stride, k_names[j]);
-                report_flops(b, name, flops, k_calls[j], &s);
+                report_flops(b, name, flops * (j + 1), k_calls[j], &s);
             }
         }
     }
@@ -213,12 +225,6 @@ typedef struct rows {
     int channels;
 } rows;
 
-static apq_status bn_statistics(const bench *b, const void *context) {
-    const rows *r = context;
-    return b->backend->bn_statistics(r->rows, r->channels, b->x, b->small,
-                                     b->small + r->channels);
-}
-
 static apq_status bn_apply(const bench *b, const void *context) {
     const rows *r = context;
     apq_bn_apply_args args = {
@@ -229,6 +235,7 @@ static apq_status bn_apply(const bench *b, const void *context) {
         .shift = b->small + r->channels,
         .clip = 6.0F,
         .y = b->y,
+        .arena = b->arena,
     };
     return b->backend->bn_apply(&args);
 }
@@ -250,6 +257,7 @@ static apq_bn_backward_args backward_args(const bench *b, const rows *r,
         .sum_gx = p + 5 * (int64_t)r->channels,
         .clip_grad = clip_grad,
         .dx = b->z,
+        .arena = b->arena,
     };
 }
 
@@ -273,13 +281,11 @@ static void bench_batch_norm(const bench *b) {
         int side = k_shapes[i][0];
         rows r = {(int64_t)b->batch * side * side, k_shapes[i][1]};
         double bytes = 4.0 * (double)r.rows * r.channels;
-        static const call_fn k_calls[] = {bn_statistics, bn_apply, bn_reduce,
-                                          bn_backward};
-        static const char *const k_names[] = {"statistics", "apply", "reduce",
-                                              "backward"};
-        static const double k_passes[] = {1.0, 2.0, 2.0, 3.0};
+        static const call_fn k_calls[] = {bn_apply, bn_reduce, bn_backward};
+        static const char *const k_names[] = {"apply", "reduce", "backward"};
+        static const double k_passes[] = {2.0, 2.0, 3.0};
         char name[64];
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < 3; j++) {
             snprintf(name, sizeof(name), "bn %dx%d c%d %s", side, side,
                      r.channels, k_names[j]);
             report_bytes(b, name, bytes * k_passes[j], k_calls[j], &r);
@@ -317,6 +323,12 @@ int main(int argc, char **argv) {
     b.y = random_buffer(b.n, 2);
     b.z = random_buffer(b.n, 3);
     b.small = random_buffer(SMALL, 4);
+    b.vectors = random_buffer(SMALL, 5);
+    b.sums = random_buffer(SMALL, 6);
+    if (apq_arena_create(&b.arena) != APQ_OK) {
+        fprintf(stderr, "bench_backend: %s\n", apq_error_message());
+        return 1;
+    }
     b.peak = apq_backend_gemm_peak(b.backend, 0.5);
     printf("backend %s, %s, %d threads, batch %d, product peak %.1f GFLOP/s\n",
            b.backend->name, apq_backend_isa(), apq_backend_threads(), b.batch,
@@ -328,5 +340,8 @@ int main(int argc, char **argv) {
     free(b.y);
     free(b.z);
     free(b.small);
+    free(b.vectors);
+    free(b.sums);
+    apq_arena_destroy(b.arena);
     return 0;
 }

@@ -1,6 +1,7 @@
 #ifndef APQ_BACKEND_BACKEND_H
 #define APQ_BACKEND_BACKEND_H
 
+#include "base/memory.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -53,6 +54,7 @@ typedef struct apq_bn_apply_args {
     float clip;                 /* <= 0: linear */
     float step;                 /* <= 0: not quantised */
     float *y;                   /* (P,C), may alias x */
+    apq_arena *arena;           /* workspace; rewound on return */
 } apq_bn_apply_args;
 
 /* Batch normalisation backward, in two passes over (P,C).
@@ -71,8 +73,63 @@ typedef struct apq_bn_backward_args {
     float clip;
     float *sum_g, *sum_gx; /* (C): outputs of reduce, inputs of apply */
     double *clip_grad;
-    float *dx; /* (P,C) */
+    float *dx;        /* (P,C) */
+    apq_arena *arena; /* workspace; rewound on return */
 } apq_bn_backward_args;
+
+/* A batch norm whose output is not stored: whoever reads x (P,C) forms
+ *   N(x) = the y of bn_apply without residual
+ * on the way. scale NULL: N(x) = x, and nothing else is read. */
+typedef struct apq_norm {
+    const float *scale, *shift;  /* (C) */
+    const float *mean, *inv_std; /* (C), read by backward only */
+    float clip, step;
+} apq_norm;
+
+/* Gradient of a batch norm's input as it is read, per channel:
+ *   dz = by_g * g + by_z * z + constant.
+ * by_g NULL: dz = g, and nothing else is read. */
+typedef struct apq_bn_slopes {
+    const float *by_g, *by_z, *constant; /* (K) */
+} apq_bn_slopes;
+
+/* Pointwise convolution: P pixels, w (K, ldw >= C). */
+typedef struct apq_pointwise_shape {
+    int64_t rows;
+    int in_channels, out_channels;
+    int64_t ldw;
+} apq_pointwise_shape;
+
+/* z = convolution of N(x) with w. mean, variance (K), biased, are those of z;
+ * both NULL: not wanted. z must not alias x. */
+typedef struct apq_conv_forward {
+    const float *x;
+    apq_norm norm;
+    const float *w;
+    float *z;
+    float *mean, *variance;
+    apq_arena *arena; /* workspace; rewound on return */
+} apq_conv_forward;
+
+/* From the gradient dz of z = convolution of N(x) with w:
+ *   dw += gradient of w, leading dimension lddw (NULL: not wanted);
+ *   dx  = gradient of N(x) (NULL: not wanted), overwritten.
+ * Where norm.scale is set, dx is masked to 0 < v < clip (clip > 0),
+ * v = scale*x + shift, and the sums are those of bn_backward_reduce with
+ * dx for g: sum_g, sum_gx (C), *clip_grad. dx must not alias x, g or z. */
+typedef struct apq_conv_backward {
+    const float *g, *z; /* z only with slopes */
+    apq_bn_slopes slopes;
+    const float *x;
+    apq_norm norm;
+    const float *w;
+    float *dw;
+    int64_t lddw;
+    float *dx;
+    float *sum_g, *sum_gx;
+    double *clip_grad;
+    apq_arena *arena; /* workspace; rewound on return */
+} apq_conv_backward;
 
 typedef struct apq_backend {
     const char *name;
@@ -83,24 +140,19 @@ typedef struct apq_backend {
     /* REQUIRED. All are safe to call from one thread at a time and use up to
      * the OpenMP thread limit inside. */
     apq_status (*gemm)(const apq_gemm_args *args);
+    apq_status (*pointwise_forward)(const apq_pointwise_shape *shape,
+                                    const apq_conv_forward *args);
+    apq_status (*pointwise_backward)(const apq_pointwise_shape *shape,
+                                     const apq_conv_backward *args);
     apq_status (*depthwise_forward)(const apq_depthwise_shape *shape,
-                                    const float *x, const float *w, float *y);
-    /* dx (N,H,W,C) overwritten. */
-    apq_status (*depthwise_backward_data)(const apq_depthwise_shape *shape,
-                                          const float *dy, const float *w,
-                                          float *dx);
-    /* dw (R*R,ldw) accumulated. */
-    apq_status (*depthwise_backward_weights)(const apq_depthwise_shape *shape,
-                                             const float *x, const float *dy,
-                                             float *dw);
+                                    const apq_conv_forward *args);
+    apq_status (*depthwise_backward)(const apq_depthwise_shape *shape,
+                                     const apq_conv_backward *args);
     /* Dense convolution as a product: col (N*H'*W', R*R*C), taps row-major,
      * zero padded; col = the patches of x (N,H,W,C). Also R = 1; ldw is not
      * read. */
     apq_status (*im2col)(const apq_depthwise_shape *shape, const float *x,
                          float *col);
-    /* Biased mean and variance per channel of x (P,C), both (C). */
-    apq_status (*bn_statistics)(int64_t rows, int channels, const float *x,
-                                float *mean, float *variance);
     apq_status (*bn_apply)(const apq_bn_apply_args *args);
     apq_status (*bn_backward_reduce)(const apq_bn_backward_args *args);
     apq_status (*bn_backward_apply)(const apq_bn_backward_args *args);

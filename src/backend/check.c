@@ -58,6 +58,22 @@ apq_status apq_check_depthwise(const apq_depthwise_shape *shape) {
     return APQ_OK;
 }
 
+apq_status apq_check_pointwise(const apq_pointwise_shape *shape) {
+    if (shape->rows < 0 || shape->in_channels < 1 || shape->out_channels < 1) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "pointwise: %" PRId64 " rows of %d to %d channels, need "
+                 "rows >= 0 and channels >= 1",
+                 shape->rows, shape->in_channels, shape->out_channels);
+    }
+    if (shape->ldw < shape->in_channels) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "pointwise: leading dimension %" PRId64
+                 " of the weights is below the %d channels",
+                 shape->ldw, shape->in_channels);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_check_im2col(const apq_depthwise_shape *shape) {
     APQ_TRY(check_sizes(shape, "im2col"));
     if (shape->kernel < 1 || shape->kernel > 7 || shape->kernel % 2 == 0) {

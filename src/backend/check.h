@@ -7,6 +7,7 @@
  * value and its legal range. */
 APQ_NODISCARD apq_status apq_check_gemm(const apq_gemm_args *args);
 APQ_NODISCARD apq_status apq_check_depthwise(const apq_depthwise_shape *shape);
+APQ_NODISCARD apq_status apq_check_pointwise(const apq_pointwise_shape *shape);
 /* Like depthwise, but ldw is not read and kernel 1 is allowed. */
 APQ_NODISCARD apq_status apq_check_im2col(const apq_depthwise_shape *shape);
 APQ_NODISCARD apq_status apq_check_rows(int64_t rows, int channels);

@@ -16,61 +16,37 @@ static apq_status alloc(apq_nn_net *net, int64_t n, float **out) {
     return APQ_OK;
 }
 
-/* dw (K, ldw) += dz^T x for a (rows, depth) input. */
-static apq_status product_weight_grad(const apq_nn_net *net,
-                                      const apq_nn_layer *l, int64_t rows,
-                                      int64_t depth, const float *dz,
-                                      const float *x) {
-    return net->backend->gemm(&(apq_gemm_args){
-        .is_a_transposed = true,
-        .m = l->ir.out_channels,
-        .n = depth,
-        .k = rows,
-        .a = dz,
-        .lda = l->ir.out_channels,
-        .b = x,
-        .ldb = depth,
-        .beta = 1.0F,
-        .c = l->dw,
-        .ldc = l->ldw,
-    });
-}
-
-/* dx (rows, C) = dz w. */
-static apq_status product_input_grad(const apq_nn_net *net,
-                                     const apq_nn_layer *l, int64_t rows,
-                                     const float *dz, float *dx) {
-    return net->backend->gemm(&(apq_gemm_args){
-        .m = rows,
-        .n = l->ir.in_channels,
-        .k = l->ir.out_channels,
-        .a = dz,
-        .lda = l->ir.out_channels,
-        .b = l->w_used,
-        .ldb = l->ldw_used,
-        .c = dx,
-        .ldc = l->ir.in_channels,
-    });
-}
-
 static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
                                       float **dy) {
     apq_nn_layer *l = &net->layers[net->n_layers - 1];
     const apq_nn_layer *last = l - 1;
     int channels = l->ir.in_channels;
     int n_images = net->n_images;
+    float *dpooled;
+    APQ_TRY(alloc(net, (int64_t)n_images * channels, &dpooled));
+    APQ_TRY(net->backend->pointwise_backward(
+        &(apq_pointwise_shape){
+            .rows = n_images,
+            .in_channels = channels,
+            .out_channels = l->ir.out_channels,
+            .ldw = l->ldw_used,
+        },
+        &(apq_conv_backward){
+            .g = dlogits,
+            .x = net->pooled,
+            .w = l->w_used,
+            .dw = l->dw,
+            .lddw = l->ldw,
+            .dx = dpooled,
+            .arena = net->arena,
+        }));
     if (l->dw != NULL) {
-        APQ_TRY(product_weight_grad(net, l, n_images, channels, dlogits,
-                                    net->pooled));
         for (int n = 0; n < n_images; n++) {
             for (int k = 0; k < l->ir.out_channels; k++) {
                 l->dbias[k] += dlogits[(int64_t)n * l->ir.out_channels + k];
             }
         }
     }
-    float *dpooled;
-    APQ_TRY(alloc(net, (int64_t)n_images * channels, &dpooled));
-    APQ_TRY(product_input_grad(net, l, n_images, dlogits, dpooled));
     if (net->is_quantised) {
         double grad;
         apq_quant_act_backward(net->raw_pooled, dpooled,
@@ -93,115 +69,199 @@ static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
     return APQ_OK;
 }
 
-/* dy of layer i -> dz, in place unless a residual still needs dy. */
-static apq_status norm_backward(apq_nn_net *net, size_t i, float *dy,
-                                float *dz) {
-    apq_nn_layer *l = &net->layers[i];
-    int channels = l->ir.out_channels;
-    bool feeds_quantiser =
-        net->is_quantised && l->ir.has_relu6 && i + 2 < net->n_layers;
-    float *sums;
-    APQ_TRY(alloc(net, 2 * (int64_t)channels, &sums));
-    double clip_grad = 0;
-    apq_bn_backward_args args = {
-        .rows = (int64_t)net->n_images * l->ir.out_size * l->ir.out_size,
-        .channels = channels,
-        .x = l->z,
-        .dy = dy,
-        .mean = l->batch_mean,
-        .inv_std = l->inv_std,
-        .scale = l->scale,
-        .shift = l->shift,
-        .clip = feeds_quantiser   ? net->layers[i + 1].act_range
-                : l->ir.has_relu6 ? 6.0F
-                                  : 0.0F,
-        .sum_g = sums,
-        .sum_gx = sums + channels,
-        .clip_grad = &clip_grad,
-        .dx = dz,
-    };
-    APQ_TRY(net->backend->bn_backward_reduce(&args));
-    if (feeds_quantiser) {
-        net->layers[i + 1].act_range_grad += clip_grad;
+/* What is known of the gradient on its way down. */
+typedef struct gradient {
+    /* Of a layer's output or, when is_reduced, of its norm's output before
+     * the clamp, with the sums of bn_backward_reduce. */
+    float *dy;
+    bool is_reduced;
+    float *sum_g, *sum_gx;
+    double clip_grad;
+} gradient;
+
+/* Three buffers as large as the largest input: the gradient that is read, the
+ * one that is written and one that a residual holds. */
+typedef struct buffers {
+    float *all[3];
+} buffers;
+
+static apq_status make_buffers(apq_nn_net *net, buffers *out) {
+    int64_t most = 0;
+    for (size_t i = 1; i + 1 < net->n_layers; i++) {
+        const apq_ir_layer *ir = &net->layers[i].ir;
+        int64_t n = (int64_t)ir->in_size * ir->in_size * ir->in_channels;
+        most = n > most ? n : most;
     }
-    if (l->dgamma != NULL) {
-        for (int c = 0; c < channels; c++) {
-            l->dbeta[c] += args.sum_g[c];
-            l->dgamma[c] += args.sum_gx[c];
-        }
+    for (int k = 0; k < 3; k++) {
+        APQ_TRY(alloc(net, net->n_images * most, &out->all[k]));
     }
-    return net->backend->bn_backward_apply(&args);
+    return APQ_OK;
 }
 
-/* dz of a layer -> weight gradient and, unless it is the first, dx. */
-static apq_status conv_backward(apq_nn_net *net, apq_nn_layer *l,
-                                const float *dz, float *dx) {
-    const apq_backend *b = net->backend;
+static float *free_buffer(const buffers *b, const float *read,
+                          const float *held) {
+    int k = 0;
+    while (b->all[k] == read || b->all[k] == held) {
+        k++;
+    }
+    return b->all[k];
+}
+
+/* The gradient through layer i's norm: sums, and the gradients of gamma, beta
+ * and of the range it is clamped to. What was not masked when it was made is
+ * turned into dz here, else *slopes do so as it is read. */
+static apq_status norm_backward(apq_nn_net *net, size_t i, gradient *g,
+                                apq_bn_slopes *slopes) {
+    apq_nn_layer *l = &net->layers[i];
+    int channels = l->ir.out_channels;
     int64_t rows = (int64_t)net->n_images * l->ir.out_size * l->ir.out_size;
+    const apq_norm *norm = &l->y_norm;
+    apq_bn_backward_args args = {
+        .rows = rows,
+        .channels = channels,
+        .x = l->z,
+        .dy = g->dy,
+        .mean = norm->mean,
+        .inv_std = norm->inv_std,
+        .scale = norm->scale,
+        .shift = norm->shift,
+        .clip = norm->clip,
+        .sum_g = g->sum_g,
+        .sum_gx = g->sum_gx,
+        .clip_grad = &g->clip_grad,
+        .dx = g->dy,
+        .arena = net->arena,
+    };
+    if (!g->is_reduced) {
+        APQ_TRY(net->backend->bn_backward_reduce(&args));
+    }
+    if (apq_nn_feeds_quantiser(net, i)) {
+        net->layers[i + 1].act_range_grad += g->clip_grad;
+    }
+    for (int c = 0; c < channels && l->dgamma != NULL; c++) {
+        l->dbeta[c] += g->sum_g[c];
+        l->dgamma[c] += g->sum_gx[c];
+    }
+    *slopes = (apq_bn_slopes){0};
+    if (!g->is_reduced && norm->clip > 0.0F) {
+        APQ_ASSERT(l->ir.residual_from < 0);
+        return net->backend->bn_backward_apply(&args);
+    }
+    float *by_z, *constant;
+    APQ_TRY(alloc(net, channels, &by_z));
+    APQ_TRY(alloc(net, channels, &constant));
+    for (int c = 0; c < channels; c++) {
+        double scale = (double)norm->scale[c] / (double)rows;
+        double slope = scale * (double)g->sum_gx[c] * (double)norm->inv_std[c];
+        by_z[c] = (float)-slope;
+        constant[c] = (float)(slope * (double)norm->mean[c] -
+                              scale * (double)g->sum_g[c]);
+    }
+    *slopes = (apq_bn_slopes){norm->scale, by_z, constant};
+    return APQ_OK;
+}
+
+/* Through the convolution of layer i: weight gradient and, unless it is the
+ * first, dx, which becomes the gradient of the layer before. */
+static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
+                                const apq_bn_slopes *slopes, gradient *g) {
+    apq_nn_layer *l = &net->layers[i];
+    const apq_backend *b = net->backend;
+    float *sums;
+    APQ_TRY(alloc(net, 2 * (int64_t)l->ir.in_channels, &sums));
+    gradient below = {
+        .dy = dx,
+        .is_reduced = l->x_norm.scale != NULL,
+        .sum_g = sums,
+        .sum_gx = sums + l->ir.in_channels,
+    };
+    apq_conv_backward args = {
+        .g = g->dy,
+        .z = l->z,
+        .slopes = *slopes,
+        .x = l->x,
+        .norm = l->x_norm,
+        .w = l->w_used,
+        .dw = l->dw,
+        .lddw = l->ldw,
+        .dx = dx,
+        .sum_g = below.sum_g,
+        .sum_gx = below.sum_gx,
+        .clip_grad = &below.clip_grad,
+        .arena = net->arena,
+    };
     if (l->ir.kind == APQ_IR_DEPTHWISE) {
-        apq_depthwise_shape shape = {
-            .n = net->n_images,
-            .in_height = l->ir.in_size,
-            .in_width = l->ir.in_size,
-            .channels = l->ir.in_channels,
-            .kernel = l->ir.kernel,
-            .stride = l->ir.stride,
-            .ldw = l->ldw,
-        };
-        if (l->dw != NULL) {
-            APQ_TRY(b->depthwise_backward_weights(&shape, l->x, dz, l->dw));
-        }
-        shape.ldw = l->ldw_used;
-        return b->depthwise_backward_data(&shape, dz, l->w_used, dx);
+        APQ_TRY(b->depthwise_backward(
+            &(apq_depthwise_shape){
+                .n = net->n_images,
+                .in_height = l->ir.in_size,
+                .in_width = l->ir.in_size,
+                .channels = l->ir.in_channels,
+                .kernel = l->ir.kernel,
+                .stride = l->ir.stride,
+                .ldw = l->ldw_used,
+            },
+            &args));
+    } else {
+        APQ_ASSERT(dx == NULL || l->ir.kind == APQ_IR_POINTWISE);
+        APQ_TRY(b->pointwise_backward(
+            &(apq_pointwise_shape){
+                .rows =
+                    (int64_t)net->n_images * l->ir.out_size * l->ir.out_size,
+                .in_channels = l->ir.kernel * l->ir.kernel * l->ir.in_channels,
+                .out_channels = l->ir.out_channels,
+                .ldw = l->ldw_used,
+            },
+            &args));
     }
-    int64_t depth = (int64_t)l->ir.kernel * l->ir.kernel * l->ir.in_channels;
-    if (l->dw != NULL) {
-        APQ_TRY(product_weight_grad(net, l, rows, depth, dz, l->x));
+    *g = below;
+    return APQ_OK;
+}
+
+/* A stored input: its signed quantiser and the residual that reads it. */
+static void join_backward(const apq_nn_net *net, apq_nn_layer *l, float *dx,
+                          const float *residual) {
+    size_t n = (size_t)net->n_images * (size_t)l->ir.in_size *
+               (size_t)l->ir.in_size * (size_t)l->ir.in_channels;
+    if (net->is_quantised && l->ir.is_act_signed) {
+        double grad;
+        apq_quant_act_backward(l->raw_x, dx, n, l->act_range, true, dx, &grad);
+        l->act_range_grad += grad;
     }
-    if (dx == NULL) {
-        return APQ_OK;
+    for (size_t k = 0; residual != NULL && k < n; k++) {
+        dx[k] += residual[k];
     }
-    APQ_ASSERT(l->ir.kind == APQ_IR_POINTWISE);
-    return product_input_grad(net, l, rows, dz, dx);
 }
 
 apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits) {
-    const float *pending[APQ_IR_MAX_LAYERS] = {NULL};
-    float *dy;
-    APQ_TRY(classifier_backward(net, dlogits, &dy));
+    const float *held = NULL; /* the gradient of layer held_for, too */
+    int held_for = -1;
+    buffers b;
+    APQ_TRY(make_buffers(net, &b));
+    gradient g = {0};
+    float *sums;
+    int channels = net->layers[net->n_layers - 2].ir.out_channels;
+    APQ_TRY(alloc(net, 2 * (int64_t)channels, &sums));
+    g.sum_g = sums;
+    g.sum_gx = sums + channels;
+    APQ_TRY(classifier_backward(net, dlogits, &g.dy));
     for (size_t i = net->n_layers - 1; i-- > 0;) {
         apq_nn_layer *l = &net->layers[i];
-        int64_t n_out = (int64_t)net->n_images * l->ir.out_size *
-                        l->ir.out_size * l->ir.out_channels;
-        float *dz = dy;
         if (l->ir.residual_from >= 0) {
-            pending[l->ir.residual_from] = dy;
-            APQ_TRY(alloc(net, n_out, &dz));
+            APQ_ASSERT(held == NULL);
+            held = g.dy;
+            held_for = l->ir.residual_from;
         }
-        APQ_TRY(norm_backward(net, i, dy, dz));
-        int64_t n_in = (int64_t)net->n_images * l->ir.in_size * l->ir.in_size *
-                       l->ir.in_channels;
-        float *dx = NULL;
-        if (i > 0) {
-            APQ_TRY(alloc(net, n_in, &dx));
+        apq_bn_slopes slopes;
+        APQ_TRY(norm_backward(net, i, &g, &slopes));
+        float *dx = i > 0 ? free_buffer(&b, g.dy, held) : NULL;
+        APQ_TRY(conv_backward(net, i, dx, &slopes, &g));
+        if (i > 0 && !g.is_reduced) {
+            bool is_joined = (int)i - 1 == held_for;
+            join_backward(net, l, dx, is_joined ? held : NULL);
+            held = is_joined ? NULL : held;
+            held_for = is_joined ? -1 : held_for;
         }
-        APQ_TRY(conv_backward(net, l, dz, dx));
-        if (i == 0) {
-            break;
-        }
-        if (net->is_quantised && l->ir.is_act_signed) {
-            double grad;
-            apq_quant_act_backward(l->raw_x, dx, (size_t)n_in, l->act_range,
-                                   true, dx, &grad);
-            l->act_range_grad += grad;
-        }
-        const float *residual = pending[i - 1];
-        if (residual != NULL) {
-            for (int64_t k = 0; k < n_in; k++) {
-                dx[k] += residual[k];
-            }
-        }
-        dy = dx;
     }
     return APQ_OK;
 }

@@ -1,7 +1,9 @@
 /* Forward pass of a chain of convolution + batch norm (+ ReLU6) layers with
  * optional fake quantisation. The clamp and quantisation of an unsigned
- * activation are fused into the batch norm that makes it; signed ones (linear
- * bottlenecks) are quantised by their consumer, since the residual is not. */
+ * activation are part of the batch norm that makes it, which the next
+ * convolution applies as it reads: only what precedes it is stored. Signed
+ * activations (linear bottlenecks) are stored, since residuals need them, and
+ * quantised by their consumer, since the residual is not. */
 #include "nn/net.h"
 
 #include "quant/quant.h"
@@ -53,6 +55,11 @@ void apq_nn_recalibrate_reset(apq_nn_net *net) {
     net->recalibrate_weight = 0;
 }
 
+bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i) {
+    return net->is_quantised && net->layers[i].ir.has_relu6 &&
+           i + 2 < net->n_layers;
+}
+
 static float *arena_floats(apq_nn_net *net, int64_t n) {
     return apq_arena_alloc(net->arena, (size_t)n, sizeof(float));
 }
@@ -94,18 +101,41 @@ static apq_status prepare_weights(apq_nn_net *net, apq_nn_layer *l) {
     return APQ_OK;
 }
 
+/* Whether a layer's output is stored: only a pointwise or depthwise layer
+ * can normalise an unsigned input as it reads. */
+static bool stores_output(const apq_nn_net *net, size_t i) {
+    const apq_ir_layer *ir = &net->layers[i].ir;
+    const apq_ir_layer *next = &net->layers[i + 1].ir;
+    bool is_residual = false;
+    for (size_t k = i + 1; k < net->n_layers; k++) {
+        is_residual |= net->layers[k].ir.residual_from == (int)i;
+    }
+    return is_residual || !ir->has_relu6 || ir->residual_from >= 0 ||
+           next->is_act_signed ||
+           (next->kind != APQ_IR_POINTWISE && next->kind != APQ_IR_DEPTHWISE);
+}
+
 /* The signed input of an expansion is quantised here; every other input
- * arrives quantised (or is the image). */
-static apq_status prepare_input(apq_nn_net *net, apq_nn_layer *l,
-                                const float *x, int64_t n_values) {
-    l->raw_x = x;
-    l->x = x;
+ * is quantised by its batch norm (or is the image). */
+static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
+                                int n_images) {
+    apq_nn_layer *l = &net->layers[i];
+    l->x_norm = (apq_norm){0};
+    l->raw_x = images;
+    if (i > 0) {
+        const apq_nn_layer *last = l - 1;
+        l->raw_x = last->y != NULL ? last->y : last->z;
+        l->x_norm = last->y != NULL ? l->x_norm : last->y_norm;
+    }
+    l->x = l->raw_x;
     if (!net->is_quantised || !l->ir.is_act_signed || l->ir.is_input_image) {
         return APQ_OK;
     }
+    int64_t n_values =
+        (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
     float *quantised;
     ALLOC(quantised, net, n_values);
-    apq_quant_act(x, (size_t)n_values, l->act_range, l->ir.act_bits, true,
+    apq_quant_act(l->x, (size_t)n_values, l->act_range, l->ir.act_bits, true,
                   quantised);
     l->x = quantised;
     return APQ_OK;
@@ -124,34 +154,41 @@ static apq_depthwise_shape shape_of(const apq_nn_layer *l, int n_images,
     };
 }
 
-static apq_status convolve(apq_nn_net *net, apq_nn_layer *l, int n_images) {
+/* mean, variance (K): of z, or both NULL. */
+static apq_status convolve(apq_nn_net *net, apq_nn_layer *l, int n_images,
+                           float *mean, float *variance) {
     const apq_backend *b = net->backend;
     int64_t rows = (int64_t)n_images * l->ir.out_size * l->ir.out_size;
     ALLOC(l->z, net, rows * l->ir.out_channels);
     apq_depthwise_shape shape = shape_of(l, n_images, l->ldw_used);
+    apq_conv_forward args = {
+        .x = l->x,
+        .norm = l->x_norm,
+        .w = l->w_used,
+        .z = l->z,
+        .mean = mean,
+        .variance = variance,
+        .arena = net->arena,
+    };
     if (l->ir.kind == APQ_IR_DEPTHWISE) {
-        return b->depthwise_forward(&shape, l->x, l->w_used, l->z);
+        return b->depthwise_forward(&shape, &args);
     }
-    int64_t depth = l->ir.in_channels;
+    int depth = l->ir.in_channels;
     if (l->ir.kind == APQ_IR_CONV) {
-        depth *= (int64_t)l->ir.kernel * l->ir.kernel;
+        depth *= l->ir.kernel * l->ir.kernel;
         float *col;
         ALLOC(col, net, rows * depth);
         APQ_TRY(b->im2col(&shape, l->x, col));
-        l->x = col;
+        l->x = args.x = col;
     }
-    return b->gemm(&(apq_gemm_args){
-        .is_b_transposed = true,
-        .m = rows,
-        .n = l->ir.out_channels,
-        .k = depth,
-        .a = l->x,
-        .lda = depth,
-        .b = l->w_used,
-        .ldb = l->ldw_used,
-        .c = l->z,
-        .ldc = l->ir.out_channels,
-    });
+    return b->pointwise_forward(
+        &(apq_pointwise_shape){
+            .rows = rows,
+            .in_channels = depth,
+            .out_channels = l->ir.out_channels,
+            .ldw = l->ldw_used,
+        },
+        &args);
 }
 
 static void average_statistics(apq_nn_net *net, apq_nn_layer *l,
@@ -166,55 +203,83 @@ static void average_statistics(apq_nn_net *net, apq_nn_layer *l,
     }
 }
 
-static apq_status normalise(apq_nn_net *net, size_t i, apq_nn_mode mode,
+/* The norm of a layer from the statistics of its z. */
+static apq_status make_norm(apq_nn_net *net, size_t i, const float *mean,
+                            const float *variance) {
+    apq_nn_layer *l = &net->layers[i];
+    int channels = l->ir.out_channels;
+    float *inv_std, *scale, *shift;
+    ALLOC(inv_std, net, channels);
+    ALLOC(scale, net, channels);
+    ALLOC(shift, net, channels);
+    for (int c = 0; c < channels; c++) {
+        inv_std[c] = 1.0F / sqrtf(variance[c] + net->bn_epsilon);
+        scale[c] = l->gamma[c] * inv_std[c];
+        shift[c] = l->beta[c] - mean[c] * scale[c];
+    }
+    l->y_norm = (apq_norm){
+        .scale = scale,
+        .shift = shift,
+        .mean = mean,
+        .inv_std = inv_std,
+        .clip = l->ir.has_relu6 ? RELU6 : 0.0F,
+    };
+    if (apq_nn_feeds_quantiser(net, i)) {
+        const apq_nn_layer *next = &net->layers[i + 1];
+        l->y_norm.clip = next->act_range;
+        l->y_norm.step =
+            apq_quant_act_step(next->act_range, next->ir.act_bits, false);
+    }
+    return APQ_OK;
+}
+
+static apq_status apply_norm(apq_nn_net *net, size_t i, int64_t rows,
+                             float *y) {
+    const apq_nn_layer *l = &net->layers[i];
+    return net->backend->bn_apply(&(apq_bn_apply_args){
+        .rows = rows,
+        .channels = l->ir.out_channels,
+        .x = l->z,
+        .scale = l->y_norm.scale,
+        .shift = l->y_norm.shift,
+        .residual = l->ir.residual_from >= 0
+                        ? net->layers[l->ir.residual_from].y
+                        : NULL,
+        .clip = l->y_norm.clip,
+        .step = l->y_norm.step,
+        .y = y,
+        .arena = net->arena,
+    });
+}
+
+static apq_status run_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
                             int n_images) {
     apq_nn_layer *l = &net->layers[i];
     int channels = l->ir.out_channels;
     int64_t rows = (int64_t)n_images * l->ir.out_size * l->ir.out_size;
-    float *mean = l->mean, *variance = l->variance;
-    if (mode != APQ_NN_EVAL) {
+    if (mode == APQ_NN_EVAL) {
+        APQ_TRY(convolve(net, l, n_images, NULL, NULL));
+        APQ_TRY(make_norm(net, i, l->mean, l->variance));
+    } else {
+        float *mean, *variance;
         ALLOC(mean, net, channels);
         ALLOC(variance, net, channels);
-        APQ_TRY(
-            net->backend->bn_statistics(rows, channels, l->z, mean, variance));
+        APQ_TRY(convolve(net, l, n_images, mean, variance));
+        APQ_TRY(make_norm(net, i, mean, variance));
+        if (mode == APQ_NN_RECALIBRATE) {
+            average_statistics(net, l, mean, variance, n_images);
+        }
     }
-    if (mode == APQ_NN_RECALIBRATE) {
-        average_statistics(net, l, mean, variance, n_images);
+    l->y = NULL;
+    if (!stores_output(net, i)) {
+        return APQ_OK;
     }
-    ALLOC(l->inv_std, net, channels);
-    ALLOC(l->scale, net, channels);
-    ALLOC(l->shift, net, channels);
-    l->batch_mean = mean;
-    for (int c = 0; c < channels; c++) {
-        l->inv_std[c] = 1.0F / sqrtf(variance[c] + net->bn_epsilon);
-        l->scale[c] = l->gamma[c] * l->inv_std[c];
-        l->shift[c] = l->beta[c] - mean[c] * l->scale[c];
-    }
+    float *y = l->z;
     if (mode == APQ_NN_TRAIN) {
-        ALLOC(l->y, net, rows * channels);
-    } else {
-        l->y = l->z;
+        ALLOC(y, net, rows * channels);
     }
-    float clip = l->ir.has_relu6 ? RELU6 : 0.0F;
-    float step = 0.0F;
-    if (net->is_quantised && l->ir.has_relu6 && i + 2 < net->n_layers) {
-        const apq_nn_layer *next = &net->layers[i + 1];
-        clip = next->act_range;
-        step = apq_quant_act_step(clip, next->ir.act_bits, false);
-    }
-    return net->backend->bn_apply(&(apq_bn_apply_args){
-        .rows = rows,
-        .channels = channels,
-        .x = l->z,
-        .scale = l->scale,
-        .shift = l->shift,
-        .residual = l->ir.residual_from >= 0
-                        ? net->layers[l->ir.residual_from].y
-                        : NULL,
-        .clip = clip,
-        .step = step,
-        .y = l->y,
-    });
+    l->y = y;
+    return apply_norm(net, i, rows, y);
 }
 
 /* Global average pool of (N, S*S, C). */
@@ -247,6 +312,7 @@ static apq_status classify(apq_nn_net *net, int n_images, float **logits) {
     net->raw_pooled = pooled;
     net->pooled = pooled;
     l->raw_x = pooled;
+    l->x_norm = (apq_norm){0};
     if (net->is_quantised) {
         float *quantised;
         ALLOC(quantised, net, (int64_t)n_images * channels);
@@ -256,34 +322,23 @@ static apq_status classify(apq_nn_net *net, int n_images, float **logits) {
     }
     APQ_TRY(prepare_weights(net, l));
     ALLOC(*logits, net, (int64_t)n_images * l->ir.out_channels);
-    for (int n = 0; n < n_images; n++) {
-        memcpy(*logits + (int64_t)n * l->ir.out_channels, l->bias,
-               (size_t)l->ir.out_channels * sizeof(float));
+    APQ_TRY(net->backend->pointwise_forward(
+        &(apq_pointwise_shape){
+            .rows = n_images,
+            .in_channels = channels,
+            .out_channels = l->ir.out_channels,
+            .ldw = l->ldw_used,
+        },
+        &(apq_conv_forward){
+            .x = net->pooled,
+            .w = l->w_used,
+            .z = *logits,
+            .arena = net->arena,
+        }));
+    for (int64_t i = 0; i < (int64_t)n_images * l->ir.out_channels; i++) {
+        (*logits)[i] += l->bias[i % l->ir.out_channels];
     }
-    return net->backend->gemm(&(apq_gemm_args){
-        .is_b_transposed = true,
-        .m = n_images,
-        .n = l->ir.out_channels,
-        .k = channels,
-        .a = net->pooled,
-        .lda = channels,
-        .b = l->w_used,
-        .ldb = l->ldw_used,
-        .beta = 1.0F,
-        .c = *logits,
-        .ldc = l->ir.out_channels,
-    });
-}
-
-static apq_status forward_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
-                                const float *x, int n_images) {
-    apq_nn_layer *l = &net->layers[i];
-    int64_t n_values =
-        (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
-    APQ_TRY(prepare_weights(net, l));
-    APQ_TRY(prepare_input(net, l, x, n_values));
-    APQ_TRY(convolve(net, l, n_images));
-    return normalise(net, i, mode, n_images);
+    return APQ_OK;
 }
 
 apq_status apq_nn_forward_layers(apq_nn_net *net, apq_nn_mode mode,
@@ -293,8 +348,9 @@ apq_status apq_nn_forward_layers(apq_nn_net *net, apq_nn_mode mode,
                end <= net->n_layers);
     net->n_images = n_images;
     for (size_t i = begin; i < end && i + 1 < net->n_layers; i++) {
-        const float *x = i == 0 ? images : net->layers[i - 1].y;
-        APQ_TRY(forward_layer(net, i, mode, x, n_images));
+        APQ_TRY(prepare_weights(net, &net->layers[i]));
+        APQ_TRY(prepare_input(net, i, images, n_images));
+        APQ_TRY(run_layer(net, i, mode, n_images));
     }
     if (begin < end && end == net->n_layers) {
         APQ_TRY(classify(net, n_images, logits));
@@ -312,6 +368,20 @@ apq_status apq_nn_forward(apq_nn_net *net, apq_nn_mode mode,
     return APQ_OK;
 }
 
+/* The float input of a layer, normalised into the arena where its maker did
+ * not store it. */
+static apq_status float_input(apq_nn_net *net, size_t i, int64_t rows,
+                              const float **out) {
+    *out = net->layers[i].raw_x;
+    if (net->layers[i].x_norm.scale == NULL) {
+        return APQ_OK;
+    }
+    float *y;
+    ALLOC(y, net, rows * net->layers[i].ir.in_channels);
+    *out = y;
+    return apply_norm(net, i - 1, rows, y);
+}
+
 apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                             int n_images) {
     float *logits;
@@ -326,12 +396,15 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
         if (l->ir.is_input_image) {
             continue;
         }
-        size_t n = (size_t)n_images * (size_t)l->ir.in_channels;
-        if (l->ir.kind != APQ_IR_LINEAR) {
-            n *= (size_t)l->ir.in_size * (size_t)l->ir.in_size;
-        }
-        APQ_TRY(apq_quant_act_range(l->raw_x, n, l->ir.act_bits,
-                                    l->ir.is_act_signed, &l->act_range));
+        int64_t pixels =
+            l->ir.kind == APQ_IR_LINEAR
+                ? n_images
+                : (int64_t)n_images * l->ir.in_size * l->ir.in_size;
+        const float *x;
+        APQ_TRY(float_input(net, i, pixels, &x));
+        APQ_TRY(apq_quant_act_range(
+            x, (size_t)pixels * (size_t)l->ir.in_channels, l->ir.act_bits,
+            l->ir.is_act_signed, &l->act_range));
     }
     net->is_quantised = true;
     return APQ_OK;

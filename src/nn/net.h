@@ -38,13 +38,14 @@ typedef struct apq_nn_layer {
     float *mean, *variance;
 
     /* Of the last forward pass, in the arena. */
-    const float *x;      /* input as convolved (quantised if quantised) */
-    const float *raw_x;  /* input before signed quantisation */
-    float *z;            /* before batch norm */
-    float *y;            /* output */
+    const float *x;     /* input as convolved, up to x_norm */
+    apq_norm x_norm;    /* applied to x as it is read; often none */
+    const float *raw_x; /* input before signed quantisation */
+    float *z;           /* before batch norm */
+    float *y;           /* output; NULL where its reader applies y_norm to z */
+    apq_norm y_norm;
     const float *w_used; /* weights as convolved and their leading dim. */
     int64_t ldw_used;
-    float *batch_mean, *inv_std, *scale, *shift;
 } apq_nn_layer;
 
 typedef enum apq_nn_mode {
@@ -90,6 +91,10 @@ APQ_NODISCARD apq_status apq_nn_forward_layers(apq_nn_net *net,
 /* After a TRAIN forward: accumulates the gradients of every view and of the
  * activation ranges. */
 APQ_NODISCARD apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits);
+
+/* Whether the clamp of layer i is the range of its consumer's quantiser, which
+ * then also rounds. */
+bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i);
 
 /* Start averaging statistics anew. */
 void apq_nn_recalibrate_reset(apq_nn_net *net);

@@ -7,7 +7,6 @@
 #include "backend/cpu/kernels.h"
 
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* (P,C) seen as rows of several pixels. */
@@ -25,7 +24,6 @@ enum {
     MAX_LENGTH = 4096,         /* above, parameters leave the L1 cache */
     BLOCK_FLOATS = 16384,      /* about one L1 cache */
     PARALLEL_FLOATS = 1 << 15, /* below, waking threads costs more */
-    SHIFT_ROWS = 16, /* rows sampled for the shift of the statistics */
 };
 
 static row_view view_of(int64_t rows, int channels, int lanes) {
@@ -111,17 +109,14 @@ enum {
     OVER_STEP = 8,
 };
 
-static apq_status sums_create(bn_sums *sums, const row_view *view,
-                              int n_params) {
+static apq_status sums_create(bn_sums *sums, const row_view *view, int n_params,
+                              apq_arena *arena) {
     int64_t length = view->length;
     int64_t per_thread = 2 * length * 3 + OVER_STEP * 2;
     /* Whole cache lines before the doubles. */
-    sums->memory =
-        apq_cpu_scratch(view->n_threads * per_thread + n_params * length + 64);
-    if (sums->memory == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "batch norm: no memory for %d channels",
-                 view->length / view->repeat);
-    }
+    APQ_TRY(apq_cpu_take(arena,
+                         view->n_threads * per_thread + n_params * length + 64,
+                         &sums->memory));
     sums->view = view;
     void *memory = sums->memory;
     sums->over = memory;
@@ -166,51 +161,6 @@ static double total_of(const bn_sums *sums, int part, int c) {
     return sum;
 }
 
-static void statistics_block(void *context, int thread,
-                             const row_range *range) {
-    bn_sums *sums = context;
-    float *sum = sums->block + 2 * (int64_t)thread * sums->view->length;
-    sums->kernels->bn_sums(sums->x + range->first, range->rows, range->length,
-                           sums->params.shift, sum, sum + sums->view->length);
-    flush_block(sums, thread, range->length);
-}
-
-/* A rough mean of each channel from rows spread over x: sums of x minus it
- * lose no digits to a large mean. Written to `variance` as scratch. */
-static void sample_shift(int64_t rows, int channels, const float *x,
-                         float *shift) {
-    int64_t n = rows < SHIFT_ROWS ? rows : SHIFT_ROWS;
-    memset(shift, 0, (size_t)channels * sizeof(*shift));
-    for (int64_t i = 0; i < n; i++) {
-        const float *row = x + i * rows / n * channels;
-        for (int c = 0; c < channels; c++) {
-            shift[c] += row[c] / (float)n;
-        }
-    }
-}
-
-apq_status apq_cpu_bn_statistics(int64_t rows, int channels, const float *x,
-                                 float *mean, float *variance) {
-    APQ_TRY(apq_check_rows(rows, channels));
-    const apq_cpu_kernels *kernels = apq_cpu_kernels_get();
-    row_view view = view_of(rows, channels, kernels->lanes);
-    bn_sums sums = {.kernels = kernels, .x = x};
-    APQ_TRY(sums_create(&sums, &view, 1));
-    sample_shift(rows, channels, x, variance);
-    repeat_row(&view, variance, sums_param(&sums, 0));
-    sums.params.shift = sums_param(&sums, 0);
-    for_blocks(&view, statistics_block, &sums);
-    for (int c = 0; c < channels; c++) {
-        double d = total_of(&sums, 0, c) / (double)rows;
-        double v = total_of(&sums, 1, c) / (double)rows - d * d;
-        mean[c] = (float)((double)sums.params.shift[c] + d);
-        /* Written so that a NaN stays one. */
-        variance[c] = v < 0.0 ? 0.0F : (float)v;
-    }
-    free(sums.memory);
-    return APQ_OK;
-}
-
 typedef struct apply_context {
     const apq_cpu_kernels *kernels;
     const float *x, *other; /* residual or dy */
@@ -230,11 +180,9 @@ apq_status apq_cpu_bn_apply(const apq_bn_apply_args *args) {
     APQ_TRY(apq_check_rows(args->rows, args->channels));
     const apq_cpu_kernels *kernels = apq_cpu_kernels_get();
     row_view view = view_of(args->rows, args->channels, kernels->lanes);
-    float *memory = apq_cpu_scratch(2 * (int64_t)view.length);
-    if (memory == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "batch norm: no memory for %d channels",
-                 args->channels);
-    }
+    apq_arena_mark mark = apq_arena_position(args->arena);
+    float *memory;
+    APQ_TRY(apq_cpu_take(args->arena, 2 * (int64_t)view.length, &memory));
     repeat_row(&view, args->scale, memory);
     repeat_row(&view, args->shift, memory + view.length);
     apply_context context = {
@@ -251,7 +199,7 @@ apq_status apq_cpu_bn_apply(const apq_bn_apply_args *args) {
         .out = args->y,
     };
     for_blocks(&view, apply_block, &context);
-    free(memory);
+    apq_arena_rewind(args->arena, mark);
     return APQ_OK;
 }
 
@@ -269,7 +217,8 @@ apq_status apq_cpu_bn_backward_reduce(const apq_bn_backward_args *args) {
     const apq_cpu_kernels *kernels = apq_cpu_kernels_get();
     row_view view = view_of(args->rows, args->channels, kernels->lanes);
     bn_sums sums = {.kernels = kernels, .x = args->x, .dy = args->dy};
-    APQ_TRY(sums_create(&sums, &view, 3));
+    apq_arena_mark mark = apq_arena_position(args->arena);
+    APQ_TRY(sums_create(&sums, &view, 3, args->arena));
     repeat_row(&view, args->scale, sums_param(&sums, 0));
     repeat_row(&view, args->shift, sums_param(&sums, 1));
     repeat_row(&view, args->mean, sums_param(&sums, 2));
@@ -289,7 +238,7 @@ apq_status apq_cpu_bn_backward_reduce(const apq_bn_backward_args *args) {
     for (int t = 0; t < view.n_threads; t++) {
         *args->clip_grad += sums.over[t * OVER_STEP];
     }
-    free(sums.memory);
+    apq_arena_rewind(args->arena, mark);
     return APQ_OK;
 }
 
@@ -306,11 +255,9 @@ apq_status apq_cpu_bn_backward_apply(const apq_bn_backward_args *args) {
     const apq_cpu_kernels *kernels = apq_cpu_kernels_get();
     row_view view = view_of(args->rows, args->channels, kernels->lanes);
     int64_t length = view.length;
-    float *memory = apq_cpu_scratch(5 * length);
-    if (memory == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "batch norm: no memory for %d channels",
-                 args->channels);
-    }
+    apq_arena_mark mark = apq_arena_position(args->arena);
+    float *memory;
+    APQ_TRY(apq_cpu_take(args->arena, 5 * length, &memory));
     float *slope = memory + 3 * length;
     float *offset = memory + 4 * length;
     repeat_row(&view, args->scale, memory);
@@ -340,6 +287,6 @@ apq_status apq_cpu_bn_backward_apply(const apq_bn_backward_args *args) {
         .out = args->dx,
     };
     for_blocks(&view, backward_block, &context);
-    free(memory);
+    apq_arena_rewind(args->arena, mark);
     return APQ_OK;
 }

@@ -28,39 +28,6 @@ APQ_INLINE void store_part(float *p, int n, vec a) {
         }                                                                      \
     } while (0)
 
-/* ROWS rows at once, so that the sums are loaded and stored once for them. */
-APQ_INLINE void sums_rows(const float *x, int length, const float *shift,
-                          float *sum, float *square, const int ROWS) {
-#define SUMS_BODY(i, n)                                                        \
-    do {                                                                       \
-        vec s = load_part(sum + (i), (n));                                     \
-        vec q = load_part(square + (i), (n));                                  \
-        vec k = load_part(shift + (i), (n));                                   \
-        for (int r = 0; r < ROWS; r++) {                                       \
-            vec d = v_sub(load_part(x + (int64_t)r * length + (i), (n)), k);   \
-            s = v_add(s, d);                                                   \
-            q = v_fma(d, d, q);                                                \
-        }                                                                      \
-        store_part(sum + (i), (n), s);                                         \
-        store_part(square + (i), (n), q);                                      \
-    } while (0)
-    FOR_VECTORS(length, SUMS_BODY);
-#undef SUMS_BODY
-}
-
-static void bn_sums(const float *x, int64_t rows, int length,
-                    const float *shift, float *sum, float *square) {
-    memset(sum, 0, (size_t)length * sizeof(*sum));
-    memset(square, 0, (size_t)length * sizeof(*square));
-    int64_t i = 0;
-    for (; i + 4 <= rows; i += 4) {
-        sums_rows(x + i * length, length, shift, sum, square, 4);
-    }
-    for (; i < rows; i++) {
-        sums_rows(x + i * length, length, shift, sum, square, 1);
-    }
-}
-
 /* Which parts of bn_apply are present: constants in the loops below. */
 enum {
     HAS_RESIDUAL = 1,

@@ -7,18 +7,16 @@
 apq_status apq_cpu_gemm(const apq_gemm_args *args);
 /* Without oneDNN; arguments already checked, all sizes >= 1. */
 apq_status apq_cpu_gemm_blocked(const apq_gemm_args *args);
+apq_status apq_cpu_pointwise_forward(const apq_pointwise_shape *shape,
+                                     const apq_conv_forward *args);
+apq_status apq_cpu_pointwise_backward(const apq_pointwise_shape *shape,
+                                      const apq_conv_backward *args);
 apq_status apq_cpu_depthwise_forward(const apq_depthwise_shape *shape,
-                                     const float *x, const float *w, float *y);
-apq_status apq_cpu_depthwise_backward_data(const apq_depthwise_shape *shape,
-                                           const float *dy, const float *w,
-                                           float *dx);
-apq_status apq_cpu_depthwise_backward_weights(const apq_depthwise_shape *shape,
-                                              const float *x, const float *dy,
-                                              float *dw);
+                                     const apq_conv_forward *args);
+apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,
+                                      const apq_conv_backward *args);
 apq_status apq_cpu_im2col(const apq_depthwise_shape *shape, const float *x,
                           float *col);
-apq_status apq_cpu_bn_statistics(int64_t rows, int channels, const float *x,
-                                 float *mean, float *variance);
 apq_status apq_cpu_bn_apply(const apq_bn_apply_args *args);
 apq_status apq_cpu_bn_backward_reduce(const apq_bn_backward_args *args);
 apq_status apq_cpu_bn_backward_apply(const apq_bn_backward_args *args);

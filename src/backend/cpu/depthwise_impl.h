@@ -121,21 +121,3 @@ WGRAD_KERNEL(3, 2)
 WGRAD_KERNEL(5, 2)
 WGRAD_KERNEL(7, 2)
 #undef WGRAD_KERNEL
-
-static void pack(const float *src, int64_t step, int width, int channels,
-                 float *dst, int64_t block) {
-    int n_full = channels / VL;
-    int tail = channels % VL;
-    for (int j = 0; j < width; j++) {
-        const float *s = src + j * step;
-        float *d = dst + (int64_t)j * VL;
-        for (int b = 0; b < n_full; b++) {
-            v_store(d, v_load(s));
-            s += VL;
-            d += block;
-        }
-        if (tail > 0) {
-            v_store(d, v_load_n(s, tail));
-        }
-    }
-}

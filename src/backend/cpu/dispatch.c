@@ -82,3 +82,32 @@ float *apq_cpu_scratch(int64_t n_floats) {
     size_t bytes = ((size_t)n_floats * sizeof(float) + 63) / 64 * 64;
     return aligned_alloc(64, bytes > 0 ? bytes : 64);
 }
+
+apq_status apq_cpu_take(apq_arena *arena, int64_t n_floats, float **out) {
+    *out = apq_arena_alloc(arena, (size_t)n_floats, sizeof(**out));
+    if (*out == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "convolution: no memory for %lld values",
+                 (long long)n_floats);
+    }
+    return APQ_OK;
+}
+
+apq_norm apq_norm_from(const apq_norm *norm, int channel) {
+    apq_norm from = *norm;
+    if (norm->scale != NULL) {
+        from.scale += channel;
+        from.shift += channel;
+    }
+    /* Forward passes have no mean. */
+    from.mean = norm->mean == NULL ? NULL : norm->mean + channel;
+    from.inv_std = norm->inv_std == NULL ? NULL : norm->inv_std + channel;
+    return from;
+}
+
+apq_bn_slopes apq_slopes_from(const apq_bn_slopes *slopes, int channel) {
+    if (slopes->by_g == NULL) {
+        return *slopes;
+    }
+    return (apq_bn_slopes){slopes->by_g + channel, slopes->by_z + channel,
+                           slopes->constant + channel};
+}

@@ -1,6 +1,9 @@
 #ifndef APQ_BACKEND_CPU_KERNELS_H
 #define APQ_BACKEND_CPU_KERNELS_H
 
+#include "backend/backend.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The inner loops, compiled once per instruction set. `lanes` floats are one
@@ -41,8 +44,32 @@ typedef void (*apq_wgrad_kernel)(const apq_wgrad_args *args);
 enum {
     APQ_WGRAD_UNROLL = 4,
     APQ_MAX_KX = 7,
+    APQ_PRODUCT_VECTORS = 3,
     APQ_GEMM_MAX_TILE = 8 * 32, /* floats of one micro-tile, any set */
 };
+
+/* (rows, channels) of a larger tensor, rows `step` floats apart. */
+typedef struct apq_tile {
+    int64_t rows;
+    int channels;
+    int64_t step;
+} apq_tile;
+
+/* c (M, n_valid) = a b, or c + a b when is_added; a (M, depth) with rows
+ * a_step apart, or (depth, M) in the transposed kernels; b (depth, N*lanes)
+ * read whole, (N-1)*lanes < n_valid <= N*lanes. */
+typedef struct apq_product_args {
+    int64_t depth;
+    const float *a;
+    int64_t a_step;
+    const float *b;
+    int64_t b_step;
+    float *c;
+    int64_t c_step;
+    int n_valid;
+    bool is_added;
+} apq_product_args;
+typedef void (*apq_product_kernel)(const apq_product_args *args);
 
 /* Per-channel parameters repeated over one row of `length` floats. */
 typedef struct apq_bn_params {
@@ -58,14 +85,26 @@ typedef struct apq_cpu_kernels {
     /* [STRIDE - 1][KX], NULL where unused. */
     apq_row_kernel row[2][APQ_MAX_KX + 1];
     apq_wgrad_kernel wgrad[2][APQ_MAX_KX + 1];
-    /* One row of `width` pixels of `channels` floats, `step` apart, into
-     * consecutive blocks `block` floats apart. */
-    void (*pack)(const float *src, int64_t step, int width, int channels,
-                 float *dst, int64_t block);
-    /* sum, square (length): sums of x - shift and its square over `rows` rows,
-     * overwritten. */
-    void (*bn_sums)(const float *x, int64_t rows, int length,
-                    const float *shift, float *sum, float *square);
+    /* dst[r*dst_step + b*dst_block + l] = N(src) of channel b*lanes + l, zero
+     * in the lanes beyond the channels. */
+    void (*norm_rows)(const apq_tile *tile, const float *src,
+                      const apq_norm *norm, float *dst, int64_t dst_step,
+                      int64_t dst_block);
+    /* Likewise of by_g * g + by_z * z + constant. */
+    void (*slope_rows)(const apq_tile *tile, const float *g, const float *z,
+                       const apq_bn_slopes *slopes, float *dst,
+                       int64_t dst_step, int64_t dst_block);
+    /* sum, square (channels): of x - shift and its square, overwritten. */
+    void (*column_sums)(const apq_tile *tile, const float *x,
+                        const float *shift, float *sum, float *square);
+    /* g = g where 0 < v < clip, else 0; v = scale*x + shift. sum_g, sum_gx
+     * (channels) overwritten with the sums of g and g * (x - mean); returns
+     * the sum of the old g over v >= clip. */
+    double (*mask_reduce)(const apq_tile *tile, float *g, const float *x,
+                          const apq_norm *norm, float *sum_g, float *sum_gx);
+    /* [transposed][N - 1][0: 1 row, 1: 4 rows, 2: product_rows[N - 1]] */
+    apq_product_kernel product[2][APQ_PRODUCT_VECTORS][3];
+    int product_rows[APQ_PRODUCT_VECTORS];
     /* residual may be NULL. */
     void (*bn_apply)(const float *x, const float *residual, int64_t rows,
                      int length, const apq_bn_params *params, float *y);
@@ -92,6 +131,13 @@ const apq_cpu_kernels *apq_cpu_kernels_get(void);
 /* Whether a limit is set: oneDNN, which has its own dispatch, is then not
  * used. */
 int apq_cpu_isa_is_limited(void);
+
+/* 64-byte aligned floats of the arena, not zeroed. */
+APQ_NODISCARD apq_status apq_cpu_take(apq_arena *arena, int64_t n_floats,
+                                      float **out);
+/* The vectors from a channel on. */
+apq_norm apq_norm_from(const apq_norm *norm, int channel);
+apq_bn_slopes apq_slopes_from(const apq_bn_slopes *slopes, int channel);
 
 /* 64-byte aligned, not zeroed; NULL on exhaustion. Release with free(). */
 float *apq_cpu_scratch(int64_t n_floats);

@@ -9,6 +9,8 @@
 
 #include "backend/cpu/depthwise_impl.h"
 #include "backend/cpu/batchnorm_impl.h"
+#include "backend/cpu/tiles_impl.h"
+#include "backend/cpu/product_impl.h"
 
 /* Rows of a micro-tile: GEMM_M * 2 accumulators fit the registers. */
 enum {
@@ -56,8 +58,24 @@ const apq_cpu_kernels KERNELS_SYMBOL = {
             {NULL, NULL, NULL, wgrad_3_1, NULL, wgrad_5_1, NULL, wgrad_7_1},
             {NULL, NULL, NULL, wgrad_3_2, NULL, wgrad_5_2, NULL, wgrad_7_2},
         },
-    .pack = pack,
-    .bn_sums = bn_sums,
+    .norm_rows = norm_rows,
+    .slope_rows = slope_rows,
+    .column_sums = column_sums,
+    .mask_reduce = mask_reduce,
+    .product =
+        {
+            {
+                {product_1_1_0, product_4_1_0, product_ROWS_1_1_0},
+                {product_1_2_0, product_4_2_0, product_ROWS_2_2_0},
+                {product_1_3_0, product_4_3_0, product_ROWS_3_3_0},
+            },
+            {
+                {product_1_1_1, product_4_1_1, product_ROWS_1_1_1},
+                {product_1_2_1, product_4_2_1, product_ROWS_2_2_1},
+                {product_1_3_1, product_4_3_1, product_ROWS_3_3_1},
+            },
+        },
+    .product_rows = {ROWS_1, ROWS_2, ROWS_3},
     .bn_apply = bn_apply,
     .bn_reduce = bn_reduce,
     .bn_backward = bn_backward,

@@ -48,6 +48,11 @@ apq_status apq_ref_bn_apply(const apq_bn_apply_args *args) {
     return APQ_OK;
 }
 
+bool apq_ref_is_inside_clip(const apq_norm *norm, float x, int64_t channel) {
+    float v = fmaf(norm->scale[channel], x, norm->shift[channel]);
+    return v > 0.0F && v < norm->clip;
+}
+
 /* g of backend.h for element i; *over tells whether v >= clip > 0. */
 static double clamped_gradient(const apq_bn_backward_args *args, int64_t i,
                                bool *over) {

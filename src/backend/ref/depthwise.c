@@ -36,9 +36,8 @@ static bool is_inside(int64_t i, int64_t n) {
     return i >= 0 && i < n;
 }
 
-apq_status apq_ref_depthwise_forward(const apq_depthwise_shape *shape,
-                                     const float *x, const float *w, float *y) {
-    APQ_TRY(apq_check_depthwise(shape));
+void apq_ref_depthwise_plain(const apq_depthwise_shape *shape, const float *x,
+                             const float *w, float *y) {
     conv_view v = view_of(shape);
     for (int64_t o = 0; o < v.n * v.out_h * v.out_w; o++) {
         int64_t n = o / (v.out_h * v.out_w);
@@ -57,13 +56,10 @@ apq_status apq_ref_depthwise_forward(const apq_depthwise_shape *shape,
             y[o * v.c + c] = (float)sum;
         }
     }
-    return APQ_OK;
 }
 
-apq_status apq_ref_depthwise_backward_data(const apq_depthwise_shape *shape,
-                                           const float *dy, const float *w,
-                                           float *dx) {
-    APQ_TRY(apq_check_depthwise(shape));
+void apq_ref_depthwise_data(const apq_depthwise_shape *shape, const float *dy,
+                            const float *w, float *dx) {
     conv_view v = view_of(shape);
     for (int64_t o = 0; o < v.n * v.h * v.w; o++) {
         int64_t n = o / (v.h * v.w);
@@ -87,7 +83,6 @@ apq_status apq_ref_depthwise_backward_data(const apq_depthwise_shape *shape,
             dx[o * v.c + c] = (float)sum;
         }
     }
-    return APQ_OK;
 }
 
 /* Sum of one tap's products for channel c. */
@@ -109,18 +104,15 @@ static double tap_gradient(const conv_view *v, int64_t t, int64_t c,
     return sum;
 }
 
-apq_status apq_ref_depthwise_backward_weights(const apq_depthwise_shape *shape,
-                                              const float *x, const float *dy,
-                                              float *dw) {
-    APQ_TRY(apq_check_depthwise(shape));
+void apq_ref_depthwise_weights(const apq_depthwise_shape *shape, const float *x,
+                               const float *dy, float *dw, int64_t lddw) {
     conv_view v = view_of(shape);
     for (int64_t t = 0; t < v.r * v.r; t++) {
         for (int64_t c = 0; c < v.c; c++) {
-            float *d = dw + t * shape->ldw + c;
+            float *d = dw + t * lddw + c;
             *d = (float)((double)*d + tap_gradient(&v, t, c, x, dy));
         }
     }
-    return APQ_OK;
 }
 
 apq_status apq_ref_im2col(const apq_depthwise_shape *shape, const float *x,

@@ -34,6 +34,15 @@ int variants_all(variant *out, int capacity) {
     return n;
 }
 
+apq_arena *case_arena(void) {
+    static apq_arena *arena;
+    if (arena == NULL && apq_arena_create(&arena) != APQ_OK) {
+        abort();
+    }
+    apq_arena_reset(arena);
+    return arena;
+}
+
 float *guarded_new(int64_t n) {
     float *p = apq_calloc((size_t)n + 2 * GUARD, sizeof(*p));
     if (p == NULL) {

@@ -16,6 +16,9 @@ bool variant_use(const variant *v);
  * `capacity` and returns the count. */
 int variants_all(variant *out, int capacity);
 
+/* Workspace for operators, reset by each call; lives as long as the test. */
+apq_arena *case_arena(void);
+
 enum { GUARD = 64 };
 
 /* n floats between two guards of GUARD NaN; release with guarded_free(). */

@@ -37,85 +37,7 @@ static void for_variants(void (*check)(const variant *v)) {
     assert_int_equal(apq_backend_limit_isa(NULL), APQ_OK);
 }
 
-/* Depthwise and im2col ------------------------------------------------- */
-
-static void check_depthwise_shape(const variant *v,
-                                  const apq_depthwise_shape *s) {
-    const apq_backend *ref = reference();
-    int64_t out_h = (s->in_height + s->stride - 1) / s->stride;
-    int64_t out_w = (s->in_width + s->stride - 1) / s->stride;
-    int64_t nx = (int64_t)s->n * s->in_height * s->in_width * s->channels;
-    int64_t ny = s->n * out_h * out_w * s->channels;
-    int64_t nw = s->kernel * s->kernel * s->ldw;
-    float *x = guarded_random(nx, 1);
-    float *dy = guarded_random(ny, 2);
-    float *w = guarded_random(nw, 3);
-    float *y = guarded_new(ny);
-    float *y_ref = guarded_new(ny);
-    float *dx = guarded_new(nx);
-    float *dx_ref = guarded_new(nx);
-    float *dw = guarded_random(nw, 4); /* accumulated onto */
-    float *dw_ref = guarded_copy(dw, nw);
-
-    assert_int_equal(v->backend->depthwise_forward(s, x, w, y), APQ_OK);
-    assert_int_equal(ref->depthwise_forward(s, x, w, y_ref), APQ_OK);
-    expect_equal(v, "y", y, y_ref, ny, 1e-5);
-
-    assert_int_equal(v->backend->depthwise_backward_data(s, dy, w, dx), APQ_OK);
-    assert_int_equal(ref->depthwise_backward_data(s, dy, w, dx_ref), APQ_OK);
-    expect_equal(v, "dx", dx, dx_ref, nx, 1e-5);
-
-    assert_int_equal(v->backend->depthwise_backward_weights(s, x, dy, dw),
-                     APQ_OK);
-    assert_int_equal(ref->depthwise_backward_weights(s, x, dy, dw_ref), APQ_OK);
-    /* Also the floats between channels and ldw, which must not change. */
-    expect_equal(v, "dw", dw, dw_ref, nw, 3e-5);
-
-    float *all[] = {x, dy, w, y, y_ref, dx, dx_ref, dw, dw_ref};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        guarded_free(all[i]);
-    }
-}
-
-static void check_depthwise(const variant *v) {
-    static const int k_channels[] = {1, 3, 8, 17, 40, 136};
-    static const int k_sides[][2] = {{1, 1}, {5, 7}, {7, 5},
-                                     {8, 8}, {4, 4}, {16, 9}};
-    for (int i = 0; i < 6 * 6; i++) {
-        for (int kernel = 3; kernel <= 7; kernel += 2) {
-            for (int stride = 1; stride <= 2; stride++) {
-                apq_depthwise_shape s = {
-                    .n = 1 + i % 3,
-                    .in_height = k_sides[i / 6][0],
-                    .in_width = k_sides[i / 6][1],
-                    .channels = k_channels[i % 6],
-                    .kernel = kernel,
-                    .stride = stride,
-                    .ldw = k_channels[i % 6] + (i % 2) * 5,
-                };
-                check_depthwise_shape(v, &s);
-            }
-        }
-    }
-    /* Several bands of rows and several channel groups. */
-    apq_depthwise_shape large = {
-        .n = 1,
-        .in_height = 33,
-        .in_width = 31,
-        .channels = 200,
-        .kernel = 5,
-        .stride = 1,
-        .ldw = 200,
-    };
-    check_depthwise_shape(v, &large);
-    large.stride = 2;
-    check_depthwise_shape(v, &large);
-}
-
-static void test_depthwise(void **state) {
-    (void)state;
-    for_variants(check_depthwise);
-}
+/* Patches ---------------------------------------------------------------- */
 
 static void check_im2col(const variant *v) {
     for (int i = 0; i < 4 * 2 * 3; i++) {
@@ -213,40 +135,6 @@ static const int k_bn_shapes[][2] = {
 
 enum { N_BN_SHAPES = sizeof(k_bn_shapes) / sizeof(k_bn_shapes[0]) };
 
-static void check_statistics(const variant *v) {
-    for (int i = 0; i < N_BN_SHAPES; i++) {
-        int64_t rows = k_bn_shapes[i][0];
-        int channels = k_bn_shapes[i][1];
-        float *x = guarded_random(rows * channels, 9);
-        /* A mean far above the deviation: naive sums of squares fail. */
-        for (int64_t j = 0; j < rows * channels; j++) {
-            x[j] = x[j] * 0.01F + (float)(j % channels % 7) * 10.0F;
-        }
-        float *out = guarded_new(2 * channels);
-        float *want = guarded_new(2 * channels);
-        assert_int_equal(
-            v->backend->bn_statistics(rows, channels, x, out, out + channels),
-            APQ_OK);
-        assert_int_equal(reference()->bn_statistics(rows, channels, x, want,
-                                                    want + channels),
-                         APQ_OK);
-        for (int c = 0; c < channels; c++) {
-            /* Compare variances on their own scale. */
-            out[channels + c] *= 1e4F;
-            want[channels + c] *= 1e4F;
-        }
-        expect_equal(v, "mean, 1e4 * variance", out, want, 2 * channels, 2e-6);
-        guarded_free(x);
-        guarded_free(out);
-        guarded_free(want);
-    }
-}
-
-static void test_statistics(void **state) {
-    (void)state;
-    for_variants(check_statistics);
-}
-
 /* Levels may differ by one step where v / step lies half-way. */
 static void expect_levels(const apq_bn_apply_args *a, const float *got,
                           const float *want) {
@@ -281,6 +169,7 @@ static void check_apply_case(const variant *v, int64_t rows, int channels,
         .clip = (flags & 2) != 0 ? 0.75F : 0.0F,
         .step = (flags & 4) != 0 ? 0.05F : 0.0F,
         .y = y_ref,
+        .arena = case_arena(),
     };
     assert_int_equal(reference()->bn_apply(&args), APQ_OK);
     args.y = y;
@@ -319,6 +208,7 @@ static void check_apply(const variant *v) {
         .clip = 1e9F,
         .step = 1.0F,
         .y = y,
+        .arena = case_arena(),
     };
     assert_int_equal(v->backend->bn_apply(&args), APQ_OK);
     static const float k_want[6] = {NAN,  0.0F,       2.0F,
@@ -360,6 +250,7 @@ static void check_backward_case(const variant *v, int64_t rows, int channels,
         .sum_gx = sums_ref + channels,
         .clip_grad = &clip_ref,
         .dx = dx_ref,
+        .arena = case_arena(),
     };
     assert_int_equal(reference()->bn_backward_reduce(&args), APQ_OK);
     assert_int_equal(reference()->bn_backward_apply(&args), APQ_OK);
@@ -401,6 +292,7 @@ static void check_clamp_ends(const apq_backend *backend) {
         .sum_g = &sum_g,
         .sum_gx = &sum_gx,
         .clip_grad = &clip_grad,
+        .arena = case_arena(),
     };
     assert_int_equal(backend->bn_backward_reduce(&args), APQ_OK);
     assert_true(fabs((double)sum_g - 2.0) <= 1e-6);
@@ -422,7 +314,7 @@ static void test_backward(void **state) {
     for_variants(check_backward);
 }
 
-/* Refusals, repeatability, registry -------------------------------------- */
+/* Refusals and registry --------------------------------------------------- */
 
 static void test_refusals(void **state) {
     (void)state;
@@ -435,18 +327,6 @@ static void test_refusals(void **state) {
     float buffer[64] = {0};
     for (int i = 0; apq_backend_list()[i] != NULL; i++) {
         const apq_backend *b = apq_backend_list()[i];
-        apq_depthwise_shape s = {1, 2, 2, 2, 4, 1, 2};
-        assert_int_equal(b->depthwise_forward(&s, buffer, buffer, buffer),
-                         APQ_ERR_ARG);
-        s.kernel = 3;
-        s.stride = 3;
-        assert_int_equal(b->depthwise_backward_data(&s, buffer, buffer, buffer),
-                         APQ_ERR_ARG);
-        s.stride = 1;
-        s.ldw = 1;
-        assert_int_equal(
-            b->depthwise_backward_weights(&s, buffer, buffer, buffer),
-            APQ_ERR_ARG);
         apq_gemm_args g = {.m = 2,
                            .n = 2,
                            .k = 2,
@@ -460,53 +340,17 @@ static void test_refusals(void **state) {
         g.lda = 2;
         g.beta = 0.5F;
         assert_int_equal(b->gemm(&g), APQ_ERR_ARG);
-        assert_int_equal(b->bn_statistics(0, 1, buffer, buffer, buffer),
-                         APQ_ERR_ARG);
+        apq_bn_apply_args apply = {.rows = 0, .channels = 1};
+        assert_int_equal(b->bn_apply(&apply), APQ_ERR_ARG);
     }
-}
-
-static void check_repeatable(const variant *v) {
-    apq_depthwise_shape s = {4, 16, 16, 40, 5, 1, 40};
-    int64_t n = 4 * 16 * 16 * 40;
-    float *x = guarded_random(n, 17);
-    float *dy = guarded_random(n, 18);
-    float *first = guarded_new(25 * 40);
-    float *second = guarded_new(25 * 40);
-    memset(first, 0, 25 * 40 * sizeof(*first));
-    memset(second, 0, 25 * 40 * sizeof(*second));
-    apq_backend_set_threads(3);
-    assert_int_equal(apq_backend_threads(), 3);
-    for (int i = 0; i < 2; i++) {
-        float *out = i == 0 ? first : second;
-        assert_int_equal(v->backend->depthwise_backward_weights(&s, x, dy, out),
-                         APQ_OK);
-    }
-    assert_memory_equal(first, second, 25 * 40 * sizeof(*first));
-    for (int i = 0; i < 2; i++) {
-        float *out = i == 0 ? first : second;
-        assert_int_equal(
-            v->backend->bn_statistics(n / 40, 40, x, out, out + 40), APQ_OK);
-    }
-    assert_memory_equal(first, second, 25 * 40 * sizeof(*first));
-    apq_backend_set_threads(0);
-    guarded_free(x);
-    guarded_free(dy);
-    guarded_free(first);
-    guarded_free(second);
-}
-
-static void test_repeatable(void **state) {
-    (void)state;
-    for_variants(check_repeatable);
 }
 
 int main(void) {
     apq_backend_set_threads(2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_im2col),
-        cmocka_unit_test(test_statistics), cmocka_unit_test(test_apply),
-        cmocka_unit_test(test_backward),   cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_im2col),   cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_backward),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

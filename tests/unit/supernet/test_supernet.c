@@ -239,7 +239,7 @@ static void recalibration_averages_batches(void **state) {
     assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, f->images,
                                     N_IMAGES / 2, &logits),
                      APQ_OK);
-    float half = subnet.net.layers[0].batch_mean[0];
+    float half = subnet.net.layers[0].y_norm.mean[0];
     float expected = (2.0F * first + half) / 3.0F;
     assert_true(fabsf(subnet.net.layers[0].mean[0] - expected) <= 1e-6F);
     apq_subnet_fini(&subnet);

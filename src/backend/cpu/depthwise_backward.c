@@ -1,0 +1,249 @@
+/* Depthwise convolution backward: the channel blocks of an image's gradient and
+ * input are formed while they are packed, and serve both gradients; the input
+ * gradient is masked and summed up before it leaves the cache. */
+#include "backend/cpu/depthwise.h"
+
+#include "backend/check.h"
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/sums.h"
+
+#include <omp.h>
+#include <string.h>
+
+typedef struct backward {
+    const apq_depthwise_shape *shape;
+    const apq_conv_backward *args;
+    const apq_cpu_kernels *kernels;
+    apq_depthwise_plan plan; /* of the data gradient */
+    int out_h, out_w;
+    int x_width, dz_width;     /* pixels of a packed row */
+    int n_out;                 /* out_w rounded up for the weight kernel */
+    int64_t x_block, dz_block; /* floats of a packed channel block */
+    int group;                 /* channel blocks packed together */
+    int64_t gradient, scratch; /* floats of one thread */
+    float *gradients, *scratches;
+    apq_sums sums;
+} backward;
+
+/* Channels [channel, channel + width) of one image. */
+typedef struct part {
+    int image, thread, channel, width;
+    float *x, *dz; /* packed */
+} part;
+
+static void pack_gradient(const backward *b, const part *p) {
+    int channels = b->shape->channels;
+    int lanes = b->kernels->lanes;
+    int64_t row = (int64_t)b->out_w * channels;
+    int64_t first = p->image * b->out_h * row + p->channel;
+    apq_bn_slopes slopes = apq_slopes_from(&b->args->slopes, p->channel);
+    apq_tile tile = {b->out_w, p->width, channels};
+    float *dst = p->dz + b->plan.left * lanes;
+    for (int i = 0; i < b->out_h; i++) {
+        const float *g = b->args->g + first + i * row;
+        if (slopes.by_g == NULL) {
+            b->kernels->norm_rows(&tile, g, &(apq_norm){0}, dst, lanes,
+                                  b->dz_block);
+        } else {
+            b->kernels->slope_rows(&tile, g, b->args->z + first + i * row,
+                                   &slopes, dst, lanes, b->dz_block);
+        }
+        dst += (int64_t)b->dz_width * lanes;
+    }
+}
+
+static void pack_input(const backward *b, const part *p) {
+    const apq_depthwise_shape *s = b->shape;
+    int lanes = b->kernels->lanes;
+    int64_t row = (int64_t)s->in_width * s->channels;
+    const float *x = b->args->x + p->image * s->in_height * row + p->channel;
+    apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
+    apq_tile tile = {s->in_width, p->width, s->channels};
+    float *dst = p->x + s->kernel / 2 * lanes;
+    for (int i = 0; i < s->in_height; i++) {
+        b->kernels->norm_rows(&tile, x + i * row, &norm, dst, lanes,
+                              b->x_block);
+        dst += (int64_t)b->x_width * lanes;
+    }
+}
+
+/* gradient (R*R, lanes) += that of one channel block of one image. */
+static void add_weight_gradient(const backward *b, const float *x,
+                                const float *dz, float *gradient) {
+    const apq_depthwise_shape *shape = b->shape;
+    int lanes = b->kernels->lanes;
+    int s = shape->stride;
+    int r = shape->kernel;
+    int64_t x_row = (int64_t)b->x_width * lanes;
+    int64_t dz_row = (int64_t)b->dz_width * lanes;
+    for (int u = 0; u < r; u++) {
+        /* Rows i with 0 <= i*s + u - pad < H. */
+        int offset = u - r / 2;
+        int begin = offset < 0 ? (s - 1 - offset) / s : 0;
+        int room = shape->in_height - 1 - offset;
+        int end = room < 0 ? 0 : room / s + 1;
+        end = end > b->out_h ? b->out_h : end;
+        if (begin >= end) {
+            continue;
+        }
+        apq_wgrad_args args = {
+            .x = x + (begin * s + offset) * x_row,
+            .x_row = x_row * s,
+            .dy = dz + begin * dz_row + b->plan.left * lanes,
+            .dy_row = dz_row,
+            .n_rows = end - begin,
+            .n_out = b->n_out,
+            .acc = gradient + (int64_t)u * r * lanes,
+        };
+        b->kernels->wgrad[s - 1][r](&args);
+    }
+}
+
+static void run_part(const backward *b, const part *p) {
+    const apq_depthwise_shape *s = b->shape;
+    int lanes = b->kernels->lanes;
+    int first = p->channel / lanes;
+    int taps = s->kernel * s->kernel;
+    int n_blocks = (p->width + lanes - 1) / lanes;
+    pack_gradient(b, p);
+    if (b->args->dw != NULL) {
+        pack_input(b, p);
+        float *gradient = b->gradients + p->thread * b->gradient;
+        for (int i = 0; i < n_blocks; i++) {
+            add_weight_gradient(b, p->x + i * b->x_block,
+                                p->dz + i * b->dz_block,
+                                gradient + (int64_t)(first + i) * taps * lanes);
+        }
+    }
+    if (b->args->dx == NULL) {
+        return;
+    }
+    int64_t pixels = (int64_t)s->in_height * s->in_width;
+    int64_t image = p->image * pixels * s->channels;
+    for (int i = 0; i < n_blocks; i++) {
+        apq_depthwise_run_block(&b->plan, p->dz + i * b->dz_block, first + i,
+                                b->args->dx + image);
+    }
+    if (b->args->norm.scale != NULL) {
+        apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
+        apq_tile tile = {pixels, p->width, s->channels};
+        apq_sums_mask(&b->sums, p->thread, &tile, p->channel,
+                      b->args->dx + image + p->channel,
+                      b->args->x + image + p->channel, &norm);
+    }
+}
+
+static void run_image(const backward *b, int thread, int image,
+                      float *scratch) {
+    int lanes = b->kernels->lanes;
+    for (int first = 0; first < b->plan.n_blocks; first += b->group) {
+        int left = b->shape->channels - first * lanes;
+        int most = b->group * lanes;
+        part p = {
+            .image = image,
+            .thread = thread,
+            .channel = first * lanes,
+            .width = left < most ? left : most,
+            .x = scratch,
+            .dz = scratch + b->group * b->x_block,
+        };
+        run_part(b, &p);
+    }
+}
+
+/* dw += the gradients of all threads, in thread order. */
+static void add_threads(const backward *b, int n_threads) {
+    const apq_depthwise_shape *shape = b->shape;
+    int lanes = b->kernels->lanes;
+    int taps = shape->kernel * shape->kernel;
+    for (int t = 0; t < taps; t++) {
+        float *dw = b->args->dw + t * b->args->lddw;
+        for (int c = 0; c < shape->channels; c++) {
+            int64_t at = ((int64_t)(c / lanes) * taps + t) * lanes + c % lanes;
+            double sum = (double)dw[c];
+            for (int i = 0; i < n_threads; i++) {
+                sum += (double)b->gradients[i * b->gradient + at];
+            }
+            dw[c] = (float)sum;
+        }
+    }
+}
+
+static backward make_backward(const apq_depthwise_shape *shape,
+                              const apq_conv_backward *args) {
+    const apq_cpu_kernels *kernels = apq_cpu_kernels_get();
+    backward b = {
+        .shape = shape,
+        .args = args,
+        .kernels = kernels,
+        .plan = apq_depthwise_plan_make(kernels, shape, true),
+        .out_h = apq_conv_out(shape->in_height, shape->stride),
+        .out_w = apq_conv_out(shape->in_width, shape->stride),
+    };
+    int pad = shape->kernel / 2;
+    b.n_out =
+        (b.out_w + APQ_WGRAD_UNROLL - 1) / APQ_WGRAD_UNROLL * APQ_WGRAD_UNROLL;
+    /* Both kernels read dz; the wider of their margins serves both. */
+    int wide = b.plan.left + b.n_out;
+    b.plan.packed_w = wide > b.plan.packed_w ? wide : b.plan.packed_w;
+    b.dz_width = b.plan.packed_w;
+    b.x_width = (b.n_out - 1) * shape->stride + shape->kernel;
+    if (b.x_width < pad + shape->in_width) {
+        b.x_width = pad + shape->in_width;
+    }
+    b.x_block = (int64_t)shape->in_height * b.x_width * kernels->lanes;
+    b.dz_block = (int64_t)b.out_h * b.dz_width * kernels->lanes;
+    b.group = apq_depthwise_group(b.plan.n_blocks, b.x_block + b.dz_block);
+    b.gradient = apq_depthwise_weight_floats(&b.plan);
+    b.scratch = b.group * (b.x_block + b.dz_block);
+    return b;
+}
+
+static apq_status run(const apq_depthwise_shape *shape,
+                      const apq_conv_backward *args) {
+    backward b = make_backward(shape, args);
+    int n_threads = apq_depthwise_threads(shape);
+    float *w, *sums;
+    APQ_TRY(apq_cpu_take(args->arena, b.gradient, &w));
+    APQ_TRY(apq_cpu_take(args->arena, n_threads * b.gradient, &b.gradients));
+    APQ_TRY(apq_cpu_take(args->arena, n_threads * b.scratch, &b.scratches));
+    APQ_TRY(apq_cpu_take(args->arena,
+                         apq_sums_floats(n_threads, shape->channels), &sums));
+    apq_depthwise_pack_weights(&b.plan, args->w, shape->ldw, w);
+    b.sums = apq_sums_make(b.kernels, n_threads, shape->channels, sums);
+    /* Also the gradients of threads that OpenMP does not grant. */
+    memset(b.gradients, 0, (size_t)(n_threads * b.gradient) * sizeof(float));
+#pragma omp parallel num_threads(n_threads) if (n_threads > 1)
+    {
+        int thread = omp_get_thread_num();
+        int granted = omp_get_num_threads();
+        float *own = b.scratches + thread * b.scratch;
+        /* The margins stay zero: packing writes only the pixels between. */
+        memset(own, 0, (size_t)b.scratch * sizeof(*own));
+        int last = (int)((int64_t)shape->n * (thread + 1) / granted);
+        for (int i = (int)((int64_t)shape->n * thread / granted); i < last;
+             i++) {
+            run_image(&b, thread, i, own);
+        }
+    }
+    if (args->dw != NULL) {
+        add_threads(&b, n_threads);
+    }
+    if (args->dx != NULL && args->norm.scale != NULL) {
+        apq_sums_gradient(&b.sums, args->norm.inv_std, args->sum_g,
+                          args->sum_gx, args->clip_grad);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,
+                                      const apq_conv_backward *args) {
+    APQ_TRY(apq_check_depthwise(shape));
+    if (shape->n == 0) {
+        return APQ_OK;
+    }
+    apq_arena_mark mark = apq_arena_position(args->arena);
+    apq_status st = run(shape, args);
+    apq_arena_rewind(args->arena, mark);
+    return st;
+}

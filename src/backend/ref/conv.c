@@ -1,0 +1,212 @@
+/* Convolutions joined with batch norms by the definition: each is the plain
+ * operators in a row, with every tensor between them stored. */
+#include "backend/ref/ref.h"
+
+#include "backend/check.h"
+
+/* n floats of the arena; fails where it is exhausted. */
+static apq_status take(apq_arena *arena, int64_t n, float **out) {
+    *out = apq_arena_alloc(arena, (size_t)n, sizeof(**out));
+    if (*out == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "convolution: out of memory for %lld values",
+                 (long long)n);
+    }
+    return APQ_OK;
+}
+
+/* *y = N(x), x itself where there is no norm. */
+static apq_status normalised(const apq_norm *norm, const float *x, int64_t rows,
+                             int channels, apq_arena *arena, const float **y) {
+    *y = x;
+    if (norm->scale == NULL || rows == 0) {
+        return APQ_OK;
+    }
+    float *out;
+    APQ_TRY(take(arena, rows * channels, &out));
+    *y = out;
+    return apq_ref_bn_apply(&(apq_bn_apply_args){
+        .rows = rows,
+        .channels = channels,
+        .x = x,
+        .scale = norm->scale,
+        .shift = norm->shift,
+        .clip = norm->clip,
+        .step = norm->step,
+        .y = out,
+    });
+}
+
+/* *dz = the gradient that the slopes make of g and z. */
+static apq_status sloped(const apq_conv_backward *a, int64_t rows, int channels,
+                         const float **dz) {
+    *dz = a->g;
+    if (a->slopes.by_g == NULL || rows == 0) {
+        return APQ_OK;
+    }
+    float *out;
+    APQ_TRY(take(a->arena, rows * channels, &out));
+    for (int64_t i = 0; i < rows * channels; i++) {
+        int64_t c = i % channels;
+        out[i] = (float)((double)a->slopes.by_g[c] * (double)a->g[i] +
+                         (double)a->slopes.by_z[c] * (double)a->z[i] +
+                         (double)a->slopes.constant[c]);
+    }
+    *dz = out;
+    return APQ_OK;
+}
+
+/* Masks dx and sums it up where x has a norm. */
+static apq_status reduce(const apq_conv_backward *a, int64_t rows,
+                         int channels) {
+    const apq_norm *norm = &a->norm;
+    if (norm->scale == NULL || a->dx == NULL || rows == 0) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_ref_bn_backward_reduce(&(apq_bn_backward_args){
+        .rows = rows,
+        .channels = channels,
+        .x = a->x,
+        .dy = a->dx,
+        .mean = norm->mean,
+        .inv_std = norm->inv_std,
+        .scale = norm->scale,
+        .shift = norm->shift,
+        .clip = norm->clip,
+        .sum_g = a->sum_g,
+        .sum_gx = a->sum_gx,
+        .clip_grad = a->clip_grad,
+    }));
+    for (int64_t i = 0; i < rows * channels && norm->clip > 0.0F; i++) {
+        if (!apq_ref_is_inside_clip(norm, a->x[i], i % channels)) {
+            a->dx[i] = 0.0F;
+        }
+    }
+    return APQ_OK;
+}
+
+static apq_status statistics(const apq_conv_forward *a, int64_t rows,
+                             int channels) {
+    return a->mean == NULL ? APQ_OK
+                           : apq_ref_bn_statistics(rows, channels, a->z,
+                                                   a->mean, a->variance);
+}
+
+static apq_status pointwise_forward(const apq_pointwise_shape *s,
+                                    const apq_conv_forward *a) {
+    const float *y;
+    APQ_TRY(normalised(&a->norm, a->x, s->rows, s->in_channels, a->arena, &y));
+    APQ_TRY(apq_ref_gemm(&(apq_gemm_args){
+        .is_b_transposed = true,
+        .m = s->rows,
+        .n = s->out_channels,
+        .k = s->in_channels,
+        .a = y,
+        .lda = s->in_channels,
+        .b = a->w,
+        .ldb = s->ldw,
+        .c = a->z,
+        .ldc = s->out_channels,
+    }));
+    return statistics(a, s->rows, s->out_channels);
+}
+
+static apq_status pointwise_backward(const apq_pointwise_shape *s,
+                                     const apq_conv_backward *a) {
+    const float *y, *dz;
+    APQ_TRY(normalised(&a->norm, a->x, s->rows, s->in_channels, a->arena, &y));
+    APQ_TRY(sloped(a, s->rows, s->out_channels, &dz));
+    apq_gemm_args product = {
+        .is_a_transposed = true,
+        .m = s->out_channels,
+        .n = s->in_channels,
+        .k = s->rows,
+        .a = dz,
+        .lda = s->out_channels,
+        .b = y,
+        .ldb = s->in_channels,
+        .beta = 1.0F,
+        .c = a->dw,
+        .ldc = a->lddw,
+    };
+    if (a->dw != NULL) {
+        APQ_TRY(apq_ref_gemm(&product));
+    }
+    if (a->dx == NULL) {
+        return APQ_OK;
+    }
+    product = (apq_gemm_args){
+        .m = s->rows,
+        .n = s->in_channels,
+        .k = s->out_channels,
+        .a = dz,
+        .lda = s->out_channels,
+        .b = a->w,
+        .ldb = s->ldw,
+        .c = a->dx,
+        .ldc = s->in_channels,
+    };
+    APQ_TRY(apq_ref_gemm(&product));
+    return reduce(a, s->rows, s->in_channels);
+}
+
+static int64_t in_rows(const apq_depthwise_shape *s) {
+    return (int64_t)s->n * s->in_height * s->in_width;
+}
+
+static int64_t out_rows(const apq_depthwise_shape *s) {
+    return (int64_t)s->n * apq_conv_out(s->in_height, s->stride) *
+           apq_conv_out(s->in_width, s->stride);
+}
+
+static apq_status depthwise_forward(const apq_depthwise_shape *s,
+                                    const apq_conv_forward *a) {
+    const float *y;
+    APQ_TRY(normalised(&a->norm, a->x, in_rows(s), s->channels, a->arena, &y));
+    apq_ref_depthwise_plain(s, y, a->w, a->z);
+    return statistics(a, out_rows(s), s->channels);
+}
+
+static apq_status depthwise_backward(const apq_depthwise_shape *s,
+                                     const apq_conv_backward *a) {
+    const float *y, *dz;
+    APQ_TRY(normalised(&a->norm, a->x, in_rows(s), s->channels, a->arena, &y));
+    APQ_TRY(sloped(a, out_rows(s), s->channels, &dz));
+    if (a->dw != NULL) {
+        apq_ref_depthwise_weights(s, y, dz, a->dw, a->lddw);
+    }
+    if (a->dx == NULL) {
+        return APQ_OK;
+    }
+    apq_ref_depthwise_data(s, dz, a->w, a->dx);
+    return reduce(a, in_rows(s), s->channels);
+}
+
+/* Checks, runs and gives the workspace back, whether it failed or not. */
+#define REWOUND(check, shape, args, run)                                       \
+    do {                                                                       \
+        APQ_TRY(check(shape));                                                 \
+        apq_arena_mark mark = apq_arena_position((args)->arena);               \
+        apq_status st = run((shape), (args));                                  \
+        apq_arena_rewind((args)->arena, mark);                                 \
+        return st;                                                             \
+    } while (0)
+
+apq_status apq_ref_pointwise_forward(const apq_pointwise_shape *shape,
+                                     const apq_conv_forward *args) {
+    REWOUND(apq_check_pointwise, shape, args, pointwise_forward);
+}
+
+apq_status apq_ref_pointwise_backward(const apq_pointwise_shape *shape,
+                                      const apq_conv_backward *args) {
+    REWOUND(apq_check_pointwise, shape, args, pointwise_backward);
+}
+
+apq_status apq_ref_depthwise_forward(const apq_depthwise_shape *shape,
+                                     const apq_conv_forward *args) {
+    REWOUND(apq_check_depthwise, shape, args, depthwise_forward);
+}
+
+apq_status apq_ref_depthwise_backward(const apq_depthwise_shape *shape,
+                                      const apq_conv_backward *args) {
+    REWOUND(apq_check_depthwise, shape, args, depthwise_backward);
+}
