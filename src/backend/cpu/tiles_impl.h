@@ -2,6 +2,12 @@
  * Those that read main memory go row by row; those over tiles that a product
  * just left in cache go column by column with the sums in registers. */
 
+/* Floats between what is prefetched and what is read: the rows come from main
+ * memory and are too short for the hardware to run ahead. */
+enum {
+    AHEAD = 768,
+};
+
 /* Which parts of a norm are present: constants in the loops below. */
 enum {
     TILE_SCALE = 1,
@@ -34,6 +40,7 @@ APQ_INLINE void norm_any(const apq_tile *tile, const float *s,
     for (int64_t r = 0; r < tile->rows; r++) {
         float *d = dst;
         for (int c = 0; c < whole; c += VL, d += dst_block) {
+            __builtin_prefetch(s + c + AHEAD);
             v_store(d, norm_vec(s, c, VL, norm, PARTS));
         }
         if (tail > 0) {
@@ -76,6 +83,8 @@ static void slope_rows(const apq_tile *tile, const float *g, const float *z,
     for (int64_t r = 0; r < tile->rows; r++) {
         float *d = dst;
         for (int c = 0; c < whole; c += VL, d += dst_block) {
+            __builtin_prefetch(g + c + AHEAD);
+            __builtin_prefetch(z + c + AHEAD);
             v_store(d, slope_vec(g, z, c, VL, slopes));
         }
         if (tail > 0) {
