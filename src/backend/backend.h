@@ -100,6 +100,19 @@ typedef struct apq_pointwise_shape {
     int64_t ldw;
 } apq_pointwise_shape;
 
+/* A pointwise convolution whose output (P,K) is not stored: the depthwise
+ * convolution that reads it forms it from the narrower x (P,C) on the way,
+ * forward and backward. x NULL: none, and nothing else is read. */
+typedef struct apq_expand {
+    const float *x;
+    int in_channels; /* C */
+    const float *w;  /* (K, ldw >= C) */
+    int64_t ldw;
+    const float *moments; /* of expand_statistics; read by backward */
+    float *dw;            /* (K, lddw), accumulated by backward; or NULL */
+    int64_t lddw;
+} apq_expand;
+
 /* z = convolution of N(x) with w. mean, variance (K), biased, are those of z;
  * both NULL: not wanted. z must not alias x. */
 typedef struct apq_conv_forward {
@@ -108,7 +121,9 @@ typedef struct apq_conv_forward {
     const float *w;
     float *z;
     float *mean, *variance;
-    apq_arena *arena; /* workspace; rewound on return */
+    apq_expand expand; /* depthwise only: makes x, which is not read; needs a
+                          norm */
+    apq_arena *arena;  /* workspace; rewound on return */
 } apq_conv_forward;
 
 /* From the gradient dz of z = convolution of N(x) with w:
@@ -116,7 +131,9 @@ typedef struct apq_conv_forward {
  *   dx  = gradient of N(x) (NULL: not wanted), overwritten.
  * Where norm.scale is set, dx is masked to 0 < v < clip (clip > 0),
  * v = scale*x + shift, and the sums are those of bn_backward_reduce with
- * dx for g: sum_g, sum_gx (C), *clip_grad. dx must not alias x, g or z. */
+ * dx for g: sum_g, sum_gx (C), *clip_grad. dx must not alias x, g or z.
+ * With an expansion the batch norm between the two is left behind, too: dx is
+ * the gradient of expand.x, whose weights' gradient is added to expand.dw. */
 typedef struct apq_conv_backward {
     const float *g, *z; /* z only with slopes */
     apq_bn_slopes slopes;
@@ -128,7 +145,8 @@ typedef struct apq_conv_backward {
     float *dx;
     float *sum_g, *sum_gx;
     double *clip_grad;
-    apq_arena *arena; /* workspace; rewound on return */
+    apq_expand expand; /* as in forward; dx is then required */
+    apq_arena *arena;  /* workspace; rewound on return */
 } apq_conv_backward;
 
 typedef struct apq_backend {
@@ -144,6 +162,12 @@ typedef struct apq_backend {
                                     const apq_conv_forward *args);
     apq_status (*pointwise_backward)(const apq_pointwise_shape *shape,
                                      const apq_conv_backward *args);
+    /* Statistics of what an expansion makes, without making it: mean, variance
+     * (K), biased; moments (C + C*C): mean and covariance of its input. */
+    apq_status (*expand_statistics)(const apq_pointwise_shape *shape,
+                                    const float *x, const float *w, float *mean,
+                                    float *variance, float *moments,
+                                    apq_arena *arena);
     apq_status (*depthwise_forward)(const apq_depthwise_shape *shape,
                                     const apq_conv_forward *args);
     apq_status (*depthwise_backward)(const apq_depthwise_shape *shape,

@@ -79,6 +79,14 @@ typedef struct gradient {
     double clip_grad;
 } gradient;
 
+static apq_status alloc_sums(apq_nn_net *net, int channels, gradient *g) {
+    float *sums;
+    APQ_TRY(alloc(net, 2 * (int64_t)channels, &sums));
+    g->sum_g = sums;
+    g->sum_gx = sums + channels;
+    return APQ_OK;
+}
+
 /* Three buffers as large as the largest input: the gradient that is read, the
  * one that is written and one that a residual holds. */
 typedef struct buffers {
@@ -105,6 +113,18 @@ static float *free_buffer(const buffers *b, const float *read,
         k++;
     }
     return b->all[k];
+}
+
+/* Adds the gradients of layer i's norm from its sums. */
+static void add_norm_gradients(apq_nn_net *net, size_t i, const gradient *g) {
+    apq_nn_layer *l = &net->layers[i];
+    if (apq_nn_feeds_quantiser(net, i)) {
+        net->layers[i + 1].act_range_grad += g->clip_grad;
+    }
+    for (int c = 0; c < l->ir.out_channels && l->dgamma != NULL; c++) {
+        l->dbeta[c] += g->sum_g[c];
+        l->dgamma[c] += g->sum_gx[c];
+    }
 }
 
 /* The gradient through layer i's norm: sums, and the gradients of gamma, beta
@@ -135,13 +155,7 @@ static apq_status norm_backward(apq_nn_net *net, size_t i, gradient *g,
     if (!g->is_reduced) {
         APQ_TRY(net->backend->bn_backward_reduce(&args));
     }
-    if (apq_nn_feeds_quantiser(net, i)) {
-        net->layers[i + 1].act_range_grad += g->clip_grad;
-    }
-    for (int c = 0; c < channels && l->dgamma != NULL; c++) {
-        l->dbeta[c] += g->sum_g[c];
-        l->dgamma[c] += g->sum_gx[c];
-    }
+    add_norm_gradients(net, i, g);
     *slopes = (apq_bn_slopes){0};
     if (!g->is_reduced && norm->clip > 0.0F) {
         APQ_ASSERT(l->ir.residual_from < 0);
@@ -167,14 +181,8 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
                                 const apq_bn_slopes *slopes, gradient *g) {
     apq_nn_layer *l = &net->layers[i];
     const apq_backend *b = net->backend;
-    float *sums;
-    APQ_TRY(alloc(net, 2 * (int64_t)l->ir.in_channels, &sums));
-    gradient below = {
-        .dy = dx,
-        .is_reduced = l->x_norm.scale != NULL,
-        .sum_g = sums,
-        .sum_gx = sums + l->ir.in_channels,
-    };
+    gradient below = {.dy = dx, .is_reduced = l->x_norm.scale != NULL};
+    APQ_TRY(alloc_sums(net, l->ir.in_channels, &below));
     apq_conv_backward args = {
         .g = g->dy,
         .z = l->z,
@@ -191,6 +199,7 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
         .arena = net->arena,
     };
     if (l->ir.kind == APQ_IR_DEPTHWISE) {
+        args.expand = apq_nn_expansion(l);
         APQ_TRY(b->depthwise_backward(
             &(apq_depthwise_shape){
                 .n = net->n_images,
@@ -239,11 +248,8 @@ apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits) {
     buffers b;
     APQ_TRY(make_buffers(net, &b));
     gradient g = {0};
-    float *sums;
-    int channels = net->layers[net->n_layers - 2].ir.out_channels;
-    APQ_TRY(alloc(net, 2 * (int64_t)channels, &sums));
-    g.sum_g = sums;
-    g.sum_gx = sums + channels;
+    APQ_TRY(
+        alloc_sums(net, net->layers[net->n_layers - 2].ir.out_channels, &g));
     APQ_TRY(classifier_backward(net, dlogits, &g.dy));
     for (size_t i = net->n_layers - 1; i-- > 0;) {
         apq_nn_layer *l = &net->layers[i];
@@ -256,6 +262,12 @@ apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits) {
         APQ_TRY(norm_backward(net, i, &g, &slopes));
         float *dx = i > 0 ? free_buffer(&b, g.dy, held) : NULL;
         APQ_TRY(conv_backward(net, i, dx, &slopes, &g));
+        if (l->x == NULL) { /* an expansion was passed with it */
+            add_norm_gradients(net, --i, &g);
+            l = &net->layers[i];
+            g.is_reduced = false;
+            APQ_TRY(alloc_sums(net, l->ir.in_channels, &g));
+        }
         if (i > 0 && !g.is_reduced) {
             bool is_joined = (int)i - 1 == held_for;
             join_backward(net, l, dx, is_joined ? held : NULL);

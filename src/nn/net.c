@@ -14,6 +14,10 @@
 
 static const float RELU6 = 6.0F;
 
+/* Expansions of more channels cost more to form again in the backward pass
+ * than their output to store and load. */
+enum { MAX_EXPANDED = 32 };
+
 apq_status apq_nn_net_init(apq_nn_net *net, const apq_backend *backend,
                            apq_arena *arena, const apq_ir_network *network,
                            int image_channels) {
@@ -53,6 +57,22 @@ void apq_nn_net_fini(apq_nn_net *net) {
 
 void apq_nn_recalibrate_reset(apq_nn_net *net) {
     net->recalibrate_weight = 0;
+}
+
+apq_expand apq_nn_expansion(const apq_nn_layer *l) {
+    if (l->x != NULL) {
+        return (apq_expand){0};
+    }
+    const apq_nn_layer *expand = l - 1;
+    return (apq_expand){
+        .x = expand->x,
+        .in_channels = expand->ir.in_channels,
+        .w = expand->w_used,
+        .ldw = expand->ldw_used,
+        .moments = expand->moments,
+        .dw = expand->dw,
+        .lddw = expand->ldw,
+    };
 }
 
 bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i) {
@@ -115,6 +135,15 @@ static bool stores_output(const apq_nn_net *net, size_t i) {
            (next->kind != APQ_IR_POINTWISE && next->kind != APQ_IR_DEPTHWISE);
 }
 
+/* Whether the depthwise layer after this one forms its output. */
+static bool is_formed_later(const apq_nn_net *net, size_t i) {
+    const apq_ir_layer *ir = &net->layers[i].ir;
+    return !net->keeps_expansions && i > 0 && ir->kind == APQ_IR_POINTWISE &&
+           ir->in_channels <= MAX_EXPANDED &&
+           net->layers[i + 1].ir.kind == APQ_IR_DEPTHWISE &&
+           stores_output(net, i - 1) && !stores_output(net, i);
+}
+
 /* The signed input of an expansion is quantised here; every other input
  * is quantised by its batch norm (or is the image). */
 static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
@@ -171,6 +200,7 @@ static apq_status convolve(apq_nn_net *net, apq_nn_layer *l, int n_images,
         .arena = net->arena,
     };
     if (l->ir.kind == APQ_IR_DEPTHWISE) {
+        args.expand = apq_nn_expansion(l);
         return b->depthwise_forward(&shape, &args);
     }
     int depth = l->ir.in_channels;
@@ -252,19 +282,42 @@ static apq_status apply_norm(apq_nn_net *net, size_t i, int64_t rows,
     });
 }
 
+/* The z of a layer and, where mean is not NULL, its statistics. */
+static apq_status run_convolution(apq_nn_net *net, size_t i, int n_images,
+                                  float *mean, float *variance) {
+    apq_nn_layer *l = &net->layers[i];
+    if (!is_formed_later(net, i)) {
+        return convolve(net, l, n_images, mean, variance);
+    }
+    l->z = NULL;
+    l->moments = NULL;
+    if (mean == NULL) {
+        return APQ_OK;
+    }
+    int channels = l->ir.in_channels;
+    ALLOC(l->moments, net, channels * (channels + 1));
+    return net->backend->expand_statistics(
+        &(apq_pointwise_shape){
+            .rows = (int64_t)n_images * l->ir.in_size * l->ir.in_size,
+            .in_channels = channels,
+            .out_channels = l->ir.out_channels,
+            .ldw = l->ldw_used,
+        },
+        l->x, l->w_used, mean, variance, l->moments, net->arena);
+}
+
 static apq_status run_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
                             int n_images) {
     apq_nn_layer *l = &net->layers[i];
     int channels = l->ir.out_channels;
-    int64_t rows = (int64_t)n_images * l->ir.out_size * l->ir.out_size;
     if (mode == APQ_NN_EVAL) {
-        APQ_TRY(convolve(net, l, n_images, NULL, NULL));
+        APQ_TRY(run_convolution(net, i, n_images, NULL, NULL));
         APQ_TRY(make_norm(net, i, l->mean, l->variance));
     } else {
         float *mean, *variance;
         ALLOC(mean, net, channels);
         ALLOC(variance, net, channels);
-        APQ_TRY(convolve(net, l, n_images, mean, variance));
+        APQ_TRY(run_convolution(net, i, n_images, mean, variance));
         APQ_TRY(make_norm(net, i, mean, variance));
         if (mode == APQ_NN_RECALIBRATE) {
             average_statistics(net, l, mean, variance, n_images);
@@ -274,6 +327,7 @@ static apq_status run_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
     if (!stores_output(net, i)) {
         return APQ_OK;
     }
+    int64_t rows = (int64_t)n_images * l->ir.out_size * l->ir.out_size;
     float *y = l->z;
     if (mode == APQ_NN_TRAIN) {
         ALLOC(y, net, rows * channels);
@@ -386,7 +440,11 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                             int n_images) {
     float *logits;
     net->is_quantised = false;
-    APQ_TRY(apq_nn_forward(net, APQ_NN_TRAIN, images, n_images, &logits));
+    net->keeps_expansions = true;
+    apq_status st =
+        apq_nn_forward(net, APQ_NN_TRAIN, images, n_images, &logits);
+    net->keeps_expansions = false;
+    APQ_TRY(st);
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
         int64_t rows, cols;

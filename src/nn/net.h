@@ -41,7 +41,9 @@ typedef struct apq_nn_layer {
     const float *x;     /* input as convolved, up to x_norm */
     apq_norm x_norm;    /* applied to x as it is read; often none */
     const float *raw_x; /* input before signed quantisation */
-    float *z;           /* before batch norm */
+    float *z;           /* before batch norm; NULL for an expansion that the
+                           depthwise layer after it forms as it reads */
+    float *moments;     /* of x (C + C*C), where z is NULL in training */
     float *y;           /* output; NULL where its reader applies y_norm to z */
     apq_norm y_norm;
     const float *w_used; /* weights as convolved and their leading dim. */
@@ -60,7 +62,8 @@ typedef struct apq_nn_net {
     size_t n_layers;
     apq_nn_layer layers[APQ_IR_MAX_LAYERS];
     int n_classes, resolution, image_channels;
-    bool is_quantised; /* fake-quantise weights and activations */
+    bool is_quantised;     /* fake-quantise weights and activations */
+    bool keeps_expansions; /* stores every z */
     float bn_epsilon;
     float *statistics;         /* owned storage of mean and variance */
     double recalibrate_weight; /* images seen since the reset */
@@ -92,6 +95,9 @@ APQ_NODISCARD apq_status apq_nn_forward_layers(apq_nn_net *net,
  * activation ranges. */
 APQ_NODISCARD apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits);
 
+/* The expansion that a depthwise layer forms; none where its input is stored.
+ * For the passes of this module. */
+apq_expand apq_nn_expansion(const apq_nn_layer *layer);
 /* Whether the clamp of layer i is the range of its consumer's quantiser, which
  * then also rounds. */
 bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i);

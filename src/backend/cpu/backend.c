@@ -13,6 +13,7 @@ const apq_backend apq_backend_cpu = {
     .gemm = apq_cpu_gemm,
     .pointwise_forward = apq_cpu_pointwise_forward,
     .pointwise_backward = apq_cpu_pointwise_backward,
+    .expand_statistics = apq_cpu_expand_statistics,
     .depthwise_forward = apq_cpu_depthwise_forward,
     .depthwise_backward = apq_cpu_depthwise_backward,
     .im2col = apq_cpu_im2col,

@@ -11,6 +11,10 @@ apq_status apq_cpu_pointwise_forward(const apq_pointwise_shape *shape,
                                      const apq_conv_forward *args);
 apq_status apq_cpu_pointwise_backward(const apq_pointwise_shape *shape,
                                       const apq_conv_backward *args);
+apq_status apq_cpu_expand_statistics(const apq_pointwise_shape *shape,
+                                     const float *x, const float *w,
+                                     float *mean, float *variance,
+                                     float *moments, apq_arena *arena);
 apq_status apq_cpu_depthwise_forward(const apq_depthwise_shape *shape,
                                      const apq_conv_forward *args);
 apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,

@@ -5,6 +5,7 @@
 
 #include "backend/check.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/expand.h"
 #include "backend/cpu/sums.h"
 
 #include <omp.h>
@@ -16,8 +17,33 @@ typedef struct forward {
     apq_depthwise_plan plan;
     int group;     /* channel blocks packed together */
     int64_t block; /* floats of a packed channel block */
+    apq_expansion expansion;
     apq_sums sums;
 } forward;
+
+/* Rows of an image, `width` channels from `channel` on, normalised into
+ * packed blocks; what an expansion makes goes through `tile`. */
+static void pack_input(const forward *f, int image, int channel, int width,
+                       float *packed, float *tile) {
+    const apq_depthwise_plan *plan = &f->plan;
+    int lanes = plan->kernels->lanes;
+    int64_t step = plan->channels;
+    const float *x = tile;
+    if (f->expansion.args->x != NULL) {
+        apq_expansion_make(&f->expansion, image, channel, tile);
+        step = f->expansion.group_width;
+    } else {
+        x = f->args->x + image * plan->in_h * plan->in_w * step + channel;
+    }
+    apq_norm norm = apq_norm_from(&f->args->norm, channel);
+    apq_tile row = {plan->in_w, width, step};
+    for (int i = 0; i < plan->in_h; i++) {
+        plan->kernels->norm_rows(
+            &row, x + i * plan->in_w * step, &norm,
+            packed + ((int64_t)i * plan->packed_w + plan->left) * lanes, lanes,
+            f->block);
+    }
+}
 
 /* Channel blocks [first, first + group) of an image. */
 static void run_group(const forward *f, int thread, int image, int first,
@@ -29,20 +55,12 @@ static void run_group(const forward *f, int thread, int image, int first,
     int group =
         plan->n_blocks - first < f->group ? plan->n_blocks - first : f->group;
     int width = left < group * lanes ? left : group * lanes;
-    int64_t in_row = (int64_t)plan->in_w * plan->channels;
-    const float *x = f->args->x + image * plan->in_h * in_row + channel;
-    apq_norm norm = apq_norm_from(&f->args->norm, channel);
-    apq_tile row = {plan->in_w, width, plan->channels};
-    for (int i = 0; i < plan->in_h; i++) {
-        plan->kernels->norm_rows(
-            &row, x + i * in_row, &norm,
-            packed + ((int64_t)i * plan->packed_w + plan->left) * lanes, lanes,
-            f->block);
-    }
+    pack_input(f, image, channel, width, packed, packed + f->group * f->block);
     int64_t pixels = (int64_t)plan->out_h * plan->out_w;
     float *z = f->args->z + image * pixels * plan->channels;
     for (int b = 0; b < group; b++) {
-        apq_depthwise_run_block(plan, packed + b * f->block, first + b, z);
+        apq_depthwise_run_block(plan, packed + b * f->block, first + b,
+                                z + channel + b * lanes, plan->channels);
     }
     if (f->args->mean != NULL) {
         apq_tile out = {pixels, width, plan->channels};
@@ -60,14 +78,26 @@ static apq_status run(const apq_depthwise_shape *shape,
     };
     int n_threads = apq_depthwise_threads(shape);
     f.block = (int64_t)f.plan.in_h * f.plan.packed_w * kernels->lanes;
-    f.group = apq_depthwise_group(f.plan.n_blocks, f.block);
-    int64_t packed_floats = f.group * f.block;
+    int64_t tile = args->expand.x != NULL
+                       ? (int64_t)f.plan.in_h * f.plan.in_w * kernels->lanes
+                       : 0;
+    f.group = apq_depthwise_group(f.plan.n_blocks, f.block + tile);
+    f.expansion = (apq_expansion){
+        .kernels = kernels,
+        .args = &args->expand,
+        .norm = &args->norm,
+        .channels = shape->channels,
+        .group_width = f.group * kernels->lanes,
+        .pixels = (int64_t)f.plan.in_h * f.plan.in_w,
+    };
+    int64_t packed_floats = f.group * (f.block + tile);
     float *w, *packed, *sums;
     APQ_TRY(
         apq_cpu_take(args->arena, apq_depthwise_weight_floats(&f.plan), &w));
     APQ_TRY(apq_cpu_take(args->arena, n_threads * packed_floats, &packed));
     APQ_TRY(apq_cpu_take(args->arena,
                          apq_sums_floats(n_threads, shape->channels), &sums));
+    APQ_TRY(apq_expansion_open(&f.expansion, false, n_threads, args->arena));
     apq_depthwise_pack_weights(&f.plan, args->w, shape->ldw, w);
     f.sums = apq_sums_make(kernels, n_threads, shape->channels, sums);
 #pragma omp parallel num_threads(n_threads) if (n_threads > 1)

@@ -48,9 +48,11 @@ int64_t apq_depthwise_weight_floats(const apq_depthwise_plan *plan);
 void apq_depthwise_pack_weights(apq_depthwise_plan *plan, const float *w,
                                 int64_t ldw, float *packed);
 /* All outputs of channel block `block` of one image: packed (in_h, packed_w,
- * lanes) with zero margins, out (out_h, out_w, C). */
+ * lanes) with zero margins; out (out_h, out_w) pixels out_step floats apart,
+ * at the first channel of the block. */
 void apq_depthwise_run_block(const apq_depthwise_plan *plan,
-                             const float *packed, int block, float *out);
+                             const float *packed, int block, float *out,
+                             int64_t out_step);
 
 /* Threads worth using: at most one an image, 0 for no images. */
 int apq_depthwise_threads(const apq_depthwise_shape *shape);

@@ -5,6 +5,7 @@
 
 #include "backend/check.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/expand.h"
 #include "backend/cpu/sums.h"
 
 #include <omp.h>
@@ -22,6 +23,8 @@ typedef struct backward {
     int group;                 /* channel blocks packed together */
     int64_t gradient, scratch; /* floats of one thread */
     float *gradients, *scratches;
+    int64_t tile; /* floats of a tile's channel block, or 0 */
+    apq_expansion expansion;
     apq_sums sums;
 } backward;
 
@@ -29,6 +32,8 @@ typedef struct backward {
 typedef struct part {
     int image, thread, channel, width;
     float *x, *dz; /* packed */
+    /* With an expansion: what it makes, and its gradient. */
+    float *made, *made_gradient;
 } part;
 
 static void pack_gradient(const backward *b, const part *p) {
@@ -55,14 +60,21 @@ static void pack_gradient(const backward *b, const part *p) {
 static void pack_input(const backward *b, const part *p) {
     const apq_depthwise_shape *s = b->shape;
     int lanes = b->kernels->lanes;
-    int64_t row = (int64_t)s->in_width * s->channels;
-    const float *x = b->args->x + p->image * s->in_height * row + p->channel;
+    int64_t step = s->channels;
+    const float *x = p->made;
+    if (b->expansion.args->x != NULL) {
+        apq_expansion_make(&b->expansion, p->image, p->channel, p->made);
+        step = b->expansion.group_width;
+    } else {
+        x = b->args->x + p->image * s->in_height * s->in_width * step +
+            p->channel;
+    }
     apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
-    apq_tile tile = {s->in_width, p->width, s->channels};
+    apq_tile tile = {s->in_width, p->width, step};
     float *dst = p->x + s->kernel / 2 * lanes;
     for (int i = 0; i < s->in_height; i++) {
-        b->kernels->norm_rows(&tile, x + i * row, &norm, dst, lanes,
-                              b->x_block);
+        b->kernels->norm_rows(&tile, x + i * s->in_width * step, &norm, dst,
+                              lanes, b->x_block);
         dst += (int64_t)b->x_width * lanes;
     }
 }
@@ -99,37 +111,47 @@ static void add_weight_gradient(const backward *b, const float *x,
     }
 }
 
-static void run_part(const backward *b, const part *p) {
+/* dx of the part, or the gradient of what the expansion made, which goes
+ * through the expansion. */
+static void make_input_gradient(const backward *b, const part *p) {
     const apq_depthwise_shape *s = b->shape;
     int lanes = b->kernels->lanes;
-    int first = p->channel / lanes;
-    int taps = s->kernel * s->kernel;
-    int n_blocks = (p->width + lanes - 1) / lanes;
-    pack_gradient(b, p);
-    if (b->args->dw != NULL) {
-        pack_input(b, p);
-        float *gradient = b->gradients + p->thread * b->gradient;
-        for (int i = 0; i < n_blocks; i++) {
-            add_weight_gradient(b, p->x + i * b->x_block,
-                                p->dz + i * b->dz_block,
-                                gradient + (int64_t)(first + i) * taps * lanes);
-        }
-    }
-    if (b->args->dx == NULL) {
-        return;
-    }
     int64_t pixels = (int64_t)s->in_height * s->in_width;
-    int64_t image = p->image * pixels * s->channels;
-    for (int i = 0; i < n_blocks; i++) {
-        apq_depthwise_run_block(&b->plan, p->dz + i * b->dz_block, first + i,
-                                b->args->dx + image);
+    bool is_expanded = b->expansion.args->x != NULL;
+    int64_t step = is_expanded ? b->expansion.group_width : s->channels;
+    int64_t offset = p->image * pixels * step + p->channel;
+    float *dx = is_expanded ? p->made_gradient : b->args->dx + offset;
+    const float *x = is_expanded ? p->made : b->args->x + offset;
+    for (int i = 0; i * lanes < p->width; i++) {
+        apq_depthwise_run_block(&b->plan, p->dz + i * b->dz_block,
+                                p->channel / lanes + i, dx + i * lanes, step);
     }
     if (b->args->norm.scale != NULL) {
         apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
-        apq_tile tile = {pixels, p->width, s->channels};
-        apq_sums_mask(&b->sums, p->thread, &tile, p->channel,
-                      b->args->dx + image + p->channel,
-                      b->args->x + image + p->channel, &norm);
+        apq_tile tile = {pixels, p->width, step};
+        apq_sums_mask(&b->sums, p->thread, &tile, p->channel, dx, x, &norm);
+    }
+    if (is_expanded) {
+        apq_expansion_back(&b->expansion, p->thread, p->image, p->channel, dx,
+                           b->args->dx);
+    }
+}
+
+static void run_part(const backward *b, const part *p) {
+    int lanes = b->kernels->lanes;
+    int first = p->channel / lanes;
+    int taps = b->shape->kernel * b->shape->kernel;
+    pack_gradient(b, p);
+    if (b->args->dw != NULL || b->expansion.args->x != NULL) {
+        pack_input(b, p);
+    }
+    float *gradient = b->gradients + p->thread * b->gradient;
+    for (int i = 0; i * lanes < p->width && b->args->dw != NULL; i++) {
+        add_weight_gradient(b, p->x + i * b->x_block, p->dz + i * b->dz_block,
+                            gradient + (int64_t)(first + i) * taps * lanes);
+    }
+    if (b->args->dx != NULL) {
+        make_input_gradient(b, p);
     }
 }
 
@@ -146,6 +168,9 @@ static void run_image(const backward *b, int thread, int image,
             .width = left < most ? left : most,
             .x = scratch,
             .dz = scratch + b->group * b->x_block,
+            .made = scratch + b->group * (b->x_block + b->dz_block),
+            .made_gradient =
+                scratch + b->group * (b->x_block + b->dz_block + b->tile),
         };
         run_part(b, &p);
     }
@@ -193,9 +218,20 @@ static backward make_backward(const apq_depthwise_shape *shape,
     }
     b.x_block = (int64_t)shape->in_height * b.x_width * kernels->lanes;
     b.dz_block = (int64_t)b.out_h * b.dz_width * kernels->lanes;
-    b.group = apq_depthwise_group(b.plan.n_blocks, b.x_block + b.dz_block);
+    int64_t pixels = (int64_t)shape->in_height * shape->in_width;
+    b.tile = args->expand.x != NULL ? pixels * kernels->lanes : 0;
+    int64_t block = b.x_block + b.dz_block + 2 * b.tile;
+    b.group = apq_depthwise_group(b.plan.n_blocks, block);
     b.gradient = apq_depthwise_weight_floats(&b.plan);
-    b.scratch = b.group * (b.x_block + b.dz_block);
+    b.scratch = b.group * block;
+    b.expansion = (apq_expansion){
+        .kernels = kernels,
+        .args = &args->expand,
+        .norm = &args->norm,
+        .channels = shape->channels,
+        .group_width = b.group * kernels->lanes,
+        .pixels = pixels,
+    };
     return b;
 }
 
@@ -209,6 +245,7 @@ static apq_status run(const apq_depthwise_shape *shape,
     APQ_TRY(apq_cpu_take(args->arena, n_threads * b.scratch, &b.scratches));
     APQ_TRY(apq_cpu_take(args->arena,
                          apq_sums_floats(n_threads, shape->channels), &sums));
+    APQ_TRY(apq_expansion_open(&b.expansion, true, n_threads, args->arena));
     apq_depthwise_pack_weights(&b.plan, args->w, shape->ldw, w);
     b.sums = apq_sums_make(b.kernels, n_threads, shape->channels, sums);
     /* Also the gradients of threads that OpenMP does not grant. */
@@ -233,7 +270,12 @@ static apq_status run(const apq_depthwise_shape *shape,
         apq_sums_gradient(&b.sums, args->norm.inv_std, args->sum_g,
                           args->sum_gx, args->clip_grad);
     }
-    return APQ_OK;
+    if (args->expand.x == NULL) {
+        return APQ_OK;
+    }
+    return apq_expansion_close(&b.expansion, shape->n * b.expansion.pixels,
+                               n_threads, args->sum_g, args->sum_gx, args->dx,
+                               args->arena);
 }
 
 apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,

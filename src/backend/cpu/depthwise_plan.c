@@ -112,7 +112,8 @@ void apq_depthwise_pack_weights(apq_depthwise_plan *plan, const float *w,
 }
 
 void apq_depthwise_run_block(const apq_depthwise_plan *plan,
-                             const float *packed, int block, float *out_image) {
+                             const float *packed, int block, float *out_image,
+                             int64_t out_step) {
     int lanes = plan->kernels->lanes;
     int taps = plan->kernel * plan->kernel;
     int64_t row_floats = (int64_t)plan->packed_w * lanes;
@@ -126,8 +127,7 @@ void apq_depthwise_run_block(const apq_depthwise_plan *plan,
         bool is_empty = stop <= skip;
         const float *in =
             is_empty ? packed : packed + (first + skip) * row_floats;
-        float *out = out_image + (int64_t)i * plan->out_w * plan->channels +
-                     (int64_t)block * lanes;
+        float *out = out_image + (int64_t)i * plan->out_w * out_step;
         for (int b = 0; b < plan->n_parity; b++) {
             const apq_column_phase *phase = &row->phase[b];
             if (phase->n_out < 1) {
@@ -138,8 +138,8 @@ void apq_depthwise_run_block(const apq_depthwise_plan *plan,
                 .in_row = row_floats,
                 .w = w + phase->w + (is_empty ? 0 : skip * phase->kx * lanes),
                 .n_rows = is_empty ? 0 : stop - skip,
-                .out = out + (int64_t)phase->out_x * plan->channels,
-                .out_step = (int64_t)plan->n_parity * plan->channels,
+                .out = out + phase->out_x * out_step,
+                .out_step = plan->n_parity * out_step,
                 .n_out = phase->n_out,
                 .n_valid = left < lanes ? left : lanes,
             };

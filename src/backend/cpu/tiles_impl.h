@@ -35,17 +35,19 @@ APQ_INLINE vec norm_vec(const float *x, int c, int n, const apq_norm *norm,
 APQ_INLINE void norm_any(const apq_tile *tile, const float *s,
                          const apq_norm *norm, float *dst, int64_t dst_step,
                          int64_t dst_block, const int PARTS) {
+    /* Copies: the stores could be to the originals. */
+    const apq_norm own = *norm;
     int tail = tile->channels % VL;
     int whole = tile->channels - tail;
     for (int64_t r = 0; r < tile->rows; r++) {
         float *d = dst;
         for (int c = 0; c < whole; c += VL, d += dst_block) {
             __builtin_prefetch(s + c + AHEAD);
-            v_store(d, norm_vec(s, c, VL, norm, PARTS));
+            v_store(d, norm_vec(s, c, VL, &own, PARTS));
         }
         if (tail > 0) {
             /* Lanes beyond the channels: 0 * 0 + 0, clamped, stays 0. */
-            v_store(d, norm_vec(s, whole, tail, norm, PARTS));
+            v_store(d, norm_vec(s, whole, tail, &own, PARTS));
         }
         s += tile->step;
         dst += dst_step;
@@ -78,6 +80,7 @@ APQ_INLINE vec slope_vec(const float *g, const float *z, int c, int n,
 static void slope_rows(const apq_tile *tile, const float *g, const float *z,
                        const apq_bn_slopes *slopes, float *dst,
                        int64_t dst_step, int64_t dst_block) {
+    const apq_bn_slopes own = *slopes;
     int tail = tile->channels % VL;
     int whole = tile->channels - tail;
     for (int64_t r = 0; r < tile->rows; r++) {
@@ -85,10 +88,10 @@ static void slope_rows(const apq_tile *tile, const float *g, const float *z,
         for (int c = 0; c < whole; c += VL, d += dst_block) {
             __builtin_prefetch(g + c + AHEAD);
             __builtin_prefetch(z + c + AHEAD);
-            v_store(d, slope_vec(g, z, c, VL, slopes));
+            v_store(d, slope_vec(g, z, c, VL, &own));
         }
         if (tail > 0) {
-            v_store(d, slope_vec(g, z, whole, tail, slopes));
+            v_store(d, slope_vec(g, z, whole, tail, &own));
         }
         g += tile->step;
         z += tile->step;

@@ -13,6 +13,7 @@ const apq_backend apq_backend_ref = {
     .gemm = apq_ref_gemm,
     .pointwise_forward = apq_ref_pointwise_forward,
     .pointwise_backward = apq_ref_pointwise_backward,
+    .expand_statistics = apq_ref_expand_statistics,
     .depthwise_forward = apq_ref_depthwise_forward,
     .depthwise_backward = apq_ref_depthwise_backward,
     .im2col = apq_ref_im2col,

@@ -158,16 +158,39 @@ static int64_t out_rows(const apq_depthwise_shape *s) {
            apq_conv_out(s->in_width, s->stride);
 }
 
+/* What the expansion makes of its input. */
+static apq_status expanded(const apq_expand *e, int64_t rows, int channels,
+                           apq_arena *arena, const float **z) {
+    float *out;
+    APQ_TRY(take(arena, rows * channels, &out));
+    *z = out;
+    return apq_ref_gemm(&(apq_gemm_args){
+        .is_b_transposed = true,
+        .m = rows,
+        .n = channels,
+        .k = e->in_channels,
+        .a = e->x,
+        .lda = e->in_channels,
+        .b = e->w,
+        .ldb = e->ldw,
+        .c = out,
+        .ldc = channels,
+    });
+}
+
 static apq_status depthwise_forward(const apq_depthwise_shape *s,
                                     const apq_conv_forward *a) {
-    const float *y;
-    APQ_TRY(normalised(&a->norm, a->x, in_rows(s), s->channels, a->arena, &y));
+    const float *y, *x = a->x;
+    if (a->expand.x != NULL) {
+        APQ_TRY(expanded(&a->expand, in_rows(s), s->channels, a->arena, &x));
+    }
+    APQ_TRY(normalised(&a->norm, x, in_rows(s), s->channels, a->arena, &y));
     apq_ref_depthwise_plain(s, y, a->w, a->z);
     return statistics(a, out_rows(s), s->channels);
 }
 
-static apq_status depthwise_backward(const apq_depthwise_shape *s,
-                                     const apq_conv_backward *a) {
+static apq_status plain_backward(const apq_depthwise_shape *s,
+                                 const apq_conv_backward *a) {
     const float *y, *dz;
     APQ_TRY(normalised(&a->norm, a->x, in_rows(s), s->channels, a->arena, &y));
     APQ_TRY(sloped(a, out_rows(s), s->channels, &dz));
@@ -179,6 +202,44 @@ static apq_status depthwise_backward(const apq_depthwise_shape *s,
     }
     apq_ref_depthwise_data(s, dz, a->w, a->dx);
     return reduce(a, in_rows(s), s->channels);
+}
+
+/* The depthwise part with the expansion's output stored, then the expansion. */
+static apq_status depthwise_backward(const apq_depthwise_shape *s,
+                                     const apq_conv_backward *a) {
+    const apq_expand *e = &a->expand;
+    int64_t rows = in_rows(s);
+    int k = s->channels;
+    if (e->x == NULL || rows == 0) {
+        return plain_backward(s, a);
+    }
+    apq_conv_backward wide = *a;
+    float *slopes;
+    APQ_TRY(expanded(e, rows, k, a->arena, &wide.x));
+    APQ_TRY(take(a->arena, rows * k, &wide.dx));
+    APQ_TRY(take(a->arena, 2 * (int64_t)k, &slopes));
+    APQ_TRY(plain_backward(s, &wide));
+    for (int c = 0; c < k; c++) {
+        double scale = (double)a->norm.scale[c] / (double)rows;
+        double slope =
+            scale * (double)a->sum_gx[c] * (double)a->norm.inv_std[c];
+        slopes[c] = (float)-slope;
+        slopes[k + c] = (float)(slope * (double)a->norm.mean[c] -
+                                scale * (double)a->sum_g[c]);
+    }
+    return pointwise_backward(
+        &(apq_pointwise_shape){rows, e->in_channels, k, e->ldw},
+        &(apq_conv_backward){
+            .g = wide.dx,
+            .z = wide.x,
+            .slopes = {a->norm.scale, slopes, slopes + k},
+            .x = e->x,
+            .w = e->w,
+            .dw = e->dw,
+            .lddw = e->lddw,
+            .dx = a->dx,
+            .arena = a->arena,
+        });
 }
 
 /* Checks, runs and gives the workspace back, whether it failed or not. */
@@ -209,4 +270,49 @@ apq_status apq_ref_depthwise_forward(const apq_depthwise_shape *shape,
 apq_status apq_ref_depthwise_backward(const apq_depthwise_shape *shape,
                                       const apq_conv_backward *args) {
     REWOUND(apq_check_depthwise, shape, args, depthwise_backward);
+}
+
+/* moments (C + C*C): mean and covariance, in double until stored. */
+static void moments_of(const float *x, int64_t rows, int channels,
+                       float *moments) {
+    float *covariance = moments + channels;
+    for (int i = 0; i < channels; i++) {
+        double sum = 0.0;
+        for (int64_t r = 0; r < rows; r++) {
+            sum += (double)x[r * channels + i];
+        }
+        moments[i] = (float)(sum / (double)rows);
+    }
+    for (int i = 0; i < channels * channels; i++) {
+        int a = i / channels;
+        int b = i % channels;
+        double sum = 0.0;
+        for (int64_t r = 0; r < rows; r++) {
+            sum += ((double)x[r * channels + a] - (double)moments[a]) *
+                   ((double)x[r * channels + b] - (double)moments[b]);
+        }
+        covariance[i] = (float)(sum / (double)rows);
+    }
+}
+
+apq_status apq_ref_expand_statistics(const apq_pointwise_shape *shape,
+                                     const float *x, const float *w,
+                                     float *mean, float *variance,
+                                     float *moments, apq_arena *arena) {
+    APQ_TRY(apq_check_pointwise(shape));
+    APQ_TRY(apq_check_rows(shape->rows, shape->in_channels));
+    moments_of(x, shape->rows, shape->in_channels, moments);
+    apq_arena_mark mark = apq_arena_position(arena);
+    float *z;
+    APQ_TRY(take(arena, shape->rows * shape->out_channels, &z));
+    apq_status st = apq_ref_pointwise_forward(shape, &(apq_conv_forward){
+                                                         .x = x,
+                                                         .w = w,
+                                                         .z = z,
+                                                         .mean = mean,
+                                                         .variance = variance,
+                                                         .arena = arena,
+                                                     });
+    apq_arena_rewind(arena, mark);
+    return st;
 }

@@ -293,6 +293,131 @@ static void test_depthwise(void **state) {
     for_variants(check_depthwise);
 }
 
+/* A depthwise convolution behind an expansion from `in` channels ----------- */
+
+/* What the expansion adds to a case. */
+typedef struct expansion {
+    float *x, *w;
+    float *statistics; /* (2, K) and (C + C*C) */
+    float *dw, *dx;
+} expansion;
+
+static expansion open_expansion(const conv *c, int in, int64_t ldw) {
+    int64_t k = c->in_channels;
+    return (expansion){
+        .x = guarded_random(c->in_rows * in, 8),
+        .w = guarded_random(k * ldw, 9),
+        .statistics = guarded_new(2 * k + in + (int64_t)in * in),
+        .dw = guarded_random(k * (ldw + 1), 10),
+        .dx = guarded_new(c->in_rows * in),
+    };
+}
+
+static void close_expansion(expansion *e) {
+    float *all[] = {e->x, e->w, e->statistics, e->dw, e->dx};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        guarded_free(all[i]);
+    }
+}
+
+/* Statistics, forward and backward; the norm between the two convolutions is
+ * that of the statistics found. */
+static void run_expanded(const apq_backend *b, const conv *c, tensors *t,
+                         expansion *e, int in, int64_t ldw) {
+    int k = c->in_channels;
+    float *moments = e->statistics + 2 * (int64_t)k;
+    apq_pointwise_shape wide = {c->in_rows, in, k, ldw};
+    assert_int_equal(b->expand_statistics(&wide, e->x, e->w, e->statistics,
+                                          e->statistics + k, moments,
+                                          case_arena()),
+                     APQ_OK);
+    for (int i = 0; i < k; i++) {
+        float inv_std = 1.0F / sqrtf(e->statistics[k + i] + 1e-3F);
+        t->in_vectors[k + i] = 0.4F - e->statistics[i] * t->in_vectors[i];
+        t->in_vectors[2 * k + i] = e->statistics[i];
+        t->in_vectors[3 * k + i] = inv_std;
+    }
+    apq_expand expand = {e->x, in, e->w, ldw, moments, e->dw, ldw + 1};
+    apq_conv_forward forward = {
+        .norm = norm_of(c, t, WITH_NORM | WITH_CLIP),
+        .w = t->w,
+        .z = t->z,
+        .mean = t->statistics,
+        .variance = t->statistics + k,
+        .expand = expand,
+        .arena = case_arena(),
+    };
+    assert_int_equal(b->depthwise_forward(&c->depthwise, &forward), APQ_OK);
+    apq_conv_backward backward = {
+        .g = t->g,
+        .z = t->z_given,
+        .slopes = {t->out_vectors, t->out_vectors + k,
+                   t->out_vectors + 2 * (int64_t)k},
+        .norm = forward.norm,
+        .w = t->w,
+        .dw = t->dw,
+        .lddw = c->ldw + 2,
+        .dx = e->dx,
+        .sum_g = t->sums,
+        .sum_gx = t->sums + k,
+        .clip_grad = &t->clip_grad,
+        .expand = expand,
+        .arena = case_arena(),
+    };
+    assert_int_equal(b->depthwise_backward(&c->depthwise, &backward), APQ_OK);
+}
+
+static void check_expansion_case(const variant *v, const conv *c, int in,
+                                 int64_t ldw) {
+    tensors got = {0}, want = {0};
+    open_inputs(c, &got);
+    open_inputs(c, &want);
+    open_outputs(c, &got);
+    open_outputs(c, &want);
+    expansion e = open_expansion(c, in, ldw);
+    expansion e_want = open_expansion(c, in, ldw);
+    run_expanded(v->backend, c, &got, &e, in, ldw);
+    run_expanded(reference(), c, &want, &e_want, in, ldw);
+    int64_t k = c->in_channels;
+    expect_equal(v, "expanded z", got.z, want.z, c->out_rows * k, 3e-5);
+    expect_equal(v, "expanded statistics", e.statistics, e_want.statistics,
+                 2 * k + in + (int64_t)in * in, 1e-5);
+    compare_backward(v, c, &got, &want, WITHOUT_DX);
+    expect_equal(v, "expanded sums", got.sums, want.sums, 2 * k, 1e-4);
+    expect_equal(v, "expanded dx", e.dx, e_want.dx, c->in_rows * in, 2e-4);
+    expect_equal(v, "expanded dw", e.dw, e_want.dw, k * (ldw + 1), 2e-4);
+    close_inputs(&got);
+    close_inputs(&want);
+    close_outputs(&got);
+    close_outputs(&want);
+    close_expansion(&e);
+    close_expansion(&e_want);
+}
+
+static void check_expansion(const variant *v) {
+    static const int k_shapes[][5] = {
+        /* images, side, in, out, extra */
+        {3, 5, 1, 3, 0},    {2, 8, 5, 17, 2},   {4, 7, 16, 96, 0},
+        {2, 20, 24, 50, 8}, {5, 4, 33, 200, 0},
+    };
+    for (size_t i = 0; i < sizeof(k_shapes) / sizeof(k_shapes[0]); i++) {
+        const int *s = k_shapes[i];
+        for (int j = 0; j < 3; j++) {
+            conv c = make_depthwise(s[0], s[1], s[1], s[3], 3 + 2 * j,
+                                    1 + (int)(i + (size_t)j) % 2, s[4]);
+            check_expansion_case(v, &c, s[2], s[2] + s[4]);
+        }
+    }
+    /* Several channel groups. */
+    conv large = make_depthwise(2, 33, 33, 104, 7, 2, 0);
+    check_expansion_case(v, &large, 12, 12);
+}
+
+static void test_expansion(void **state) {
+    (void)state;
+    for_variants(check_expansion);
+}
+
 /* A mean far above the deviation: naive sums of squares fail. The first input
  * channel is 1 and its weights are the means. */
 static void check_far_mean(const variant *v) {
@@ -397,9 +522,9 @@ static void test_refusals(void **state) {
 int main(void) {
     apq_backend_set_threads(2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_pointwise),
-        cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_far_mean),
-        cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_pointwise),
+        cmocka_unit_test(test_depthwise), cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_far_mean),  cmocka_unit_test(test_repeatable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
