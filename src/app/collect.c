@@ -1,8 +1,11 @@
-/* `apq collect`: accuracies of sampled sub-networks, float and quantised.
- * Record i of a kind depends on (seed, kind, i) only, so a killed collection
- * goes on where it was. */
+/* `apq collect`: accuracies of sampled sub-networks, float and quantised, then
+ * of those that search finds. Record i of a kind depends on (seed, kind, i)
+ * and, when chosen by search, on the records before its round, so a killed
+ * collection goes on where it was. */
 #include "app/app.h"
 
+#include "app/active.h"
+#include "app/lut.h"
 #include "app/measure.h"
 #include "store/records.h"
 
@@ -32,61 +35,82 @@ static void planned_policy(const apq_session *session, apq_record_kind kind,
     apq_policy_canonical(space, out);
 }
 
-static apq_status add_record(apq_session *session, apq_records *records,
-                             apq_meter *meter, apq_record_kind kind,
-                             int64_t seq, const char *weights_hash,
-                             apq_evaluation *result) {
-    apq_policy policy;
-    planned_policy(session, kind, seq, &policy);
+/* One kind of records of a run while it grows. */
+typedef struct collection {
+    apq_session *session;
+    apq_records *records;
+    apq_meter meter;
+    const char *weights_hash;
+    apq_record_kind kind;
+    int64_t n; /* all that are asked for */
+    double best;
+} collection;
+
+static apq_status measure(collection *c, const apq_policy *policy,
+                          apq_evaluation *out) {
+    return c->kind == APQ_RECORD_QAT
+               ? apq_meter_after_qat(&c->meter, policy,
+                                     c->session->recipe->collect.qat_steps, out)
+               : apq_meter_subnet(&c->meter, policy,
+                                  c->kind == APQ_RECORD_QUANTISED, out);
+}
+
+static apq_status add_record(collection *c, int64_t seq,
+                             const apq_policy *policy, double *accuracy) {
     double start = apq_now_s();
-    if (kind == APQ_RECORD_QAT) {
-        APQ_TRY(apq_meter_after_qat(
-            meter, &policy, session->recipe->collect.qat_steps, result));
-    } else {
-        APQ_TRY(apq_meter_subnet(meter, &policy, kind == APQ_RECORD_QUANTISED,
-                                 result));
-    }
-    char *text = apq_policy_to_json(&session->space, &policy);
+    apq_evaluation result;
+    APQ_TRY(measure(c, policy, &result));
+    char *text = apq_policy_to_json(&c->session->space, policy);
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "collect: out of memory");
     }
     apq_record record = {
         .policy = text,
-        .policy_hash = apq_policy_hash(&session->space, &policy),
-        .kind = kind,
+        .policy_hash = apq_policy_hash(&c->session->space, policy),
+        .kind = c->kind,
         .seq = seq,
-        .accuracy = result->top1,
-        .loss = result->loss,
-        .count = result->count,
+        .accuracy = result.top1,
+        .loss = result.loss,
+        .count = result.count,
         .seconds = apq_now_s() - start,
     };
     (void)snprintf(record.weights_hash, sizeof record.weights_hash, "%s",
-                   weights_hash);
-    apq_status st = apq_records_add(records, &record);
+                   c->weights_hash);
+    apq_status st = apq_records_add(c->records, &record);
     free(text);
+    *accuracy = result.top1;
     return st;
 }
 
-static apq_status collect_kind(apq_session *session, apq_records *records,
-                               apq_meter *meter, apq_record_kind kind, int n,
-                               const char *weights_hash) {
+/* Records begin .. end - 1; of policies[seq - begin], or the planned ones
+ * where policies is NULL. */
+static apq_status collect_range(collection *c, int64_t begin, int64_t end,
+                                const apq_policy *policies) {
+    const apq_progress *progress = c->session->progress;
     char what[32], detail[64] = "";
-    (void)snprintf(what, sizeof what, "collect %s", apq_record_kind_name(kind));
-    double best = 0;
-    for (int64_t seq = 0; seq < n; seq++) {
+    (void)snprintf(what, sizeof what, "collect %s",
+                   apq_record_kind_name(c->kind));
+    for (int64_t seq = begin; seq < end; seq++) {
         bool has;
-        APQ_TRY(apq_records_has(records, kind, seq, &has));
+        APQ_TRY(apq_records_has(c->records, c->kind, seq, &has));
         if (!has) {
-            apq_evaluation result;
-            APQ_TRY(add_record(session, records, meter, kind, seq, weights_hash,
-                               &result));
-            best = result.top1 > best ? result.top1 : best;
-            (void)snprintf(detail, sizeof detail, "last %.2f %%, best %.2f %%",
-                           100 * result.top1, 100 * best);
+            apq_policy policy;
+            double accuracy = 0;
+            if (policies != NULL) {
+                policy = policies[seq - begin];
+            } else {
+                planned_policy(c->session, c->kind, seq, &policy);
+            }
+            APQ_TRY(add_record(c, seq, &policy, &accuracy));
+            c->best = accuracy > c->best ? accuracy : c->best;
+            (void)snprintf(detail, sizeof detail,
+                           "%slast %.2f %%, best %.2f %%",
+                           policies != NULL ? "found by search: " : "",
+                           100 * accuracy, 100 * c->best);
         }
-        apq_progress_update(session->progress, what, (uint64_t)seq + 1,
-                            (uint64_t)n, detail);
-        if (apq_stop_requested(session->progress)) {
+        apq_progress_update(progress, what, (uint64_t)seq + 1, (uint64_t)c->n,
+                            detail);
+        if (apq_stop_requested(progress)) {
             APQ_FAIL(APQ_ERR_INTERRUPTED,
                      "collect interrupted after %lld records, all saved",
                      (long long)seq + 1);
@@ -95,23 +119,58 @@ static apq_status collect_kind(apq_session *session, apq_records *records,
     return APQ_OK;
 }
 
+/* The records from begin on, chosen by search in rounds of equal size. */
+static apq_status collect_active(collection *c, int64_t begin) {
+    const apq_recipe *r = c->session->recipe;
+    int64_t n = (c->n - begin + r->collect.active_rounds - 1) /
+                r->collect.active_rounds;
+    apq_target *target;
+    APQ_TRY(apq_target_load(r->target, &target));
+    apq_status st = apq_app_check_target(&c->session->space, target);
+    apq_policy *policies = apq_calloc((size_t)n, sizeof *policies);
+    if (st == APQ_OK && policies == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "collect: out of memory");
+    }
+    for (int64_t seq = begin; st == APQ_OK && seq < c->n; seq += n) {
+        int64_t end = seq + n < c->n ? seq + n : c->n;
+        bool has;
+        st = apq_records_has(c->records, c->kind, end - 1, &has);
+        if (st == APQ_OK && !has) {
+            st = apq_active_choose(c->session, c->records, target, seq,
+                                   (size_t)(end - seq), policies);
+        }
+        if (st == APQ_OK) {
+            st = collect_range(c, seq, end, policies);
+        }
+    }
+    free(policies);
+    apq_target_destroy(target);
+    return st;
+}
+
 static apq_status collect_all(apq_session *session, apq_records *records,
                               const char *weights_hash) {
     const apq_recipe *r = session->recipe;
-    apq_meter meter;
-    apq_status st = apq_meter_open(&meter, session, APQ_SPLIT_VAL,
+    collection c = {.session = session,
+                    .records = records,
+                    .weights_hash = weights_hash,
+                    .kind = APQ_RECORD_FLOAT,
+                    .n = r->collect.float_records};
+    apq_status st = apq_meter_open(&c.meter, session, APQ_SPLIT_VAL,
                                    (size_t)r->collect.val_images);
     if (st == APQ_OK) {
-        st = collect_kind(session, records, &meter, APQ_RECORD_FLOAT,
-                          r->collect.float_records, weights_hash);
+        st = collect_range(&c, 0, c.n, NULL);
     }
-    apq_record_kind kind =
-        r->collect.qat_steps > 0 ? APQ_RECORD_QAT : APQ_RECORD_QUANTISED;
+    c.kind = r->collect.qat_steps > 0 ? APQ_RECORD_QAT : APQ_RECORD_QUANTISED;
+    c.n = r->collect.quantised_records + r->collect.active_records;
+    c.best = 0;
     if (st == APQ_OK) {
-        st = collect_kind(session, records, &meter, kind,
-                          r->collect.quantised_records, weights_hash);
+        st = collect_range(&c, 0, r->collect.quantised_records, NULL);
     }
-    apq_meter_fini(&meter);
+    if (st == APQ_OK && r->collect.active_records > 0) {
+        st = collect_active(&c, r->collect.quantised_records);
+    }
+    apq_meter_fini(&c.meter);
     return st;
 }
 

@@ -1,7 +1,8 @@
 /* `apq predictor fit`: float records first, then transferred to quantised
  * ones, each with held-out records that are only reported. */
-#include "app/app.h"
+#include "app/fit.h"
 
+#include "app/app.h"
 #include "app/json.h"
 #include "app/session.h"
 #include "predictor/predictor.h"
@@ -17,7 +18,8 @@ typedef struct sample_set {
 } sample_set;
 
 static apq_status load_samples(const apq_session *session, apq_records *records,
-                               apq_record_kind kind, sample_set *set) {
+                               apq_record_kind kind, int64_t n_seq,
+                               sample_set *set) {
     apq_record *rows;
     size_t n;
     APQ_TRY(apq_records_all(records, kind, &rows, &n));
@@ -33,7 +35,7 @@ static apq_status load_samples(const apq_session *session, apq_records *records,
     }
     set->samples = grown;
     apq_status st = APQ_OK;
-    for (size_t i = 0; st == APQ_OK && i < n; i++) {
+    for (size_t i = 0; st == APQ_OK && i < n && rows[i].seq < n_seq; i++) {
         apq_predictor_sample *s = &set->samples[set->n];
         char where[64];
         (void)snprintf(where, sizeof where, "run.db: record %lld",
@@ -56,7 +58,7 @@ static json_t *report_json(const apq_predictor_report *report) {
                      "kendall_tau", report->kendall_tau, "rmse", report->rmse);
 }
 
-static apq_status fit_set(apq_session *session, apq_predictor *predictor,
+static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
                           const char *name, const sample_set *set,
                           bool with_bits, json_t *reports) {
     const apq_recipe *r = session->recipe;
@@ -82,7 +84,9 @@ static apq_status fit_set(apq_session *session, apq_predictor *predictor,
              "%.1f %%, Kendall tau %.3f, RMSE %.2f points (%zu records)",
              set->n, name, 100 * report.pairwise_accuracy, report.kendall_tau,
              100 * report.rmse, report.n_test);
-    json_object_set_new(reports, name, report_json(&report));
+    if (reports != NULL) {
+        json_object_set_new(reports, name, report_json(&report));
+    }
     return APQ_OK;
 }
 
@@ -102,35 +106,47 @@ static apq_status save_all(apq_session *session, const apq_predictor *predictor,
     return apq_json_write(json_incref(reports), 6, json_path);
 }
 
-static apq_status fit_all(apq_session *session, apq_predictor *predictor,
-                          apq_records *records, const char *weights_hash,
-                          const char *db_hash) {
+static apq_status fit_samples(const apq_session *session,
+                              apq_predictor *predictor, const sample_set *plain,
+                              const sample_set *quantised, json_t *reports) {
+    if (plain->n + quantised->n == 0) {
+        APQ_FAIL(APQ_ERR_ARG, "no records: run 'apq collect' first");
+    }
+    APQ_TRY(fit_set(session, predictor, "float", plain, false, reports));
+    return fit_set(session, predictor, "quantised", quantised, true, reports);
+}
+
+apq_status apq_fit_records(const apq_session *session, apq_records *records,
+                           int64_t n_quantised, apq_predictor **out,
+                           json_t *reports) {
     sample_set plain = {0}, quantised = {0};
-    json_t *reports = json_object();
-    apq_status st = load_samples(session, records, APQ_RECORD_FLOAT, &plain);
+    apq_predictor *predictor = NULL;
+    apq_status st =
+        load_samples(session, records, APQ_RECORD_FLOAT, INT64_MAX, &plain);
     if (st == APQ_OK) {
-        st = load_samples(session, records, APQ_RECORD_QUANTISED, &quantised);
-    }
-    if (st == APQ_OK) {
-        st = load_samples(session, records, APQ_RECORD_QAT, &quantised);
-    }
-    if (st == APQ_OK && plain.n + quantised.n == 0) {
-        st = APQ_ERROR(APQ_ERR_ARG, "no records: run 'apq collect' first");
+        st = load_samples(session, records, APQ_RECORD_QUANTISED, n_quantised,
+                          &quantised);
     }
     if (st == APQ_OK) {
-        st = fit_set(session, predictor, "float", &plain, false, reports);
+        st = load_samples(session, records, APQ_RECORD_QAT, n_quantised,
+                          &quantised);
     }
     if (st == APQ_OK) {
-        st =
-            fit_set(session, predictor, "quantised", &quantised, true, reports);
+        st = apq_predictor_create_random(&session->space,
+                                         session->recipe->predictor.hidden,
+                                         session->recipe->seed, &predictor);
     }
     if (st == APQ_OK) {
-        st = save_all(session, predictor, weights_hash, db_hash, reports);
+        st = fit_samples(session, predictor, &plain, &quantised, reports);
     }
-    json_decref(reports);
     free(plain.samples);
     free(quantised.samples);
-    return st;
+    if (st != APQ_OK) {
+        apq_predictor_destroy(predictor);
+        return st;
+    }
+    *out = predictor;
+    return APQ_OK;
 }
 
 static apq_status fit_into(apq_session *session) {
@@ -154,12 +170,13 @@ static apq_status fit_into(apq_session *session) {
     apq_records *records;
     APQ_TRY(apq_records_open(db, &records));
     apq_predictor *predictor = NULL;
-    apq_status st = apq_predictor_create_random(
-        &session->space, session->recipe->predictor.hidden,
-        session->recipe->seed, &predictor);
+    json_t *reports = json_object();
+    apq_status st =
+        apq_fit_records(session, records, INT64_MAX, &predictor, reports);
     if (st == APQ_OK) {
-        st = fit_all(session, predictor, records, weights, db_hash);
+        st = save_all(session, predictor, weights, db_hash, reports);
     }
+    json_decref(reports);
     apq_predictor_destroy(predictor);
     apq_records_close(records);
     if (st == APQ_OK) {

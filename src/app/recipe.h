@@ -36,6 +36,8 @@ typedef struct apq_recipe {
         int qat_steps; /* short quantisation-aware training per quantised
                           record; 0 measures without it */
         double qat_learning_rate;
+        int active_records; /* more, of what the predictor finds best */
+        int active_rounds;  /* it is fitted anew for each */
     } collect;
     struct {
         int hidden, epochs, batch;
