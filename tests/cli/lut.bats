@@ -77,6 +77,10 @@ setup() {
     done
     run "$APQ" cost --space tiny --target missing.jsonl --range
     expect_status 3
+    sed '1s/"target":"bitfusion"/"target":"bit\\nfusion"/' "$TINY" >odd.jsonl
+    run "$APQ" lut show odd.jsonl
+    expect_status 3
+    expect_output "^apq: odd.jsonl:1: 'target' has a control character$"
     sed 's/"is_complete":true/"is_complete":false/' "$TINY" >part.jsonl
     run "$APQ" cost --space tiny --target part.jsonl --range
     expect_status 3

@@ -6,6 +6,7 @@
 #include "base/yaml.h"
 #include "cost/lut/text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -127,6 +128,12 @@ static apq_status read_text(const reader *r, const char *key, size_t size,
                  r->path, r->line, key, size - 1);
     }
     memcpy(out, json_string_value(value), n + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (iscntrl((unsigned char)out[i])) { /* messages are one line */
+            APQ_FAIL(APQ_ERR_FORMAT, "%s:%zu: '%s' has a control character",
+                     r->path, r->line, key);
+        }
+    }
     return APQ_OK;
 }
 
