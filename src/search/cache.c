@@ -61,6 +61,11 @@ done:
     return st;
 }
 
+bool apq_score_cache_has(const apq_score_cache *cache, uint64_t hash) {
+    return cache->n_slots > 0 &&
+           cache->slots[probe(cache, cache->slots, cache->n_slots, hash)] != 0;
+}
+
 apq_status apq_score_cache_at(apq_score_cache *cache, uint64_t hash,
                               size_t *entry, bool *is_new) {
     if (cache->n_entries == cache->cap_entries) {

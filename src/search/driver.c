@@ -4,36 +4,18 @@
 #include "search/driver.h"
 
 #include "base/memory.h"
-#include "search/cache.h"
+#include "search/loop.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_POPULATION = 100000, MAX_ITERATIONS = 1000000 };
-
-/* Everything one run owns besides its result. */
-typedef struct run {
-    const apq_space *space;
-    const apq_driver_options *options;
-    const apq_strategy_ops *ops;
-    void *state;
-    apq_policy smallest;     /* the seed when the caller gives none */
-    apq_policy *batch;       /* (population) as asked */
-    apq_score *scores;       /* (population) of batch */
-    size_t *entries;         /* (population) cache entry of batch */
-    apq_policy *fresh;       /* (population) canonical, not scored before */
-    apq_score *fresh_scores; /* (population) */
-    size_t *fresh_at;        /* (population) position in batch */
-    uint64_t *hashes;        /* (population) of batch */
-    apq_score_cache cache;
-    uint64_t n_done, n_total; /* candidates */
-    size_t cap_history;
-    double best;   /* when it was last better than before */
-    int n_stalled; /* iterations since */
-    apq_search_result *result;
-} run;
+enum {
+    MAX_POPULATION = 100000,
+    MAX_ITERATIONS = 1000000,
+    MAX_FRONT = 100000,
+};
 
 static apq_status always_feasible(void *ctx, const apq_policy *policy,
                                   bool *is_feasible) {
@@ -67,17 +49,43 @@ static apq_status check_options(const apq_driver_options *options) {
     if (options->evaluate == NULL) {
         APQ_FAIL(APQ_ERR_ARG, "search has no evaluation");
     }
-    if (options->seeds == NULL && options->n_seeds > 0) {
-        APQ_FAIL(APQ_ERR_ARG, "search has %zu seeds but no policies",
-                 options->n_seeds);
+    if ((options->seeds == NULL && options->n_seeds > 0) ||
+        (options->starts == NULL && options->n_starts > 0)) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "search has %zu seeds and %zu starts, but no "
+                 "policies",
+                 options->n_seeds, options->n_starts);
+    }
+    if (options->front_cap == 1 || options->front_cap > MAX_FRONT) {
+        APQ_FAIL(APQ_ERR_ARG, "search front_cap %zu not 0 or in 2..%d",
+                 options->front_cap, MAX_FRONT);
+    }
+    if (!(options->time_limit_s >= 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "search time_limit_s %g is negative",
+                 options->time_limit_s);
+    }
+    if (options->as_released && options->strategy != NULL &&
+        strcmp(options->strategy, "evolution") != 0) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "strategy '%s' has no released form; only evolution has",
+                 options->strategy);
     }
     return APQ_OK;
 }
 
-static apq_status run_init(run *r) {
-    const apq_driver_options *options = r->options;
-    size_t n = (size_t)options->population;
-    r->n_total = (uint64_t)options->population * (uint64_t)options->iterations;
+static apq_status check_policies(const apq_space *space,
+                                 const apq_driver_options *options) {
+    for (size_t i = 0; i < options->n_seeds; i++) {
+        APQ_TRY(apq_policy_check(space, &options->seeds[i]));
+    }
+    for (size_t i = 0; i < options->n_starts; i++) {
+        APQ_TRY(apq_policy_check(space, &options->starts[i]));
+    }
+    return APQ_OK;
+}
+
+static apq_status allocate(apq_search_loop *r) {
+    size_t n = (size_t)r->options->population;
     r->result = apq_calloc(1, sizeof *r->result);
     r->state = apq_calloc(1, r->ops->state_bytes);
     r->batch = apq_calloc(n, sizeof *r->batch);
@@ -92,9 +100,17 @@ static apq_status run_init(run *r) {
         r->fresh_scores == NULL || r->fresh_at == NULL || r->hashes == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for a population of %zu", n);
     }
-    for (size_t i = 0; i < options->n_seeds; i++) {
-        APQ_TRY(apq_policy_check(r->space, &options->seeds[i]));
-    }
+    r->top = (apq_elite){.entries = r->result->top, .cap = APQ_SEARCH_MAX_TOP};
+    return r->options->front_cap > 0
+               ? apq_front_init(&r->front, r->options->front_cap)
+               : APQ_OK;
+}
+
+static apq_status start(apq_search_loop *r) {
+    const apq_driver_options *options = r->options;
+    r->n_total = (uint64_t)options->population * (uint64_t)options->iterations;
+    APQ_TRY(check_policies(r->space, options));
+    APQ_TRY(allocate(r));
     apq_policy_smallest(r->space, r->space->bits[0], &r->smallest);
     bool has_seeds = options->n_seeds > 0;
     apq_search_env env = {
@@ -104,21 +120,29 @@ static apq_status run_init(run *r) {
                     .mutants = options->population / 2,
                     .crossovers = options->population - options->population / 2,
                     .mutation = options->mutation,
-                    .seed = options->seed},
+                    .seed = options->seed,
+                    .total = r->n_total,
+                    .as_released = options->as_released},
         .feasible =
             options->feasible != NULL ? options->feasible : always_feasible,
         .feasible_ctx = options->ctx,
         .seeds = has_seeds ? options->seeds : &r->smallest,
         .n_seeds = has_seeds ? options->n_seeds : 1,
+        .starts = options->starts,
+        .n_starts = options->n_starts,
+        .known = &r->cache,
     };
-    return r->ops->init(r->state, &env);
+    APQ_TRY(r->ops->init(r->state, &env));
+    r->saved_at_s = apq_now_s();
+    return options->saver != NULL ? apq_search_resume(r) : APQ_OK;
 }
 
-static void run_fini(run *r) {
+static void finish(apq_search_loop *r) {
     if (r->state != NULL && r->ops->fini != NULL) {
         r->ops->fini(r->state);
     }
     apq_score_cache_fini(&r->cache);
+    apq_front_fini(&r->front);
     free(r->state);
     free(r->batch);
     free(r->scores);
@@ -130,32 +154,8 @@ static void run_fini(run *r) {
     apq_search_result_destroy(r->result);
 }
 
-/* Keeps the archive sorted by value, then hash. The policy is not in it. */
-static void archive_insert(apq_search_result *result,
-                           const apq_search_entry *entry) {
-    size_t at = result->n_top;
-    while (at > 0) {
-        const apq_search_entry *above = &result->top[at - 1];
-        bool is_better = entry->score.value > above->score.value;
-        bool is_worse = entry->score.value < above->score.value;
-        if (is_worse || (!is_better && entry->hash > above->hash)) {
-            break;
-        }
-        at--;
-    }
-    if (at == APQ_SEARCH_MAX_TOP) {
-        return;
-    }
-    size_t n_kept =
-        result->n_top < APQ_SEARCH_MAX_TOP ? result->n_top : result->n_top - 1;
-    memmove(&result->top[at + 1], &result->top[at],
-            (n_kept - at) * sizeof *result->top);
-    result->top[at] = *entry;
-    result->n_top = n_kept + 1;
-}
-
 /* Scores the n candidates of r->batch, each distinct network once ever. */
-static apq_status score_batch(run *r, size_t n) {
+static apq_status score_batch(apq_search_loop *r, size_t n) {
     size_t n_fresh = 0;
     for (size_t i = 0; i < n; i++) {
         bool is_new;
@@ -174,6 +174,9 @@ static apq_status score_batch(run *r, size_t n) {
         APQ_TRY(r->options->evaluate(r->options->ctx, r->fresh, n_fresh,
                                      r->fresh_scores));
     }
+    /* The released code forgets its crossover children. */
+    size_t n_counted =
+        r->options->as_released ? (size_t)r->options->population / 2 : n;
     for (size_t k = 0; k < n_fresh; k++) {
         const apq_score *score = &r->fresh_scores[k];
         if (!isfinite(score->value)) {
@@ -182,11 +185,14 @@ static apq_status score_batch(run *r, size_t n) {
                      score->value);
         }
         r->cache.scores[r->entries[r->fresh_at[k]]] = *score;
-        if (score->is_feasible) {
+        if (score->is_feasible && r->fresh_at[k] < n_counted) {
             apq_search_entry entry = {.policy = r->fresh[k],
                                       .hash = r->hashes[r->fresh_at[k]],
                                       .score = *score};
-            archive_insert(r->result, &entry);
+            apq_elite_insert(&r->top, &entry);
+            if (r->front.cap > 0) {
+                apq_front_insert(&r->front, &entry);
+            }
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -197,59 +203,69 @@ static apq_status score_batch(run *r, size_t n) {
     return APQ_OK;
 }
 
-static apq_status history_append(run *r, size_t n) {
+apq_status apq_search_grow_history(apq_search_loop *r) {
     apq_search_result *result = r->result;
-    if (result->n_history == r->cap_history) {
-        size_t cap = r->cap_history == 0 ? 64 : 2 * r->cap_history;
-        apq_search_history_row *rows = apq_calloc(cap, sizeof *rows);
-        if (rows == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for %zu rows", cap);
-        }
-        if (result->n_history > 0) {
-            memcpy(rows, result->history, result->n_history * sizeof *rows);
-        }
-        free(result->history);
-        result->history = rows;
-        r->cap_history = cap;
+    if (result->n_history < r->cap_history) {
+        return APQ_OK;
     }
-    double sum = 0.0;
-    size_t n_feasible = 0;
+    size_t cap = r->cap_history == 0 ? 64 : 2 * r->cap_history;
+    apq_search_history_row *rows = apq_calloc(cap, sizeof *rows);
+    if (rows == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for %zu rows", cap);
+    }
+    if (result->n_history > 0) {
+        memcpy(rows, result->history, result->n_history * sizeof *rows);
+    }
+    free(result->history);
+    result->history = rows;
+    r->cap_history = cap;
+    return APQ_OK;
+}
+
+/* A row for every `population` candidates, however they were batched. Rows
+ * start with the first feasible score: there is no best before. */
+static apq_status history_append(apq_search_loop *r, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (r->scores[i].is_feasible) {
-            sum += r->scores[i].value;
-            n_feasible++;
+            r->row_sum += r->scores[i].value;
+            r->row_feasible++;
         }
     }
-    /* Rows start with the first feasible score: there is no best before. */
-    if (result->n_top > 0) {
-        double best = result->top[0].score.value;
-        result->history[result->n_history] = (apq_search_history_row){
-            .iteration =
-                (int)((r->n_done + n - 1) / (uint64_t)r->options->population) +
-                1,
-            .evaluations = result->n_evaluations,
-            .best = best,
-            .mean = n_feasible > 0 ? sum / (double)n_feasible : best,
-        };
-        result->n_history++;
+    uint64_t population = (uint64_t)r->options->population;
+    uint64_t iteration = (r->n_done + n) / population;
+    if (iteration == r->n_done / population || r->top.n == 0) {
+        return APQ_OK;
     }
+    APQ_TRY(apq_search_grow_history(r));
+    double best = r->top.entries[0].score.value;
+    r->result->history[r->result->n_history++] = (apq_search_history_row){
+        .iteration = (int)iteration,
+        .evaluations = r->result->n_evaluations,
+        .best = best,
+        .mean =
+            r->row_feasible > 0 ? r->row_sum / (double)r->row_feasible : best,
+    };
+    r->row_sum = 0;
+    r->row_feasible = 0;
     return APQ_OK;
 }
 
 /* Whether the best has stayed the same for as long as the caller waits. */
-static bool is_stalled(run *r) {
-    if (r->result->n_top == 0) {
+static bool is_stalled(apq_search_loop *r, size_t n) {
+    if (r->top.n == 0 || r->options->patience == 0) {
         return false;
     }
-    double best = r->result->top[0].score.value;
-    bool is_better = r->n_stalled == 0 || best > r->best;
-    r->n_stalled = is_better ? 1 : r->n_stalled + 1;
+    double best = r->top.entries[0].score.value;
+    bool is_better = !r->has_best || best > r->best;
+    r->n_stalled = is_better ? 0 : r->n_stalled + n;
     r->best = best;
-    return r->options->patience > 0 && r->n_stalled > r->options->patience;
+    r->has_best = true;
+    return r->n_stalled >= (uint64_t)r->options->patience *
+                               (uint64_t)r->options->population;
 }
 
 /* One ask, score, tell round. */
-static apq_status step(run *r, bool *is_exhausted) {
+static apq_status step(apq_search_loop *r, bool *is_exhausted) {
     uint64_t left = r->n_total - r->n_done;
     size_t cap = (size_t)r->options->population;
     cap = left < cap ? (size_t)left : cap;
@@ -264,37 +280,65 @@ static apq_status step(run *r, bool *is_exhausted) {
     APQ_TRY(r->ops->tell(r->state, r->batch, r->scores, n));
     APQ_TRY(history_append(r, n));
     r->n_done += n;
+    *is_exhausted = is_stalled(r, n);
     char detail[64] = "";
-    if (r->result->n_top > 0) {
+    if (r->top.n > 0) {
         (void)snprintf(detail, sizeof detail, "best %.4f",
-                       r->result->top[0].score.value);
+                       r->top.entries[0].score.value);
     }
     apq_progress_update(r->options->progress, "candidates", r->n_done,
                         r->n_total, detail);
     return APQ_OK;
 }
 
-static apq_status run_loop(run *r) {
+static apq_status work(apq_search_loop *r, double start_s) {
+    const apq_driver_options *options = r->options;
     bool is_exhausted = false;
     while (r->n_done < r->n_total && !is_exhausted) {
-        if (apq_stop_requested(r->options->progress)) {
+        double now_s = apq_now_s();
+        if (apq_stop_requested(options->progress)) {
             r->result->is_stopped = true;
             break;
         }
+        if (options->time_limit_s > 0 && r->n_done > 0 &&
+            now_s - start_s >= options->time_limit_s) {
+            r->result->is_timed_out = true;
+            break;
+        }
+        if (options->saver != NULL && r->n_done > 0 &&
+            now_s - r->saved_at_s >= options->saver->interval_s) {
+            APQ_TRY(apq_search_save(r));
+        }
         APQ_TRY(step(r, &is_exhausted));
-        is_exhausted = is_exhausted || is_stalled(r);
     }
-    if (r->result->n_top == 0) {
-        if (r->result->is_stopped) {
+    bool has_moved = r->n_done > 0;
+    return options->saver != NULL && has_moved ? apq_search_save(r) : APQ_OK;
+}
+
+/* Hands what was found to the result. */
+static apq_status conclude(apq_search_loop *r) {
+    apq_search_result *result = r->result;
+    if (r->top.n == 0) {
+        if (result->is_stopped) {
             APQ_FAIL(APQ_ERR_INTERRUPTED,
                      "search stopped before a policy was scored");
         }
         APQ_FAIL(APQ_ERR_INFEASIBLE,
                  "none of %llu evaluated policies of space '%s' is feasible",
-                 (unsigned long long)r->result->n_evaluations, r->space->name);
+                 (unsigned long long)result->n_evaluations, r->space->name);
     }
-    r->result->best = r->result->top[0].policy;
-    r->result->best_value = r->result->top[0].score.value;
+    result->n_top = r->top.n;
+    result->best = result->top[0].policy;
+    result->best_value = result->top[0].score.value;
+    if (r->front.cap > 0) {
+        apq_front_finish(&r->front);
+        result->front = r->front.entries; /* ownership moves, as below */
+        result->n_front = r->front.n;
+        r->front.entries = NULL;
+    }
+    result->scores = r->cache.scores;
+    result->n_scores = r->cache.n_entries;
+    r->cache.scores = NULL;
     return APQ_OK;
 }
 
@@ -304,24 +348,29 @@ apq_status apq_search_run(const apq_space *space,
     *out = NULL;
     APQ_TRY(check_options(options));
     double start_s = apq_now_s();
-    run r = {.space = space, .options = options};
+    apq_search_loop r = {.space = space, .options = options};
     APQ_TRY(apq_strategy_find(options->strategy, &r.ops));
-    apq_status st = run_init(&r);
+    apq_status st = start(&r);
     if (st == APQ_OK) {
-        st = run_loop(&r);
+        st = work(&r, start_s);
+    }
+    if (st == APQ_OK) {
+        st = conclude(&r);
     }
     if (st == APQ_OK) {
         r.result->seconds = apq_now_s() - start_s;
         *out = r.result; /* ownership moves to the caller */
         r.result = NULL;
     }
-    run_fini(&r);
+    finish(&r);
     return st;
 }
 
 void apq_search_result_destroy(apq_search_result *result) {
     if (result != NULL) {
         free(result->history);
+        free(result->front);
+        free(result->scores);
         free(result);
     }
 }

@@ -18,6 +18,20 @@ enum { APQ_SEARCH_MAX_TOP = 32 };
 typedef apq_status (*apq_evaluate_fn)(void *ctx, const apq_policy *batch,
                                       size_t n, apq_score *scores);
 
+/* Keeps a search across the end of the process. The bytes are for the same
+ * build on the same machine. */
+typedef struct apq_search_saver {
+    void *ctx;
+    /* Replaces what was saved before, at once or not at all. */
+    apq_status (*save)(void *ctx, const void *bytes, size_t n);
+    /* malloc'd for the caller to free; NULL when nothing is saved. */
+    apq_status (*load)(void *ctx, void **bytes, size_t *n);
+    double interval_s; /* between two saves; 0: after every batch */
+    const char *key;   /* names what evaluate and feasible depend on, at most
+                          512 characters; a state of another key, or of other
+                          options, is ignored */
+} apq_search_saver;
+
 typedef struct apq_driver_options {
     const char *strategy; /* see apq_strategy_names() */
     int population;       /* candidates of one iteration, 2..100000 */
@@ -30,8 +44,14 @@ typedef struct apq_driver_options {
     apq_evaluate_fn evaluate;     /* required; the predictor */
     apq_feasible_fn feasible;     /* NULL: every policy is feasible */
     void *ctx;                    /* of evaluate and feasible */
-    const apq_policy *seeds; /* (n_seeds) legal, the cheapest known; NULL: */
-    size_t n_seeds;          /* the smallest policy at the fewest bits */
+    const apq_policy *seeds;  /* (n_seeds) legal, the cheapest known; NULL: */
+    size_t n_seeds;           /* the smallest policy at the fewest bits */
+    const apq_policy *starts; /* (n_starts) legal, good ones known before, as */
+    size_t n_starts;          /* of a tighter budget; tried first if feasible */
+    size_t front_cap;    /* 0: no front; else 2.. non-dominated entries kept */
+    double time_limit_s; /* 0: none */
+    bool as_released;    /* `evolution` only: see docs/search.md */
+    const apq_search_saver *saver; /* NULL: nothing is kept */
 } apq_driver_options;
 
 /* The paper's settings (APQ, CVPR 2020, section 3.4); of each population
@@ -50,30 +70,32 @@ typedef struct apq_search_history_row {
     double mean;          /* of this iteration's feasible candidates */
 } apq_search_history_row;
 
-typedef struct apq_search_entry {
-    apq_policy policy; /* canonical */
-    uint64_t hash;
-    apq_score score;
-} apq_search_entry;
-
 typedef struct apq_search_result {
     apq_policy best; /* canonical; equals top[0].policy */
     double best_value;
     uint64_t n_evaluations; /* distinct policies given to evaluate */
     uint64_t n_cached;      /* candidates seen before; the sum of the two is
-                               population * iterations unless stopped */
+                               population * iterations unless stopped or the
+                               strategy has nothing left to ask */
     double seconds;         /* wall clock */
     bool is_stopped;        /* the user asked to stop */
+    bool is_timed_out;      /* time_limit_s passed */
     apq_search_history_row *history;
     size_t n_history;
     apq_search_entry top[APQ_SEARCH_MAX_TOP]; /* best first, all distinct */
     size_t n_top;
+    apq_search_entry *front; /* (n_front) by value, best first; none is better
+                                than another in value and all costs */
+    size_t n_front;
+    apq_score *scores; /* (n_scores) all, in the order of their evaluation */
+    size_t n_scores;
 } apq_search_result;
 
 /* Searches the space for the feasible policy of highest value. The budget is
  * population * iterations candidates; a candidate met before costs no
- * evaluation. Equal scores are ordered by hash. A stop request ends the
- * search after the current iteration with the best so far.
+ * evaluation. Equal scores are ordered by hash. A stop request or the time
+ * limit ends the search after the current batch with the best so far; a saved
+ * one goes on where it was and ends as if it had never been interrupted.
  * Errors: APQ_ERR_ARG options out of range; APQ_ERR_INFEASIBLE no policy
  * meets the constraint; APQ_ERR_NUMERIC a value is not finite;
  * APQ_ERR_INTERRUPTED stopped before anything was scored; whatever a

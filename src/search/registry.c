@@ -5,10 +5,11 @@
 #include <string.h>
 
 static const apq_strategy_ops *const strategies[] = {
-    &apq_strategy_evolution,
-    &apq_strategy_random,
+    &apq_strategy_evolution, &apq_strategy_evolution_plus, &apq_strategy_nsga2,
+    &apq_strategy_local,     &apq_strategy_random,
 };
-static const char *const names[] = {"evolution", "random", NULL};
+static const char *const names[] = {"evolution", "evolution+", "nsga2",
+                                    "local",     "random",     NULL};
 
 enum {
     N_STRATEGIES = sizeof strategies / sizeof *strategies,

@@ -3,6 +3,8 @@
 
 #include "base/rng.h"
 #include "base/status.h"
+#include "search/bytes.h"
+#include "search/cache.h"
 #include "space/space.h"
 
 #include <stdbool.h>
@@ -14,19 +16,17 @@
  * scores and the evaluation; a strategy only proposes policies (ask) and
  * learns their scores (tell). It knows neither predictor nor target. */
 
-enum { APQ_SCORE_COSTS = 4 };
-
-/* What the evaluation says about one policy. */
-typedef struct apq_score {
-    double value;                 /* higher is better; finite */
-    double cost[APQ_SCORE_COSTS]; /* for the caller; the search ignores it */
-    bool is_feasible;             /* false: never a parent, never the best */
-} apq_score;
-
 /* Whether a policy keeps every budget: the cost model's answer, much cheaper
  * than an evaluation. Must depend on the active genes only. */
 typedef apq_status (*apq_feasible_fn)(void *ctx, const apq_policy *policy,
                                       bool *is_feasible);
+
+/* A scored policy. */
+typedef struct apq_search_entry {
+    apq_policy policy;
+    uint64_t hash; /* apq_policy_hash() */
+    apq_score score;
+} apq_search_entry;
 
 /* Options shared by all strategies; checked by the driver. */
 typedef struct apq_strategy_options {
@@ -36,6 +36,8 @@ typedef struct apq_strategy_options {
     int crossovers;  /* population - mutants */
     double mutation; /* probability per block and per depth, (0, 1] */
     uint64_t seed;
+    uint64_t total;   /* candidates of the whole search */
+    bool as_released; /* evolution: with the defects of the released code */
 } apq_strategy_options;
 
 /* What a strategy may use. Copied by init; the pointers stay valid until
@@ -45,8 +47,11 @@ typedef struct apq_search_env {
     apq_strategy_options options;
     apq_feasible_fn feasible; /* never NULL */
     void *feasible_ctx;
-    const apq_policy *seeds; /* (n_seeds) legal; the cheapest ones known */
-    size_t n_seeds;          /* >= 1 */
+    const apq_policy *seeds;  /* (n_seeds) legal; the cheapest ones known */
+    size_t n_seeds;           /* >= 1 */
+    const apq_policy *starts; /* (n_starts) legal; see apq_sampler_first() */
+    size_t n_starts;
+    const apq_score_cache *known; /* everything scored so far */
 } apq_search_env;
 
 typedef struct apq_strategy_ops {
@@ -56,18 +61,27 @@ typedef struct apq_strategy_ops {
 
     /* REQUIRED. */
     apq_status (*init)(void *state, const apq_search_env *env);
-    /* Writes 1..cap legal, feasible policies. Errors: APQ_ERR_INFEASIBLE
-     * when none was found in a bounded number of tries. */
+    /* Writes 1..cap legal, feasible policies; none when the search is over.
+     * Errors: APQ_ERR_INFEASIBLE when none was found in a bounded number of
+     * tries. */
     apq_status (*ask)(void *state, size_t cap, apq_policy *batch, size_t *n);
     /* The scores of the last batch asked for, in its order. */
     apq_status (*tell)(void *state, const apq_policy *batch,
                        const apq_score *scores, size_t n);
+    /* Everything that tell and ask have changed since init, between a tell
+     * and an ask; load follows an init with the same environment. Errors of
+     * load: APQ_ERR_FORMAT. */
+    apq_status (*save)(const void *state, apq_bytes *out);
+    apq_status (*load)(void *state, apq_bytes *in);
 
     /* OPTIONAL. NULL: nothing to release. Accepts a half-made state. */
     void (*fini)(void *state);
 } apq_strategy_ops;
 
 extern const apq_strategy_ops apq_strategy_evolution;
+extern const apq_strategy_ops apq_strategy_evolution_plus;
+extern const apq_strategy_ops apq_strategy_nsga2;
+extern const apq_strategy_ops apq_strategy_local;
 extern const apq_strategy_ops apq_strategy_random;
 
 /* The strategy of that name. Errors: APQ_ERR_ARG, naming the nearest one. */

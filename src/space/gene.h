@@ -4,7 +4,7 @@
 #include "space/space.h"
 
 /* The six genes of a block seen alike: each has an ascending list of legal
- * values. Private to this module. */
+ * values. For `space` and `search` only. */
 enum {
     APQ_GENE_KERNEL,
     APQ_GENE_CHANNELS,

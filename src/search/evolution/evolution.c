@@ -5,32 +5,29 @@
 #include "search/strategy.h"
 
 #include "base/memory.h"
+#include "search/elite.h"
 #include "search/sampler.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct member {
-    apq_policy policy;
-    uint64_t hash;
-    double value;
-} member;
+/* Infeasible children are thrown away, as in the paper; of more than these in
+ * a row the last is made feasible: near the smallest cost nearly all are. */
+enum { MAX_TRIES = 200, MAX_INFEASIBLE = 20 };
 
 typedef struct evolution_state {
     apq_search_env env;
     apq_sampler sampler;
-    member *parents; /* (options.parents), best first, all distinct */
-    size_t n_parents;
-    size_t cap_parents;
+    apq_elite parents; /* (options.parents) */
 } evolution_state;
 
 static apq_status evolution_init(void *state, const apq_search_env *env) {
     evolution_state *s = state;
     s->env = *env;
     s->sampler = apq_sampler_make(env->options.seed, 1);
-    s->cap_parents = (size_t)env->options.parents;
-    s->parents = apq_calloc(s->cap_parents, sizeof *s->parents);
-    if (s->parents == NULL) {
+    s->parents.cap = (size_t)env->options.parents;
+    s->parents.entries = apq_calloc(s->parents.cap, sizeof *s->parents.entries);
+    if (s->parents.entries == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "evolution: no memory for %d parents",
                  env->options.parents);
     }
@@ -39,22 +36,35 @@ static apq_status evolution_init(void *state, const apq_search_env *env) {
 
 static void evolution_fini(void *state) {
     evolution_state *s = state;
-    free(s->parents);
-    s->parents = NULL;
+    free(s->parents.entries);
+    s->parents.entries = NULL;
 }
 
 static const apq_policy *pick_parent(evolution_state *s) {
-    uint32_t i = apq_rng_below(&s->sampler.rng, (uint32_t)s->n_parents);
-    return &s->parents[i].policy;
+    uint32_t i = apq_rng_below(&s->sampler.rng, (uint32_t)s->parents.n);
+    return &s->parents.entries[i].policy;
 }
 
-static bool is_parent(const evolution_state *s, uint64_t hash) {
-    for (size_t i = 0; i < s->n_parents; i++) {
-        if (s->parents[i].hash == hash) {
-            return true;
-        }
+static void vary(evolution_state *s, bool is_mutant, apq_policy *out) {
+    const apq_search_env *env = &s->env;
+    const apq_policy *a = pick_parent(s);
+    if (!is_mutant) {
+        apq_policy_cross(env->space, &s->sampler.rng, a, pick_parent(s), out);
+        return;
     }
-    return false;
+    apq_policy_mutate(env->space, env->options.mutation, &s->sampler.rng, a,
+                      out);
+    if (env->options.as_released) {
+        /* A released mutant keeps its parent's depth. What was drawn for a
+         * block just skipped may pair kernel 7 with 4 bits: that goes back. */
+        for (int b = 0; b < env->space->n_blocks; b++) {
+            if (!apq_space_block_active(env->space, out, b)) {
+                out->kernel[b] = a->kernel[b];
+                out->bits[APQ_DW_ACT][b] = a->bits[APQ_DW_ACT][b];
+            }
+        }
+        memcpy(out->depth, a->depth, sizeof out->depth);
+    }
 }
 
 /* A feasible child that is not a parent over again; with 20 blocks one
@@ -62,21 +72,17 @@ static bool is_parent(const evolution_state *s, uint64_t hash) {
  * blood from the sampler keeps the search alive. */
 static apq_status breed(evolution_state *s, bool is_mutant, apq_policy *out) {
     const apq_search_env *env = &s->env;
-    for (int i = 0; i < APQ_SEARCH_MAX_TRIES; i++) {
-        const apq_policy *a = pick_parent(s);
-        if (is_mutant) {
-            apq_policy_mutate(env->space, env->options.mutation,
-                              &s->sampler.rng, a, out);
-        } else {
-            const apq_policy *b = pick_parent(s);
-            apq_policy_cross(env->space, &s->sampler.rng, a, b, out);
-        }
-        if (is_parent(s, apq_policy_hash(env->space, out))) {
-            continue;
-        }
+    int n_infeasible = 0;
+    for (int i = 0; i < MAX_TRIES; i++) {
         bool is_feasible;
+        vary(s, is_mutant, out);
         APQ_TRY(apq_env_feasible(env, out, &is_feasible));
-        if (is_feasible) {
+        if (!is_feasible && ++n_infeasible > MAX_INFEASIBLE) {
+            APQ_TRY(apq_sampler_shrink(&s->sampler, env, out, &is_feasible));
+            n_infeasible = 0;
+        }
+        if (is_feasible &&
+            !apq_elite_has(&s->parents, apq_policy_hash(env->space, out))) {
             return APQ_OK;
         }
     }
@@ -89,10 +95,10 @@ static apq_status evolution_ask(void *state, size_t cap, apq_policy *batch,
     size_t mutants = (size_t)s->env.options.mutants;
     *n = 0;
     for (size_t i = 0; i < cap; i++) {
-        if (s->n_parents == 0) {
-            APQ_TRY(apq_sampler_draw(&s->sampler, &s->env, &batch[i]));
+        if (s->parents.n == 0) {
+            APQ_TRY(apq_sampler_first(&s->sampler, &s->env, &batch[i]));
         } else {
-            bool is_mutant = i < mutants || s->n_parents == 1;
+            bool is_mutant = i < mutants || s->parents.n == 1;
             APQ_TRY(breed(s, is_mutant, &batch[i]));
         }
     }
@@ -100,45 +106,36 @@ static apq_status evolution_ask(void *state, size_t cap, apq_policy *batch,
     return APQ_OK;
 }
 
-/* Better first; equal scores by hash, so the trace does not depend on the
- * order of evaluation. */
-static bool comes_before(const member *a, const member *b) {
-    if (a->value > b->value) {
-        return true;
-    }
-    return !(a->value < b->value) && a->hash < b->hash;
-}
-
-static void insert_parent(evolution_state *s, const member *candidate) {
-    size_t at = s->n_parents;
-    while (at > 0 && comes_before(candidate, &s->parents[at - 1])) {
-        at--;
-    }
-    if (at == s->cap_parents) {
-        return;
-    }
-    size_t n_kept =
-        s->n_parents < s->cap_parents ? s->n_parents : s->cap_parents - 1;
-    memmove(&s->parents[at + 1], &s->parents[at],
-            (n_kept - at) * sizeof *s->parents);
-    s->parents[at] = *candidate;
-    s->n_parents = n_kept + 1;
-}
-
 static apq_status evolution_tell(void *state, const apq_policy *batch,
                                  const apq_score *scores, size_t n) {
     evolution_state *s = state;
+    size_t mutants = (size_t)s->env.options.mutants;
+    if (s->env.options.as_released && n > mutants) {
+        n = mutants; /* the others are scored and forgotten */
+    }
     for (size_t i = 0; i < n; i++) {
-        member candidate = {
+        apq_search_entry entry = {
             .policy = batch[i],
             .hash = apq_policy_hash(s->env.space, &batch[i]),
-            .value = scores[i].value,
+            .score = scores[i],
         };
-        if (scores[i].is_feasible && !is_parent(s, candidate.hash)) {
-            insert_parent(s, &candidate);
+        if (scores[i].is_feasible && !apq_elite_has(&s->parents, entry.hash)) {
+            apq_elite_insert(&s->parents, &entry);
         }
     }
     return APQ_OK;
+}
+
+static apq_status evolution_save(const void *state, apq_bytes *out) {
+    const evolution_state *s = state;
+    APQ_TRY(apq_bytes_put(out, &s->sampler, sizeof s->sampler));
+    return apq_elite_save(&s->parents, out);
+}
+
+static apq_status evolution_load(void *state, apq_bytes *in) {
+    evolution_state *s = state;
+    APQ_TRY(apq_bytes_get(in, &s->sampler, sizeof s->sampler));
+    return apq_elite_load(&s->parents, in);
 }
 
 const apq_strategy_ops apq_strategy_evolution = {
@@ -148,5 +145,7 @@ const apq_strategy_ops apq_strategy_evolution = {
     .init = evolution_init,
     .ask = evolution_ask,
     .tell = evolution_tell,
+    .save = evolution_save,
+    .load = evolution_load,
     .fini = evolution_fini,
 };

@@ -21,7 +21,7 @@ static apq_status random_ask(void *state, size_t cap, apq_policy *batch,
     random_state *s = state;
     *n = 0;
     for (size_t i = 0; i < cap; i++) {
-        APQ_TRY(apq_sampler_draw(&s->sampler, &s->env, &batch[i]));
+        APQ_TRY(apq_sampler_first(&s->sampler, &s->env, &batch[i]));
     }
     *n = cap;
     return APQ_OK;
@@ -36,6 +36,16 @@ static apq_status random_tell(void *state, const apq_policy *batch,
     return APQ_OK;
 }
 
+static apq_status random_save(const void *state, apq_bytes *out) {
+    const random_state *s = state;
+    return apq_bytes_put(out, &s->sampler, sizeof s->sampler);
+}
+
+static apq_status random_load(void *state, apq_bytes *in) {
+    random_state *s = state;
+    return apq_bytes_get(in, &s->sampler, sizeof s->sampler);
+}
+
 const apq_strategy_ops apq_strategy_random = {
     .name = "random",
     .summary = "uniform sampling; the baseline every strategy must beat",
@@ -43,4 +53,6 @@ const apq_strategy_ops apq_strategy_random = {
     .init = random_init,
     .ask = random_ask,
     .tell = random_tell,
+    .save = random_save,
+    .load = random_load,
 };
