@@ -15,8 +15,9 @@
 
 /* The sorting compares all pairs. */
 enum { MAX_POPULATION = 4096, MAX_TRIES = 20 };
-static const double crossover_rate = 0.3, more_moves_rate = 0.5;
-static const double by_value_rate = 0.5;
+static const double crossover_rate = 0.5, more_moves_rate = 0.5;
+static const double value_share = 0.5;
+static const double by_value_rate = 0.7;
 
 typedef struct nsga2_state {
     apq_search_env env;
@@ -24,10 +25,12 @@ typedef struct nsga2_state {
     uint64_t n_told;
     size_t n, cap;             /* cap = population */
     apq_search_entry *members; /* (2 * cap), the first n alive */
-    size_t *ranks;             /* (cap) front of each; 0 is the best */
-    double *crowding;          /* (cap) */
-    apq_search_entry *kept;    /* (cap) scratch, as the rest: */
-    size_t *fronts;            /* (2 * cap) */
+    size_t *fronts;            /* (2 * cap) rank of each; 0 is the best */
+    double *crowding;          /* (2 * cap) */
+    apq_search_entry *kept;    /* (cap) survivors; scratch, as the rest: */
+    size_t *kept_fronts;       /* (cap) */
+    double *kept_crowding;     /* (cap) */
+    bool *is_kept;             /* (2 * cap) */
     size_t *list;              /* (2 * cap) members of one front */
     double *distances;         /* (2 * cap) of `list` */
     apq_ranked *order;         /* (2 * cap) */
@@ -43,16 +46,19 @@ static apq_status nsga2_init(void *state, const apq_search_env *env) {
                  MAX_POPULATION);
     }
     s->members = apq_calloc(2 * s->cap, sizeof *s->members);
-    s->ranks = apq_calloc(s->cap, sizeof *s->ranks);
     s->fronts = apq_calloc(2 * s->cap, sizeof *s->fronts);
-    s->crowding = apq_calloc(s->cap, sizeof *s->crowding);
+    s->crowding = apq_calloc(2 * s->cap, sizeof *s->crowding);
+    s->kept_fronts = apq_calloc(s->cap, sizeof *s->kept_fronts);
+    s->kept_crowding = apq_calloc(s->cap, sizeof *s->kept_crowding);
+    s->is_kept = apq_calloc(2 * s->cap, sizeof *s->is_kept);
     s->kept = apq_calloc(s->cap, sizeof *s->kept);
     s->list = apq_calloc(2 * s->cap, sizeof *s->list);
     s->distances = apq_calloc(2 * s->cap, sizeof *s->distances);
     s->order = apq_calloc(2 * s->cap, sizeof *s->order);
-    if (s->members == NULL || s->ranks == NULL || s->fronts == NULL ||
-        s->crowding == NULL || s->kept == NULL || s->list == NULL ||
-        s->distances == NULL || s->order == NULL) {
+    if (s->members == NULL || s->fronts == NULL || s->crowding == NULL ||
+        s->kept == NULL || s->kept_fronts == NULL || s->kept_crowding == NULL ||
+        s->is_kept == NULL || s->list == NULL || s->distances == NULL ||
+        s->order == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "nsga2: no memory for a population of %zu",
                  s->cap);
     }
@@ -62,8 +68,10 @@ static apq_status nsga2_init(void *state, const apq_search_env *env) {
 static void nsga2_fini(void *state) {
     nsga2_state *s = state;
     free(s->members);
-    free(s->ranks);
     free(s->fronts);
+    free(s->kept_fronts);
+    free(s->kept_crowding);
+    free(s->is_kept);
     free(s->crowding);
     free(s->kept);
     free(s->list);
@@ -79,8 +87,8 @@ static const apq_policy *pick_parent(nsga2_state *s) {
     bool is_a;
     if (apq_rng_uniform(rng) < by_value_rate) {
         is_a = apq_entry_before(&s->members[a], &s->members[b]);
-    } else if (s->ranks[a] != s->ranks[b]) {
-        is_a = s->ranks[a] < s->ranks[b];
+    } else if (s->fronts[a] != s->fronts[b]) {
+        is_a = s->fronts[a] < s->fronts[b];
     } else {
         is_a = s->crowding[a] > s->crowding[b];
     }
@@ -148,30 +156,63 @@ static size_t peel(nsga2_state *s, size_t front) {
     return n;
 }
 
-/* Whole fronts while they fit, then the least crowded of the next. */
-static void select_survivors(nsga2_state *s) {
+/* Ranks and distances of all members. */
+static void rank_members(nsga2_state *s) {
     for (size_t i = 0; i < s->n; i++) {
         s->fronts[i] = SIZE_MAX;
     }
-    size_t n_kept = 0;
-    for (size_t front = 0; n_kept < s->cap && n_kept < s->n; front++) {
+    size_t n_ranked = 0;
+    for (size_t front = 0; n_ranked < s->n; front++) {
         size_t n = peel(s, front);
         apq_crowding(s->members, s->list, n, s->order, s->distances);
         for (size_t i = 0; i < n; i++) {
             s->fronts[s->list[i]] = front;
-            s->order[i] =
-                (apq_ranked){-s->distances[i], s->members[s->list[i]].hash, i};
+            s->crowding[s->list[i]] = s->distances[i];
+        }
+        n_ranked += n;
+    }
+}
+
+/* Moves the member at `from` behind the n_kept survivors. */
+static void keep(nsga2_state *s, size_t from, size_t *n_kept) {
+    s->kept[*n_kept] = s->members[from];
+    s->kept_fronts[*n_kept] = s->fronts[from];
+    s->kept_crowding[*n_kept] = s->crowding[from];
+    s->is_kept[from] = true;
+    (*n_kept)++;
+}
+
+/* The best by value, then by rank, the least crowded first. */
+static void select_survivors(nsga2_state *s) {
+    size_t n_kept = 0;
+    rank_members(s);
+    for (size_t i = 0; i < s->n; i++) {
+        s->is_kept[i] = false;
+        s->order[i] =
+            (apq_ranked){-s->members[i].score.value, s->members[i].hash, i};
+    }
+    apq_ranked_sort(s->order, s->n);
+    size_t n_by_value = (size_t)(value_share * (double)s->cap);
+    for (size_t i = 0; i < s->n && n_kept < n_by_value; i++) {
+        keep(s, s->order[i].index, &n_kept);
+    }
+    for (size_t front = 0; n_kept < s->cap && n_kept < s->n; front++) {
+        size_t n = 0;
+        for (size_t i = 0; i < s->n; i++) {
+            if (s->fronts[i] == front && !s->is_kept[i]) {
+                s->order[n++] =
+                    (apq_ranked){-s->crowding[i], s->members[i].hash, i};
+            }
         }
         apq_ranked_sort(s->order, n);
         for (size_t i = 0; i < n && n_kept < s->cap; i++) {
-            s->kept[n_kept] = s->members[s->list[s->order[i].index]];
-            s->ranks[n_kept] = front;
-            s->crowding[n_kept] = s->distances[s->order[i].index];
-            n_kept++;
+            keep(s, s->order[i].index, &n_kept);
         }
     }
-    memcpy(s->members, s->kept, n_kept * sizeof *s->members);
     s->n = n_kept;
+    memcpy(s->members, s->kept, n_kept * sizeof *s->members);
+    memcpy(s->fronts, s->kept_fronts, n_kept * sizeof *s->fronts);
+    memcpy(s->crowding, s->kept_crowding, n_kept * sizeof *s->crowding);
 }
 
 static apq_status nsga2_tell(void *state, const apq_policy *batch,
@@ -198,7 +239,7 @@ static apq_status nsga2_save(const void *state, apq_bytes *out) {
     APQ_TRY(apq_bytes_put(out, &s->n_told, sizeof s->n_told));
     APQ_TRY(apq_bytes_put(out, &s->n, sizeof s->n));
     APQ_TRY(apq_bytes_put(out, s->members, s->n * sizeof *s->members));
-    APQ_TRY(apq_bytes_put(out, s->ranks, s->n * sizeof *s->ranks));
+    APQ_TRY(apq_bytes_put(out, s->fronts, s->n * sizeof *s->fronts));
     return apq_bytes_put(out, s->crowding, s->n * sizeof *s->crowding);
 }
 
@@ -212,7 +253,7 @@ static apq_status nsga2_load(void *state, apq_bytes *in) {
                  s->cap);
     }
     APQ_TRY(apq_bytes_get(in, s->members, s->n * sizeof *s->members));
-    APQ_TRY(apq_bytes_get(in, s->ranks, s->n * sizeof *s->ranks));
+    APQ_TRY(apq_bytes_get(in, s->fronts, s->n * sizeof *s->fronts));
     return apq_bytes_get(in, s->crowding, s->n * sizeof *s->crowding);
 }
 
