@@ -88,6 +88,8 @@ static const recipe_field fields[] = {
     FIELD("search", "parents", search.parents, FIELD_INT, 1, 1000000),
     FIELD("search", "iterations", search.iterations, FIELD_INT, 1, 10000000),
     FIELD("search", "mutation", search.mutation, FIELD_DOUBLE, 0, 1),
+    FIELD("search", "time_limit_s", search.time_limit_s, FIELD_DOUBLE, 0, 1e9),
+    FIELD("search", "as_released", search.as_released, FIELD_INT, 0, 1),
     FIELD("search", "all_layers", search.all_layers, FIELD_INT, 0, 1),
     FIELD("finetune", "epochs", finetune.epochs, FIELD_INT, 0, 100000),
     FIELD("finetune", "batch", finetune.batch, FIELD_INT, 1, 65536),

@@ -48,8 +48,11 @@ typedef struct apq_recipe {
         char strategy[32];
         int population, parents, iterations;
         double mutation;
-        int all_layers; /* 1: every layer is priced, whatever the space's
-                           accounting */
+        int all_layers;      /* 1: every layer is priced, whatever the space's
+                                accounting */
+        double time_limit_s; /* of the whole search; 0: none */
+        int as_released;     /* 1: evolution with the defects of the released
+                                code, to compare with */
     } search;
     struct {
         int epochs, batch;

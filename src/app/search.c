@@ -6,6 +6,8 @@
 #include "app/app.h"
 #include "app/lut.h"
 #include "app/range.h"
+#include "app/search_budget.h"
+#include "app/search_saver.h"
 #include "app/stopwatch.h"
 #include "backend/backend.h"
 #include "base/memory.h"
@@ -19,7 +21,8 @@
 
 enum {
     N_FIELDS = APQ_BUDGET_N_FIELDS,
-    CLOUD_STRIDE = 16,
+    FRONT_CAP = 128,
+    BLIND_CHUNK = 64,
     /* A space of one bit-width is exhausted long before the mixed one. A fifth
      * of the paper's iterations without progress end a baseline's search; over
      * 8 seeds at 8.40 and 6.11 ms on imagenet-apq this moved the means of the
@@ -35,9 +38,10 @@ typedef struct context {
     apq_target *target;
     const apq_predictor *predictor;
     apq_price_table *prices;
-    double values[4096]; /* accuracies of one batch */
-    uint64_t n_seen;
-    bool has_cloud; /* the winner's search samples its candidates */
+    double values[4096];  /* accuracies of one batch */
+    bool is_blind;        /* the released code: bits are not seen */
+    double deadline_s;    /* 0: none */
+    apq_search_file file; /* its key is "" where nothing is kept */
     apq_app_search_result *out;
 } context;
 
@@ -47,32 +51,35 @@ const char *apq_baseline_name(apq_baseline baseline) {
     return names[baseline];
 }
 
-static bool meets(const double *cost, const double *budget) {
-    for (int f = 0; f < N_FIELDS; f++) {
-        /* Written so that a cost that is not a number fails. */
-        if (budget[f] > 0 && !(cost[f] <= budget[f])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static apq_status feasible(void *ctx, const apq_policy *policy,
                            bool *is_feasible) {
     const context *self = ctx;
     double cost[N_FIELDS];
     apq_price_policy(self->prices, policy, cost);
-    *is_feasible = meets(cost, self->out->budget) && !isinf(cost[0]);
+    *is_feasible = apq_budget_meets(cost, self->out->budget) && !isinf(cost[0]);
     return APQ_OK;
 }
 
-static void sample_cloud(context *self, const apq_score *score) {
-    apq_app_search_result *out = self->out;
-    if (self->has_cloud && self->n_seen++ % CLOUD_STRIDE == 0 &&
-        out->n_cloud < APQ_SEARCH_MAX_CLOUD) {
-        out->cloud_cost[out->n_cloud] = score->cost[out->plot_field];
-        out->cloud_accuracy[out->n_cloud++] = score->value;
+/* Accuracies of n policies. The released code scores each as if all its bits
+ * were the largest: spec2feature() is called without `quantize`. */
+static apq_status predict(const context *self, const apq_policy *batch,
+                          size_t n, double *values) {
+    if (!self->is_blind) {
+        return apq_predictor_predict(self->predictor, batch, n, true, values);
     }
+    const apq_space *space = &self->out->space;
+    for (size_t at = 0; at < n; at += BLIND_CHUNK) {
+        apq_policy copies[BLIND_CHUNK];
+        size_t m = n - at < BLIND_CHUNK ? n - at : BLIND_CHUNK;
+        for (size_t i = 0; i < m; i++) {
+            copies[i] = batch[at + i];
+            apq_policy_set_bits(space, space->bits[space->n_bits - 1],
+                                &copies[i]);
+        }
+        APQ_TRY(apq_predictor_predict(self->predictor, copies, m, true,
+                                      values + at));
+    }
+    return APQ_OK;
 }
 
 static apq_status evaluate(void *ctx, const apq_policy *batch, size_t n,
@@ -81,79 +88,24 @@ static apq_status evaluate(void *ctx, const apq_policy *batch, size_t n,
     enum { CHUNK = sizeof self->values / sizeof self->values[0] };
     for (size_t at = 0; at < n; at += CHUNK) {
         size_t m = n - at < CHUNK ? n - at : CHUNK;
-        APQ_TRY(apq_predictor_predict(self->predictor, batch + at, m, true,
-                                      self->values));
+        APQ_TRY(predict(self, batch + at, m, self->values));
         for (size_t i = 0; i < m; i++) {
             apq_score *score = &scores[at + i];
             score->value = self->values[i];
             apq_price_policy(self->prices, &batch[at + i], score->cost);
-            sample_cloud(self, score);
         }
     }
     return APQ_OK;
 }
 
-/* Cheapest policies as seeds: one for each budget, one for all together. */
-static apq_status make_seeds(const context *self, int bits,
-                             apq_policy seeds[N_FIELDS + 1], size_t *n) {
-    const double *budget = self->out->budget;
-    double all[N_FIELDS] = {0};
-    bool has_budget = false;
-    *n = 0;
-    for (int f = 0; f < N_FIELDS; f++) {
-        if (budget[f] > 0) {
-            double weight[N_FIELDS] = {0};
-            weight[f] = 1;
-            all[f] = 1 / budget[f];
-            has_budget = true;
-            APQ_TRY(
-                apq_price_cheapest(self->prices, bits, weight, &seeds[(*n)++]));
-        }
+/* Evenly spaced candidates for the picture. */
+static void sample_cloud(apq_app_search_result *out) {
+    const apq_search_result *search = out->search;
+    size_t stride = search->n_scores / APQ_SEARCH_MAX_CLOUD + 1;
+    for (size_t i = 0; i < search->n_scores; i += stride) {
+        out->cloud_cost[out->n_cloud] = search->scores[i].cost[out->plot_field];
+        out->cloud_accuracy[out->n_cloud++] = search->scores[i].value;
     }
-    if (!has_budget) {
-        all[APQ_BUDGET_BITOPS_G] = 1;
-    }
-    return apq_price_cheapest(self->prices, bits, all, &seeds[(*n)++]);
-}
-
-static apq_status check_budgets(const context *self) {
-    const apq_app_search_result *out = self->out;
-    for (int f = 0; f < N_FIELDS; f++) {
-        const char *name = apq_budget_name((apq_budget_field)f);
-        if (out->budget[f] > 0 && isnan(out->low[f])) {
-            APQ_FAIL(APQ_ERR_ARG, "target %s gives no %s, so no budget on it",
-                     out->target, name);
-        }
-        if (out->budget[f] > 0 && out->budget[f] < out->low[f]) {
-            APQ_FAIL(APQ_ERR_INFEASIBLE,
-                     "no policy of space %s meets %s %g; the smallest possible "
-                     "is %.6g",
-                     out->space.name, name, out->budget[f], out->low[f]);
-        }
-    }
-    apq_policy seeds[N_FIELDS + 1];
-    size_t n;
-    APQ_TRY(make_seeds(self, 0, seeds, &n));
-    double cost[N_FIELDS];
-    for (size_t i = 0; i < n; i++) {
-        apq_price_policy(self->prices, &seeds[i], cost);
-        if (meets(cost, out->budget)) {
-            return APQ_OK;
-        }
-    }
-    char text[256] = "";
-    for (int f = 0; f < N_FIELDS; f++) {
-        size_t used = strlen(text);
-        if (out->budget[f] > 0) {
-            (void)snprintf(text + used, sizeof text - used, "%s%s %.6g",
-                           used > 0 ? ", " : "",
-                           apq_budget_name((apq_budget_field)f), cost[f]);
-        }
-    }
-    APQ_FAIL(APQ_ERR_INFEASIBLE,
-             "no policy of space %s found that meets all budgets together; "
-             "the nearest costs %s",
-             out->space.name, text);
 }
 
 /* The space at one bit-width. Kernel 7 goes where 4-bit activations forbid
@@ -180,15 +132,17 @@ static apq_status run_search(context *self, int bits, apq_search_result **out) {
         APQ_FAIL(APQ_ERR_INFEASIBLE, "space %s has no %d bits", space.name,
                  bits);
     }
-    apq_policy seeds[N_FIELDS + 1];
+    apq_policy seeds[APQ_BUDGET_MAX_SEEDS];
     size_t n_seeds;
-    APQ_TRY(make_seeds(self, bits, seeds, &n_seeds));
+    APQ_TRY(apq_budget_seeds(self->prices, self->out->budget, bits, seeds,
+                             &n_seeds));
     for (size_t i = 0; i < n_seeds; i++) {
         /* Skipped blocks, too, must be legal in the restricted space. */
         apq_policy_canonical(&space, &seeds[i]);
     }
     const apq_recipe *r = self->recipe;
-    self->has_cloud = bits == 0;
+    double left_s = self->deadline_s - apq_now_s();
+    self->is_blind = bits == 0 && r->search.as_released;
     apq_driver_options options = {
         .strategy = r->search.strategy,
         .population = r->search.population,
@@ -203,6 +157,11 @@ static apq_status run_search(context *self, int bits, apq_search_result **out) {
         .ctx = self,
         .seeds = seeds,
         .n_seeds = n_seeds,
+        .front_cap = bits == 0 ? FRONT_CAP : 0,
+        .time_limit_s = self->deadline_s > 0 ? fmax(left_s, 1e-9) : 0,
+        .as_released = self->is_blind,
+        .saver =
+            bits == 0 && self->file.key[0] != '\0' ? &self->file.base : NULL,
     };
     return apq_search_run(&space, &options, out);
 }
@@ -218,7 +177,7 @@ static apq_status describe(const context *self, const apq_policy *policy,
                                   &out->accuracy));
     double cost[N_FIELDS];
     apq_budget_of_cost(&out->cost, cost);
-    out->meets_budget = meets(cost, self->out->budget);
+    out->meets_budget = apq_budget_meets(cost, self->out->budget);
     out->policy = *policy;
     out->is_found = true;
     return APQ_OK;
@@ -293,6 +252,7 @@ static apq_status best_uniform(context *self, int bits, apq_candidate *out) {
     APQ_TRY(st);
     apq_policy policy = found->best;
     self->out->evaluations += found->n_evaluations;
+    self->out->search->is_timed_out |= found->is_timed_out;
     apq_search_result_destroy(found);
     apq_policy_canonical(&self->out->space, &policy);
     return describe(self, &policy, out);
@@ -372,7 +332,7 @@ static apq_status prepare(context *self) {
     if (isnan(out->low[out->plot_field])) {
         out->plot_field = APQ_BUDGET_BITOPS_G;
     }
-    return check_budgets(self);
+    return apq_budget_check(self->prices, out);
 }
 
 static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
@@ -381,13 +341,14 @@ static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
     apq_space_hash(&r->space, space_hash);
     (void)snprintf(
         text, sizeof text,
-        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s",
+        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s%s",
         space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
         r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
         self->recipe->search.population, self->recipe->search.parents,
         self->recipe->search.iterations, self->recipe->search.mutation,
         (unsigned long long)r->seed,
-        self->recipe->search.all_layers ? " all layers" : "");
+        self->recipe->search.all_layers ? " all layers" : "",
+        self->recipe->search.as_released ? " as released" : "");
     apq_hash_hex(text, strlen(text), out);
 }
 
@@ -408,8 +369,8 @@ static apq_status write_into(context *self, apq_rundir *dir) {
     }
     APQ_TRY(apq_app_search_write(self->out, json, stem));
     APQ_TRY(apq_stopwatch_write(&self->stopwatch));
-    if (self->out->search->is_stopped) {
-        return APQ_OK;
+    if (self->out->search->is_stopped || self->out->search->is_timed_out) {
+        return APQ_OK; /* not what the input alone decides */
     }
     APQ_TRY(apq_file_hash(json, artefact));
     return apq_rundir_step_mark(dir, "search", input, artefact);
@@ -441,12 +402,18 @@ static apq_status begin_metering(context *self, const char *run_dir) {
 /* With space, target and predictor in place. */
 static apq_status search_all(context *self, double start_s) {
     apq_app_search_result *out = self->out;
+    const apq_recipe *r = self->recipe;
+    self->deadline_s =
+        r->search.time_limit_s > 0 ? start_s + r->search.time_limit_s : 0;
     APQ_TRY(run_search(self, 0, &out->search));
+    sample_cloud(out);
     out->evaluations = out->search->n_evaluations;
     APQ_TRY(describe(self, &out->search->best, &out->best));
     if (!out->search->is_stopped) {
         APQ_TRY(find_baselines(self));
-        keep_better(out);
+        if (!r->search.as_released) {
+            keep_better(out);
+        }
     }
     APQ_TRY(latency_shares(self));
     out->seconds = apq_now_s() - start_s;
@@ -510,6 +477,12 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = begin_metering(self, run_dir_or_null);
+        char key[APQ_HASH_MAX];
+        input_hash(self, key);
+        if (st == APQ_OK) {
+            st = apq_search_file_init(&self->file, run_dir_or_null, key,
+                                      recipe->checkpoint_s);
+        }
     }
     if (st == APQ_OK) {
         self->predictor = predictor;
@@ -517,6 +490,9 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = write_run(self, run_dir_or_null);
+        if (st == APQ_OK && !out->search->is_stopped) {
+            apq_search_file_remove(&self->file);
+        }
     }
     context_destroy(self);
     apq_predictor_destroy(predictor);

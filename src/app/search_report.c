@@ -69,22 +69,24 @@ static json_t *history_json(const apq_search_result *search) {
     return rows;
 }
 
-static json_t *top_json(const apq_app_search_result *result) {
+static json_t *entries_json(const apq_space *space,
+                            const apq_search_entry *entries, size_t n) {
     json_t *rows = json_array();
-    for (size_t i = 0; i < result->search->n_top; i++) {
-        const apq_search_entry *entry = &result->search->top[i];
+    for (size_t i = 0; i < n; i++) {
         (void)json_array_append_new(
             rows, json_pack("{s:f, s:o, s:o}", "predicted_accuracy",
-                            entry->score.value, "cost",
-                            budget_json(entry->score.cost, true), "policy",
-                            apq_json_policy(&result->space, &entry->policy)));
+                            entries[i].score.value, "cost",
+                            budget_json(entries[i].score.cost, true), "policy",
+                            apq_json_policy(space, &entries[i].policy)));
     }
     return rows;
 }
 
 char *apq_app_search_json(const apq_app_search_result *result) {
+    const apq_search_result *search = result->search;
     json_t *root = json_pack(
-        "{s:i, s:s, s:s, s:o, s:f, s:o, s:o, s:I, s:f, s:o, s:o, s:o, s:s, "
+        "{s:i, s:s, s:s, s:o, s:f, s:o, s:o, s:I, s:f, s:o, s:o, s:o, s:o, "
+        "s:s, "
         "s:s?, s:I, s:b, s:o}",
         "schema_version", 1, "space", result->space.name, "target",
         result->target, "policy",
@@ -94,10 +96,13 @@ char *apq_app_search_json(const apq_app_search_result *result) {
         budget_json(result->budget, false), "evaluations",
         (json_int_t)result->evaluations, "seconds", result->seconds, "range",
         range_json(result), "baselines", baselines_json(result), "top",
-        top_json(result), "strategy", result->strategy, "predictor_hash",
+        entries_json(&result->space, search->top, search->n_top), "front",
+        entries_json(&result->space, search->front, search->n_front),
+        "strategy", result->strategy, "predictor_hash",
         result->predictor_hash[0] != '\0' ? result->predictor_hash : NULL,
         "seed", (json_int_t)result->seed, "is_complete",
-        !result->search->is_stopped, "history", history_json(result->search));
+        !search->is_stopped && !search->is_timed_out, "history",
+        history_json(search));
     char *text =
         root == NULL
             ? NULL

@@ -16,7 +16,8 @@ typedef struct search_options {
     double budget[APQ_BUDGET_N_FIELDS];
     int population, parents, iterations;
     double mutation;
-    bool all_layers;
+    bool all_layers, as_released;
+    double time_limit_s;
 } search_options;
 
 #define AT(member) offsetof(search_options, member)
@@ -76,6 +77,17 @@ static const apq_option table[] = {
      .type = APQ_OPTION_FLAG,
      .help = "price every layer, also those the space's accounting leaves out",
      .offset = AT(all_layers)},
+    {.name = "time-limit-s",
+     .type = APQ_OPTION_REAL,
+     .argument = "S",
+     .help = "stop after S seconds with the best so far",
+     .offset = AT(time_limit_s),
+     .low = 1e-3,
+     .high = 1e9},
+    {.name = "as-released",
+     .type = APQ_OPTION_FLAG,
+     .help = "evolution with the defects of the authors' code, to compare",
+     .offset = AT(as_released)},
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
@@ -118,6 +130,9 @@ static apq_status make_recipe(const search_options *o, apq_recipe *out) {
         o->iterations > 0 ? o->iterations : out->search.iterations;
     out->search.mutation = o->mutation > 0 ? o->mutation : out->search.mutation;
     out->search.all_layers |= o->all_layers;
+    out->search.as_released |= o->as_released;
+    out->search.time_limit_s =
+        o->time_limit_s > 0 ? o->time_limit_s : out->search.time_limit_s;
     return APQ_OK;
 }
 

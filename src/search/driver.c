@@ -15,6 +15,8 @@ enum {
     MAX_POPULATION = 100000,
     MAX_ITERATIONS = 1000000,
     MAX_FRONT = 100000,
+    /* Iterations that bring nothing new: what is feasible is known. */
+    MAX_IDLE_ITERATIONS = 10,
 };
 
 static apq_status always_feasible(void *ctx, const apq_policy *policy,
@@ -200,6 +202,7 @@ static apq_status score_batch(apq_search_loop *r, size_t n) {
     }
     r->result->n_evaluations += n_fresh;
     r->result->n_cached += n - n_fresh;
+    r->n_idle = n_fresh > 0 ? 0 : r->n_idle + n;
     return APQ_OK;
 }
 
@@ -294,7 +297,8 @@ static apq_status step(apq_search_loop *r, bool *is_exhausted) {
 static apq_status work(apq_search_loop *r, double start_s) {
     const apq_driver_options *options = r->options;
     bool is_exhausted = false;
-    while (r->n_done < r->n_total && !is_exhausted) {
+    uint64_t max_idle = MAX_IDLE_ITERATIONS * (uint64_t)options->population;
+    while (r->n_done < r->n_total && r->n_idle < max_idle && !is_exhausted) {
         double now_s = apq_now_s();
         if (apq_stop_requested(options->progress)) {
             r->result->is_stopped = true;
@@ -311,8 +315,8 @@ static apq_status work(apq_search_loop *r, double start_s) {
         }
         APQ_TRY(step(r, &is_exhausted));
     }
-    bool has_moved = r->n_done > 0;
-    return options->saver != NULL && has_moved ? apq_search_save(r) : APQ_OK;
+    bool is_worth_it = r->result->is_stopped && r->n_done > 0;
+    return options->saver != NULL && is_worth_it ? apq_search_save(r) : APQ_OK;
 }
 
 /* Hands what was found to the result. */

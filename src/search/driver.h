@@ -26,7 +26,8 @@ typedef struct apq_search_saver {
     apq_status (*save)(void *ctx, const void *bytes, size_t n);
     /* malloc'd for the caller to free; NULL when nothing is saved. */
     apq_status (*load)(void *ctx, void **bytes, size_t *n);
-    double interval_s; /* between two saves; 0: after every batch */
+    double interval_s; /* between two saves; 0: after every batch. Saved as
+                          well when the user stops the search. */
     const char *key;   /* names what evaluate and feasible depend on, at most
                           512 characters; a state of another key, or of other
                           options, is ignored */
@@ -75,8 +76,8 @@ typedef struct apq_search_result {
     double best_value;
     uint64_t n_evaluations; /* distinct policies given to evaluate */
     uint64_t n_cached;      /* candidates seen before; the sum of the two is
-                               population * iterations unless stopped or the
-                               strategy has nothing left to ask */
+                               population * iterations unless stopped or
+                               nothing new was asked for 10 iterations */
     double seconds;         /* wall clock */
     bool is_stopped;        /* the user asked to stop */
     bool is_timed_out;      /* time_limit_s passed */

@@ -24,6 +24,7 @@ typedef struct apq_search_loop {
     apq_elite top; /* its entries are the result's */
     apq_front front;
     uint64_t n_done, n_total; /* candidates */
+    uint64_t n_idle;          /* candidates since the last new one */
     double row_sum;           /* of feasible values since the last row */
     uint64_t row_feasible;
     double best; /* when it was last better than before */

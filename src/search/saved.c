@@ -30,10 +30,10 @@ static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     const apq_search_result *result = loop->result;
     const apq_score_cache *cache = &loop->cache;
     uint64_t key = key_of(loop);
-    uint64_t counts[] = {loop->n_done,     result->n_evaluations,
-                         result->n_cached, loop->row_feasible,
-                         cache->n_entries, loop->front.n,
-                         result->n_history};
+    uint64_t counts[] = {loop->n_done,      result->n_evaluations,
+                         result->n_cached,  loop->row_feasible,
+                         cache->n_entries,  loop->front.n,
+                         result->n_history, loop->n_idle};
     APQ_TRY(apq_bytes_put(out, magic, sizeof magic));
     APQ_TRY(apq_bytes_put(out, &key, sizeof key));
     APQ_TRY(apq_bytes_put(out, counts, sizeof counts));
@@ -82,7 +82,7 @@ static apq_status get_cache(apq_search_loop *loop, uint64_t n, apq_bytes *in) {
 
 static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     apq_search_result *result = loop->result;
-    uint64_t counts[7];
+    uint64_t counts[8];
     APQ_TRY(apq_bytes_get(in, counts, sizeof counts));
     APQ_TRY(apq_bytes_get(in, &loop->row_sum, sizeof loop->row_sum));
     APQ_TRY(get_cache(loop, counts[4], in));
@@ -104,6 +104,7 @@ static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     result->n_cached = counts[2];
     loop->row_feasible = counts[3];
     loop->front.n = counts[5];
+    loop->n_idle = counts[7];
     return APQ_OK;
 }
 

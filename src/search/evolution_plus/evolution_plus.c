@@ -20,7 +20,7 @@ enum {
     MAX_LINES = 8,
     CHILDREN = 4, /* of each line in one batch */
     RESTARTS = 50,
-    MAX_TRIES = 50,
+    MAX_TRIES = 10,
 };
 /* Temperatures, in standard deviations of the first population's values. */
 static const double start_temperature = 0.2, end_temperature = 0.01;

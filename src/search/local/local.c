@@ -11,7 +11,12 @@
 
 #include <stdlib.h>
 
-enum { MIN_KICKS = 2, MORE_KICKS = 4, MAX_TRIES = 50 };
+enum {
+    MIN_CHANGES = 2,
+    MORE_CHANGES = 4,
+    KICKS = 16, /* the best of these is the next start */
+    MAX_TRIES = 10,
+};
 
 /* What changes while the search runs. */
 typedef struct progress {
@@ -83,8 +88,8 @@ static apq_status kick(local_state *s, apq_policy *out) {
     bool is_feasible = false;
     for (int i = 0; i < MAX_TRIES; i++) {
         *out = s->at.best.policy;
-        uint32_t n_kicks = MIN_KICKS + apq_rng_below(rng, MORE_KICKS);
-        for (uint32_t k = 0; k < n_kicks; k++) {
+        uint32_t n = MIN_CHANGES + apq_rng_below(rng, MORE_CHANGES);
+        for (uint32_t k = 0; k < n; k++) {
             apq_move_random(env->space, rng, out);
         }
         APQ_TRY(apq_sampler_shrink(&s->at.sampler, env, out, &is_feasible));
@@ -108,8 +113,11 @@ static apq_status local_ask(void *state, size_t cap, apq_policy *batch,
         s->at.has_base = false;
     }
     if (s->at.has_best && s->at.n_told >= (uint64_t)s->env.options.population) {
-        *n = 1;
-        return kick(s, &batch[0]);
+        *n = cap < KICKS ? cap : KICKS;
+        for (size_t i = 0; i < *n; i++) {
+            APQ_TRY(kick(s, &batch[i]));
+        }
+        return APQ_OK;
     }
     for (size_t i = 0; i < cap; i++) {
         APQ_TRY(apq_sampler_first(&s->at.sampler, &s->env, &batch[i]));

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* The sorting compares all pairs. */
-enum { MAX_POPULATION = 4096, MAX_TRIES = 20 };
+enum { MAX_POPULATION = 4096, MAX_TRIES = 10 };
 static const double crossover_rate = 0.5, more_moves_rate = 0.5;
 static const double value_share = 0.5;
 static const double by_value_rate = 0.7;
