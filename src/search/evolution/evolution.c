@@ -13,7 +13,7 @@
 
 /* Infeasible children are thrown away, as in the paper; of more than these in
  * a row the last is made feasible: near the smallest cost nearly all are. */
-enum { MAX_TRIES = 200, MAX_INFEASIBLE = 20 };
+enum { MAX_TRIES = 200, MAX_INFEASIBLE = 20, MAX_KNOWN = 10 };
 
 typedef struct evolution_state {
     apq_search_env env;
@@ -67,9 +67,19 @@ static void vary(evolution_state *s, bool is_mutant, apq_policy *out) {
     }
 }
 
+/* Is it a parent over again or, where that counts, scored before? */
+static bool is_repeated(const evolution_state *s, const apq_policy *policy,
+                        bool counts_known) {
+    uint64_t hash = apq_policy_hash(s->env.space, policy);
+    return apq_elite_has(&s->parents, hash) ||
+           (counts_known && !s->env.options.as_released &&
+            apq_score_cache_has(s->env.known, hash));
+}
+
 /* A feasible child that is not a parent over again; with 20 blocks one
- * mutant in ten would otherwise be an exact copy. Where none turns up, new
- * blood from the sampler keeps the search alive. */
+ * mutant in ten would otherwise be an exact copy. Children known already are
+ * tried again a few times, so that they do not use up the candidates. Where
+ * none turns up, new blood from the sampler keeps the search alive. */
 static apq_status breed(evolution_state *s, bool is_mutant, apq_policy *out) {
     const apq_search_env *env = &s->env;
     int n_infeasible = 0;
@@ -81,8 +91,7 @@ static apq_status breed(evolution_state *s, bool is_mutant, apq_policy *out) {
             APQ_TRY(apq_sampler_shrink(&s->sampler, env, out, &is_feasible));
             n_infeasible = 0;
         }
-        if (is_feasible &&
-            !apq_elite_has(&s->parents, apq_policy_hash(env->space, out))) {
+        if (is_feasible && !is_repeated(s, out, i < MAX_KNOWN)) {
             return APQ_OK;
         }
     }

@@ -91,6 +91,9 @@ apq_status toy_evaluate(void *ctx, const apq_policy *batch, size_t n,
         t->trace = (t->trace ^ hash) * 0x100000001b3u;
         scores[i].value = t->is_flat ? 1.0 : toy_value(t, &batch[i]);
         scores[i].cost[0] = toy_cost(t, &batch[i]);
+        for (int k = 0; k < t->space.n_stages; k++) {
+            scores[i].cost[1] += batch[i].depth[k];
+        }
     }
     t->n_scored += n;
     return APQ_OK;
