@@ -168,3 +168,59 @@ setup() {
     expect_output 'stem: no tile'
     [ ! -e out ]
 }
+
+@test "every listed strategy keeps the budget and gives a front" {
+    for name in $("$APQ" list strategies --json | jq -r '.[].name'); do
+        "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
+            --strategy "$name" --iterations 8 --json --quiet |
+            jq -e --arg s "$name" '.strategy == $s and .is_complete
+                and .cost.latency_ms <= 0.02 and (.front | length) >= 1
+                and all(.front[]; .cost.latency_ms <= 0.02)'
+    done
+}
+
+@test "--as-released is another search, and of evolution only" {
+    for flag in '' --as-released; do
+        # The empty flag is meant to vanish.
+        # shellcheck disable=SC2086
+        "$APQ" search --space tiny --predictor "$P" --iterations 20 \
+            --latency-ms 0.02 --json --quiet $flag | jq -c .top[0] >"top$flag"
+    done
+    ! cmp -s top top--as-released
+    run "$APQ" search --space tiny --predictor "$P" --strategy local \
+        --as-released
+    expect_status 3
+    expect_output 'only evolution'
+}
+
+@test "--time-limit-s ends the search with the best so far" {
+    "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
+        --population 1000 --iterations 1000000 --time-limit-s 0.2 --json \
+        --strategy random --quiet | jq -e '.is_complete == false and .policy'
+}
+
+@test "kill -9 and the same command: the document of an undisturbed search" {
+    set -- --latency-ms 0.02 --strategy evolution+ --iterations 600 \
+        --population 400 checkpoint_s=0.02
+    cp -r "$RUN" whole
+    cp -r "$RUN" cut
+    "$APQ" search --run whole --quiet "$@" >/dev/null
+    n_kept=0
+    for _ in 1 2 3 4; do
+        "$APQ" search --run cut --quiet "$@" >/dev/null 2>&1 &
+        pid=$!
+        sleep "0.$((RANDOM % 20 + 15))"
+        kill -9 "$pid" 2>/dev/null || true
+        wait "$pid" || true
+        [ ! -s cut/search.checkpoint ] || n_kept=$((n_kept + 1))
+    done
+    echo "$n_kept checkpoints"
+    [ "$n_kept" -ge 1 ]
+    "$APQ" search --run cut "$@" 2>note.txt >/dev/null
+    grep -q 'going on after [1-9]' note.txt
+    for dir in whole cut; do
+        jq 'del(.seconds)' "$dir/best.json" >"$dir.json"
+    done
+    cmp whole.json cut.json
+    [ ! -e cut/search.checkpoint ]
+}
