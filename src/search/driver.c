@@ -255,7 +255,7 @@ static apq_status history_append(apq_search_loop *r, size_t n) {
 
 /* Whether the best has stayed the same for as long as the caller waits. */
 static bool is_stalled(apq_search_loop *r, size_t n) {
-    if (r->top.n == 0 || r->options->patience == 0) {
+    if (r->top.n == 0 || r->options->patience == 0 || r->ops->is_annealed) {
         return false;
     }
     double best = r->top.entries[0].score.value;
@@ -263,8 +263,8 @@ static bool is_stalled(apq_search_loop *r, size_t n) {
     r->n_stalled = is_better ? 0 : r->n_stalled + n;
     r->best = best;
     r->has_best = true;
-    return r->n_stalled >= (uint64_t)r->options->patience *
-                               (uint64_t)r->options->population;
+    return r->n_stalled >=
+           (uint64_t)r->options->patience * (uint64_t)r->options->population;
 }
 
 /* One ask, score, tell round. */

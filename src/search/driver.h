@@ -38,9 +38,10 @@ typedef struct apq_driver_options {
     int population;       /* candidates of one iteration, 2..100000 */
     int parents;          /* 1..population */
     int iterations;       /* 1..1000000, the initial population included */
-    int patience; /* iterations without a better best that end it; 0: never */
-    double mutation;              /* per block and per depth, (0, 1] */
-    uint64_t seed;                /* equal seeds, equal traces */
+    int patience;    /* iterations without a better best that end it; 0: never;
+                        ignored by a strategy that is annealed */
+    double mutation; /* per block and per depth, (0, 1] */
+    uint64_t seed;   /* equal seeds, equal traces */
     const apq_progress *progress; /* NULL: silent, never stopped */
     apq_evaluate_fn evaluate;     /* required; the predictor */
     apq_feasible_fn feasible;     /* NULL: every policy is feasible */

@@ -17,11 +17,12 @@ static uint64_t key_of(const apq_search_loop *loop) {
     const apq_driver_options *o = loop->options;
     char space_hash[APQ_HASH_MAX], text[1024];
     apq_space_hash(loop->space, space_hash);
-    int n = snprintf(
-        text, sizeof text, "%s %s %d %d %d %.17g %" PRIu64 " %zu %d %zu %zu %s",
-        space_hash, loop->ops->name, o->population, o->parents, o->iterations,
-        o->mutation, o->seed, o->front_cap, o->as_released,
-        loop->ops->state_bytes, sizeof(apq_search_entry), o->saver->key);
+    int n = snprintf(text, sizeof text,
+                     "%s %s %d %d %d %d %.17g %" PRIu64 " %zu %d %zu %zu %s",
+                     space_hash, loop->ops->name, o->population, o->parents,
+                     o->iterations, o->patience, o->mutation, o->seed,
+                     o->front_cap, o->as_released, loop->ops->state_bytes,
+                     sizeof(apq_search_entry), o->saver->key);
     APQ_ASSERT(n > 0 && (size_t)n < sizeof text);
     return apq_hash64(text, (size_t)n);
 }
@@ -30,10 +31,10 @@ static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     const apq_search_result *result = loop->result;
     const apq_score_cache *cache = &loop->cache;
     uint64_t key = key_of(loop);
-    uint64_t counts[] = {loop->n_done,      result->n_evaluations,
-                         result->n_cached,  loop->row_feasible,
-                         cache->n_entries,  loop->front.n,
-                         result->n_history, loop->n_idle};
+    uint64_t counts[] = {
+        loop->n_done,       result->n_evaluations, result->n_cached,
+        loop->row_feasible, cache->n_entries,      loop->front.n,
+        result->n_history,  loop->n_idle,          loop->n_stalled};
     APQ_TRY(apq_bytes_put(out, magic, sizeof magic));
     APQ_TRY(apq_bytes_put(out, &key, sizeof key));
     APQ_TRY(apq_bytes_put(out, counts, sizeof counts));
@@ -82,7 +83,7 @@ static apq_status get_cache(apq_search_loop *loop, uint64_t n, apq_bytes *in) {
 
 static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     apq_search_result *result = loop->result;
-    uint64_t counts[8];
+    uint64_t counts[9];
     APQ_TRY(apq_bytes_get(in, counts, sizeof counts));
     APQ_TRY(apq_bytes_get(in, &loop->row_sum, sizeof loop->row_sum));
     APQ_TRY(get_cache(loop, counts[4], in));
@@ -105,6 +106,9 @@ static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     loop->row_feasible = counts[3];
     loop->front.n = counts[5];
     loop->n_idle = counts[7];
+    loop->n_stalled = counts[8];
+    loop->has_best = loop->top.n > 0;
+    loop->best = loop->has_best ? loop->top.entries[0].score.value : 0;
     return APQ_OK;
 }
 

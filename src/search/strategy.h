@@ -58,6 +58,7 @@ typedef struct apq_strategy_ops {
     const char *name;    /* registry key, e.g. "evolution" */
     const char *summary; /* one line for listings */
     size_t state_bytes;  /* allocated and zeroed by the caller, 64-aligned */
+    bool is_annealed;    /* a stall is no end: patience does not apply */
 
     /* REQUIRED. */
     apq_status (*init)(void *state, const apq_search_env *env);

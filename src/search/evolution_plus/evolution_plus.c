@@ -200,6 +200,7 @@ const apq_strategy_ops apq_strategy_evolution_plus = {
     .name = "evolution+",
     .summary = "annealed lines of single-gene changes; the best by value",
     .state_bytes = sizeof(plus_state),
+    .is_annealed = true,
     .init = plus_init,
     .ask = plus_ask,
     .tell = plus_tell,
