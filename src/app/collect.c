@@ -82,6 +82,12 @@ static apq_status add_record(collection *c, int64_t seq,
     return st;
 }
 
+static apq_status interrupted(int64_t n_records) {
+    APQ_FAIL(APQ_ERR_INTERRUPTED,
+             "collect interrupted after %lld records, all saved",
+             (long long)n_records);
+}
+
 /* Records begin .. end - 1; of policies[seq - begin], or the planned ones
  * where policies is NULL. */
 static apq_status collect_range(collection *c, int64_t begin, int64_t end,
@@ -101,7 +107,11 @@ static apq_status collect_range(collection *c, int64_t begin, int64_t end,
             } else {
                 planned_policy(c->session, c->kind, seq, &policy);
             }
-            APQ_TRY(add_record(c, seq, &policy, &accuracy));
+            apq_status st = add_record(c, seq, &policy, &accuracy);
+            if (st == APQ_ERR_INTERRUPTED) {
+                return interrupted(seq);
+            }
+            APQ_TRY(st);
             c->best = accuracy > c->best ? accuracy : c->best;
             (void)snprintf(detail, sizeof detail,
                            "%slast %.2f %%, best %.2f %%",
@@ -111,9 +121,7 @@ static apq_status collect_range(collection *c, int64_t begin, int64_t end,
         apq_progress_update(progress, what, (uint64_t)seq + 1, (uint64_t)c->n,
                             detail);
         if (apq_stop_requested(progress)) {
-            APQ_FAIL(APQ_ERR_INTERRUPTED,
-                     "collect interrupted after %lld records, all saved",
-                     (long long)seq + 1);
+            return interrupted(seq + 1);
         }
     }
     return APQ_OK;

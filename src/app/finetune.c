@@ -7,6 +7,7 @@
 #include "app/session.h"
 #include "deploy/int_engine.h"
 #include "nn/loss.h"
+#include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/finetune.h"
 
@@ -18,11 +19,15 @@
 
 typedef struct contender {
     const char *name; /* "network" or "baseline" */
-    const char *file; /* NAME.safetensors */
+    const char *file, *checkpoint;
+    const char *input; /* hash of all that the step is made from */
     apq_policy policy;
     apq_cost cost;
     apq_evaluation test;
 } contender;
+
+static const char *const k_checkpoints[] = {"network.checkpoint",
+                                            "baseline.checkpoint"};
 
 /* The "policy" of an object of best.json. */
 static apq_status read_policy(const apq_session *session, const json_t *object,
@@ -130,21 +135,29 @@ static apq_status test_network(const apq_session *session,
     return st;
 }
 
+/* The checkpoint stays until the step is finished: a kill while the second
+ * network is tuned must not cost the first one's training. */
 static apq_status tune_and_test(const apq_session *session, contender *c,
                                 apq_model *model, apq_nn_net *net) {
     const apq_recipe *r = session->recipe;
-    char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], name[64];
-    (void)snprintf(name, sizeof name, "%s.checkpoint", c->name);
-    APQ_TRY(apq_rundir_file(session->dir, name, checkpoint));
+    char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], label[64];
+    bool is_dropped;
+    APQ_TRY(apq_rundir_file(session->dir, c->checkpoint, checkpoint));
     APQ_TRY(apq_rundir_file(session->dir, c->file, path));
-    (void)snprintf(name, sizeof name, "fine-tune %s", c->name);
+    APQ_TRY(apq_checkpoint_drop_other(checkpoint, c->input, &is_dropped));
+    if (is_dropped) {
+        apq_note(session->progress,
+                 "%s: of another policy or recipe, starting anew", checkpoint);
+    }
+    (void)snprintf(label, sizeof label, "fine-tune %s", c->name);
     APQ_TRY(apq_finetune(model, net, session->dataset,
                          &(apq_finetune_options){
                              .backend = session->backend,
                              .progress = session->progress,
                              .checkpoint_path = checkpoint,
+                             .input = c->input,
                              .checkpoint_s = r->checkpoint_s,
-                             .label = name,
+                             .label = label,
                              .seed = r->seed,
                              .epochs = r->finetune.epochs,
                              .batch = r->finetune.batch,
@@ -156,9 +169,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .loader_threads = 1,
                          }));
     APQ_TRY(save_model(session, c, model, net, path));
-    apq_status st = test_network(session, net, &c->test);
-    (void)unlink(checkpoint);
-    return st;
+    return test_network(session, net, &c->test);
 }
 
 static apq_status tune_contender(const apq_session *session, contender *c) {
@@ -206,8 +217,14 @@ static json_t *contender_json(const apq_session *session, const contender *c) {
 static apq_status tune_all(apq_session *session, const char *path,
                            const char *input) {
     const char *baseline = session->recipe->finetune.baseline;
-    contender winner = {.name = "network", .file = "network.safetensors"};
-    contender uniform = {.name = "baseline", .file = "baseline.safetensors"};
+    contender winner = {.name = "network",
+                        .file = "network.safetensors",
+                        .checkpoint = k_checkpoints[0],
+                        .input = input};
+    contender uniform = {.name = "baseline",
+                         .file = "baseline.safetensors",
+                         .checkpoint = k_checkpoints[1],
+                         .input = input};
     bool has_baseline = strcmp(baseline, "none") != 0;
     APQ_TRY(
         read_contenders(session, baseline, &winner.policy, &uniform.policy));
@@ -256,7 +273,12 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(apq_session_load_supernet(session, supernet));
     APQ_TRY(tune_all(session, path, input));
     APQ_TRY(apq_file_hash(path, artefact));
-    return apq_session_finish(session, "finetune", input, artefact);
+    APQ_TRY(apq_session_finish(session, "finetune", input, artefact));
+    for (int i = 0; i < 2; i++) {
+        APQ_TRY(apq_rundir_file(session->dir, k_checkpoints[i], path));
+        (void)unlink(path);
+    }
+    return APQ_OK;
 }
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,

@@ -68,6 +68,7 @@ static apq_status train_into(apq_session *session) {
                                    .backend = session->backend,
                                    .progress = session->progress,
                                    .checkpoint_path = checkpoint,
+                                   .input = input,
                                    .log_path = log,
                                    .checkpoint_s = r->checkpoint_s,
                                    .seed = r->seed,

@@ -1,15 +1,21 @@
 /* Position metadata of checkpoints and the append-only training log. */
 #include "train/checkpoint.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 apq_status apq_checkpoint_put_position(apq_tensor_file *file,
                                        const apq_train_position *position) {
     char text[32];
+    if (position->input != NULL) {
+        APQ_TRY(apq_tensor_file_put_meta(file, "input", position->input));
+    }
     (void)snprintf(text, sizeof text, "%" PRIu64, position->seed);
     APQ_TRY(apq_tensor_file_put_meta(file, "seed", text));
     (void)snprintf(text, sizeof text, "%" PRId64, position->step);
@@ -32,6 +38,28 @@ static apq_status meta_int(const apq_tensor_file *file, const char *path,
     return APQ_OK;
 }
 
+static bool is_made_from(const apq_tensor_file *file, const char *input) {
+    const char *recorded = apq_tensor_file_meta(file, "input");
+    return recorded != NULL && strcmp(recorded, input) == 0;
+}
+
+apq_status apq_checkpoint_drop_other(const char *path, const char *input,
+                                     bool *is_dropped) {
+    *is_dropped = false;
+    if (!apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_load(path, &file));
+    bool is_other = !is_made_from(file, input);
+    apq_tensor_file_destroy(file);
+    if (is_other && unlink(path) != 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
+    }
+    *is_dropped = is_other;
+    return APQ_OK;
+}
+
 apq_status apq_checkpoint_get_position(const apq_tensor_file *file,
                                        const char *path,
                                        const apq_train_position *expected,
@@ -40,6 +68,11 @@ apq_status apq_checkpoint_get_position(const apq_tensor_file *file,
     APQ_TRY(meta_int(file, path, "seed", &seed));
     APQ_TRY(meta_int(file, path, "step", &at));
     APQ_TRY(meta_int(file, path, "n_steps", &n_steps));
+    if (expected->input != NULL && !is_made_from(file, expected->input)) {
+        const char *recorded = apq_tensor_file_meta(file, "input");
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made from input %s, now %s", path,
+                 recorded == NULL ? "unknown" : recorded, expected->input);
+    }
     if (seed != expected->seed) {
         APQ_FAIL(APQ_ERR_MISMATCH,
                  "%s: made with seed %" PRIu64 ", now %" PRIu64, path, seed,

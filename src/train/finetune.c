@@ -67,6 +67,11 @@ static apq_status begin(tuner *t) {
         t->net->is_quantised = true;
     }
     apq_tensor_file_destroy(file);
+    if (st == APQ_OK && t->options->label != NULL) {
+        apq_note(t->options->progress,
+                 "%s: resuming at step %" PRId64 " of %" PRId64,
+                 t->options->label, t->position.step, t->position.n_steps);
+    }
     return st;
 }
 
@@ -123,16 +128,15 @@ static apq_status after_step(tuner *t) {
         t->sum = (apq_loss_sum){0};
         t->n_seen = 0;
     }
-    if (o->checkpoint_path == NULL) {
-        return APQ_OK;
-    }
     if (apq_stop_requested(o->progress)) {
         APQ_TRY(save(t));
         APQ_FAIL(APQ_ERR_INTERRUPTED,
-                 "fine-tuning interrupted at step %" PRId64 ", state saved",
-                 t->position.step);
+                 "fine-tuning interrupted at step %" PRId64 "%s",
+                 t->position.step,
+                 o->checkpoint_path != NULL ? ", state saved" : "");
     }
-    if (apq_now_s() - t->last_save_s >= o->checkpoint_s) {
+    bool is_last = t->position.step == t->position.n_steps;
+    if (is_last || apq_now_s() - t->last_save_s >= o->checkpoint_s) {
         APQ_TRY(save(t));
     }
     return APQ_OK;
@@ -179,6 +183,7 @@ static apq_status open_loaders(tuner *t, const apq_dataset *dataset) {
                  o->batch);
     }
     t->position = (apq_train_position){
+        .input = o->input,
         .seed = o->seed,
         .n_steps = o->epochs > 0 ? o->epochs * t->steps_per_epoch : o->n_steps,
     };

@@ -16,6 +16,7 @@ typedef struct apq_finetune_options {
     const apq_backend *backend;
     const apq_progress *progress;
     const char *checkpoint_path; /* NULL: none */
+    const char *input;           /* as of apq_train_options */
     double checkpoint_s;
     const char *label; /* what progress calls it */
     uint64_t seed;

@@ -162,11 +162,15 @@ static apq_status log_epoch(trainer *t) {
                    "\"others_train_top1\":%.4f}",
                    epoch, ratio(t->largest.loss, t->n_largest), top1,
                    ratio(t->others.loss, t->n_others), others);
+    char smaller[32] = ""; /* in the first epochs there may be none */
+    if (t->n_others > 0) {
+        (void)snprintf(smaller, sizeof smaller, "  others: %.2f %%",
+                       100 * others);
+    }
     apq_note(t->options->progress,
-             "epoch %" PRId64 "/%d  largest: loss %.3f, train top-1 %.2f %%"
-             "  others: %.2f %%",
+             "epoch %" PRId64 "/%d  largest: loss %.3f, train top-1 %.2f %%%s",
              epoch, t->options->epochs, ratio(t->largest.loss, t->n_largest),
-             100 * top1, 100 * others);
+             100 * top1, smaller);
     t->largest = t->others = (apq_loss_sum){0};
     t->n_largest = t->n_others = 0;
     return t->options->log_path == NULL
@@ -189,8 +193,8 @@ static apq_status after_step(trainer *t) {
     if (apq_stop_requested(o->progress)) {
         APQ_TRY(save(t));
         APQ_FAIL(APQ_ERR_INTERRUPTED,
-                 "training interrupted at step %" PRId64 ", state saved",
-                 t->position.step);
+                 "training interrupted at step %" PRId64 "%s", t->position.step,
+                 o->checkpoint_path != NULL ? ", state saved" : "");
     }
     if (apq_now_s() - t->last_save_s >= o->checkpoint_s) {
         APQ_TRY(save(t));
@@ -243,6 +247,7 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     if (st == APQ_OK) {
         t.steps_per_epoch = (int64_t)apq_loader_batches(t.loader);
         t.position = (apq_train_position){
+            .input = options->input,
             .seed = options->seed,
             .n_steps = options->epochs * t.steps_per_epoch,
         };

@@ -17,8 +17,10 @@ typedef struct apq_train_options {
     const apq_backend *backend;
     const apq_progress *progress;
     const char *checkpoint_path; /* NULL: none */
-    const char *log_path;        /* JSON lines, appended; NULL: none */
-    double checkpoint_s;         /* seconds between checkpoints */
+    const char *input; /* hash kept in the checkpoint of all that the training
+                        * is made from (weights, data, recipe); NULL: none */
+    const char *log_path; /* JSON lines, appended; NULL: none */
+    double checkpoint_s;  /* seconds between checkpoints */
     uint64_t seed;
     int epochs, batch;
     int random_subnets;
@@ -30,10 +32,11 @@ typedef struct apq_train_options {
 
 /* Trains in place. Resumes from the checkpoint file if it is there, bit for
  * bit on one machine and thread count. Returns
- * APQ_ERR_INTERRUPTED, with a checkpoint written, when asked to stop;
- * APQ_ERR_NUMERIC when the loss is no longer finite; of the checkpoint,
- * APQ_ERR_MISMATCH when its seed, length or tensors are another run's and
- * APQ_ERR_FORMAT when it is damaged. */
+ * APQ_ERR_INTERRUPTED when asked to stop, with a checkpoint written if it has
+ * a path; APQ_ERR_NUMERIC when the loss is no longer finite; of the
+ * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
+ * another run's and APQ_ERR_FORMAT when it is damaged. Another learning rate
+ * or batch is noticed by `input` alone. */
 APQ_NODISCARD apq_status apq_train_supernet(apq_supernet *supernet,
                                             const apq_dataset *dataset,
                                             const apq_train_options *options);

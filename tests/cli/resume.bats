@@ -43,6 +43,54 @@ setup() {
     [ -z "$(find "$scratch/cut" -name '*.tmp' -o -name '*.checkpoint')" ]
 }
 
+# wait_for FILE, wait_for_log TEXT: until it is there, or 30 s.
+wait_for() {
+    for _ in $(seq 1 600); do
+        [ -e "$1" ] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+wait_for_log() {
+    for _ in $(seq 1 600); do
+        grep -q "$1" "$scratch/log" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+@test "a kill while the baseline is tuned keeps the network's training" {
+    dir=$scratch/run
+    "$APQ" run "$scratch/r.yaml" train.epochs=1 finetune.epochs=0 \
+        --run "$dir" --quiet
+    tune() { # to one log; $tuner is the process
+        "$APQ" finetune --run "$dir" finetune.epochs=60 "$@" \
+            --threads 1 2>"$scratch/log" &
+        tuner=$!
+    }
+    stop() { # SIGNAL STATUS
+        kill "-$1" "$tuner"
+        status=0
+        wait "$tuner" || status=$?
+        [ "$status" -eq "$2" ]
+    }
+    tune
+    wait_for "$dir/baseline.checkpoint"
+    stop KILL 137
+    tune
+    wait_for_log 'fine-tune baseline: epoch'
+    stop INT 130
+    grep -E 'network: resuming at step ([0-9]+) of \1$' "$scratch/log"
+    grep 'baseline: resuming' "$scratch/log"
+    # Another recipe: the checkpoints are of no use and are made anew.
+    tune finetune.learning_rate=0.003
+    wait_for_log 'fine-tune network: epoch'
+    stop INT 130
+    grep 'network.checkpoint: of another policy or recipe' "$scratch/log"
+    run grep resuming "$scratch/log"
+    expect_status 1
+}
+
 # wait_for_lines N: until the metered step has left N lines, or 30 s.
 wait_for_lines() {
     for _ in $(seq 1 300); do

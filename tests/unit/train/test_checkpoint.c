@@ -63,7 +63,7 @@ static apq_tensor_file *put(const apq_train_position *position) {
 
 static void positions_come_back(void **state) {
     (void)state;
-    const apq_train_position at = {UINT64_MAX, 5000000000, 9000000000};
+    const apq_train_position at = {NULL, UINT64_MAX, 5000000000, 9000000000};
     apq_tensor_file *file = put(&at);
     int64_t step = -1;
     assert_int_equal(apq_checkpoint_get_position(file, "c", &at, &step),
@@ -74,20 +74,20 @@ static void positions_come_back(void **state) {
 
 static void other_runs_are_a_mismatch(void **state) {
     (void)state;
-    const apq_train_position at = {7, 3, 10};
+    const apq_train_position at = {NULL, 7, 3, 10};
     apq_tensor_file *file = put(&at);
     int64_t step = -1;
-    apq_train_position other = {8, 0, 10};
+    apq_train_position other = {NULL, 8, 0, 10};
     assert_int_equal(apq_checkpoint_get_position(file, "c", &other, &step),
                      APQ_ERR_MISMATCH);
     assert_string_equal(apq_error_message(), "c: made with seed 7, now 8");
-    other = (apq_train_position){7, 0, 12};
+    other = (apq_train_position){NULL, 7, 0, 12};
     assert_int_equal(apq_checkpoint_get_position(file, "c", &other, &step),
                      APQ_ERR_MISMATCH);
     assert_string_equal(apq_error_message(), "c: made for 10 steps, now 12");
     assert_int_equal(step, -1);
     apq_tensor_file_destroy(file);
-    const apq_train_position beyond = {7, 11, 10};
+    const apq_train_position beyond = {NULL, 7, 11, 10};
     file = put(&beyond);
     assert_int_equal(apq_checkpoint_get_position(file, "c", &at, &step),
                      APQ_ERR_MISMATCH);
@@ -96,7 +96,7 @@ static void other_runs_are_a_mismatch(void **state) {
 
 static void damaged_positions_are_refused(void **state) {
     (void)state;
-    const apq_train_position at = {7, 3, 10};
+    const apq_train_position at = {NULL, 7, 3, 10};
     int64_t step = -1;
     apq_tensor_file *file = put(NULL);
     assert_int_equal(apq_checkpoint_get_position(file, "c", &at, &step),

@@ -3,6 +3,7 @@
 #include "train/finetune.h"
 
 #include "supernet/supernet.h"
+#include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "unit/store/scratch.h"
 #include "unit/train/trainee.h"
@@ -118,6 +119,46 @@ static void resumed_tuning_repeats_the_bits(void **state) {
     assert_int_equal(scratch_remove(&folder), 0);
 }
 
+/* The last step's checkpoint stands for the whole training. */
+static void finished_tuning_is_not_repeated(void **state) {
+    const trainee *t = *state;
+    void *folder = NULL;
+    assert_int_equal(scratch_make(&folder), 0);
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    apq_finetune_options o = options_of(t);
+    o.checkpoint_path = path;
+    o.input = "0123456789abcdef";
+    tuned whole = finished(t, &o);
+    stopper s;
+    stopper_set(&s, 1); /* another step would be its last */
+    o.progress = &s.progress;
+    tuned again = finished(t, &o);
+    assert_same_nets(&whole, &again);
+    discard(&whole);
+    discard(&again);
+
+    bool is_dropped;
+    assert_int_equal(apq_checkpoint_drop_other(path, o.input, &is_dropped),
+                     APQ_OK);
+    assert_true(!is_dropped && apq_file_exists(path));
+    assert_int_equal(apq_checkpoint_drop_other(path, "other", &is_dropped),
+                     APQ_OK);
+    assert_true(is_dropped && !apq_file_exists(path));
+    assert_int_equal(apq_checkpoint_drop_other(path, "other", &is_dropped),
+                     APQ_OK);
+    assert_false(is_dropped);
+    assert_int_equal(scratch_remove(&folder), 0);
+}
+
+/* Nothing to save to: it stops all the same, and claims nothing. */
+static void tuning_stops_without_a_checkpoint(void **state) {
+    const trainee *t = *state;
+    tune_and_stop(t, options_of(t), 2);
+    assert_non_null(strstr(apq_error_message(), "at step 2"));
+    assert_null(strstr(apq_error_message(), "saved"));
+}
+
 /* Without steps it calibrates only: weights stay, clips are set. */
 static void no_steps_only_calibrate(void **state) {
     const trainee *t = *state;
@@ -220,6 +261,9 @@ static void other_checkpoints_are_refused(void **state) {
     other = o;
     other.n_steps++;
     expect_refusal(t, 0, &other, APQ_ERR_MISMATCH);
+    other = o;
+    other.input = "0123456789abcdef";
+    expect_refusal(t, 0, &other, APQ_ERR_MISMATCH);
     expect_refusal(t, 1, &o, APQ_ERR_MISMATCH); /* another policy */
 
     char *bytes = NULL;
@@ -240,6 +284,8 @@ static void other_checkpoints_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(resumed_tuning_repeats_the_bits),
+        WITH_TRAINEE(finished_tuning_is_not_repeated),
+        WITH_TRAINEE(tuning_stops_without_a_checkpoint),
         WITH_TRAINEE(no_steps_only_calibrate),
         WITH_TRAINEE(tuning_ends_with_recalibration),
         WITH_TRAINEE(evaluation_counts_images_once),

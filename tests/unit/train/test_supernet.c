@@ -92,6 +92,14 @@ static void resumed_training_repeats_the_bits(void **state) {
     close_checkpoint(folder);
 }
 
+/* Nothing to save to: it stops all the same, and claims nothing. */
+static void training_stops_without_a_checkpoint(void **state) {
+    const trainee *t = *state;
+    train_and_stop(t, options_of(t), 2);
+    assert_non_null(strstr(apq_error_message(), "at step 2"));
+    assert_null(strstr(apq_error_message(), "saved"));
+}
+
 /* Checkpoints after every step: the last leaves nothing to do. */
 static void checkpoints_are_written_while_training(void **state) {
     const trainee *t = *state;
@@ -187,6 +195,9 @@ static void checkpoints_of_other_runs_are_a_mismatch(void **state) {
     other = o;
     other.epochs++;
     expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
+    other = o;
+    other.input = "0123456789abcdef";
+    expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
     apq_space wider = t->space;
     wider.head_channels += 8;
     expect_refusal(t, &wider, &o, APQ_ERR_MISMATCH);
@@ -221,6 +232,7 @@ static void truncated_checkpoints_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(resumed_training_repeats_the_bits),
+        WITH_TRAINEE(training_stops_without_a_checkpoint),
         WITH_TRAINEE(checkpoints_are_written_while_training),
         WITH_TRAINEE(choices_do_not_depend_on_threads),
         WITH_TRAINEE(policies_do_not_depend_on_who_draws),
