@@ -17,6 +17,16 @@ const char *apq_status_text(apq_status status) {
     return i < sizeof texts / sizeof texts[0] ? texts[i] : "unknown status";
 }
 
+/* File names may hold line feeds and escape sequences; a message is one line
+ * and harmless on a terminal. */
+static void replace_controls(char *text) {
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < ' ' || *text == '\177') {
+            *text = '?';
+        }
+    }
+}
+
 apq_status apq_error_set(apq_status status, const char *file, int line,
                          const char *format, ...) {
     (void)file;
@@ -26,6 +36,7 @@ apq_status apq_error_set(apq_status status, const char *file, int line,
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    replace_controls(text);
     (void)snprintf(message, sizeof message, "%s", text);
     return status;
 }

@@ -52,6 +52,14 @@ static void failures_leave_early_with_their_message(void **state) {
     assert_string_equal(apq_error_message(), "line 4: value 7 is not in 1..3");
 }
 
+static void messages_are_one_line(void **state) {
+    (void)state;
+    assert_int_equal(
+        APQ_ERROR(APQ_ERR_IO, "%s: gone", "a\nb\033[31m\177\303\274"),
+        APQ_ERR_IO);
+    assert_string_equal(apq_error_message(), "a?b?[31m?\303\274: gone");
+}
+
 static void long_messages_are_cut(void **state) {
     (void)state;
     char text[4096];
@@ -94,6 +102,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_has_a_text),
         cmocka_unit_test(failures_leave_early_with_their_message),
+        cmocka_unit_test(messages_are_one_line),
         cmocka_unit_test(long_messages_are_cut),
         cmocka_unit_test(messages_belong_to_threads),
     };
