@@ -2,6 +2,8 @@
  * read is left unknown. */
 #include "app/machine.h"
 
+#include "backend/backend.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +60,13 @@ static double memory_gib(const char *key) {
     double kib = 0;
     proc_value("/proc/meminfo", key, text, sizeof text);
     return sscanf(text, "%lf", &kib) == 1 ? kib / 1048576 : 0;
+}
+
+void apq_machine_set_threads(int n_threads) {
+    apq_backend_set_threads(0);
+    if (n_threads > 0 && n_threads < apq_backend_threads()) {
+        apq_backend_set_threads(n_threads);
+    }
 }
 
 void apq_machine_probe(apq_machine *out) {

@@ -16,6 +16,10 @@ typedef struct apq_machine {
 } apq_machine;
 
 void apq_machine_probe(apq_machine *out);
+/* Threads of the work that follows; 0, or more than there are processors, is
+ * one for each: threads that share a processor wait for one another. */
+void apq_machine_set_threads(int n_threads);
+
 /* One-line JSON (malloc'd): cpu, isa, threads, memory_gib. */
 char *apq_machine_to_json(const apq_machine *machine);
 /* Compiler and libraries of this build: a JSON object of strings (malloc'd). */

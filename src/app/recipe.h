@@ -18,7 +18,7 @@ typedef struct apq_recipe {
     char data[APQ_PATH_MAX];   /* URI, see docs/formats/datasets.md */
     char backend[32];          /* auto, cpu, ref */
     uint64_t seed;
-    int threads;         /* 0 = all cores */
+    int threads;         /* at most one a core; 0 = all */
     int64_t n_val;       /* images carved from train; -1 = default */
     double checkpoint_s; /* seconds between checkpoints of a training */
 

@@ -5,6 +5,7 @@
 
 #include "app/app.h"
 #include "app/lut.h"
+#include "app/machine.h"
 #include "app/range.h"
 #include "app/search_budget.h"
 #include "app/search_saver.h"
@@ -459,7 +460,7 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     apq_predictor *predictor = NULL;
     context *self = NULL;
     APQ_TRY(context_create(recipe, progress, out, &self));
-    apq_backend_set_threads(recipe->threads);
+    apq_machine_set_threads(recipe->threads);
     apq_status st = apq_space_load(recipe->space, &out->space);
     if (st == APQ_OK) {
         st = apq_target_load(recipe->target, &target);

@@ -2,6 +2,8 @@
  * together. */
 #include "app/session.h"
 
+#include "app/machine.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@ apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
     APQ_TRY(apq_space_load(recipe->space, &session->space));
     apq_recipe_set_accounting(recipe, &session->space);
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
-    apq_backend_set_threads(recipe->threads);
+    apq_machine_set_threads(recipe->threads);
     apq_space_hash(&session->space, session->space_hash);
     return APQ_OK;
 }

@@ -267,7 +267,7 @@ int apq_cmd_bench(int argc, char **argv) {
     json_t *document = NULL;
     apq_status st = apq_step_recipe(&options, 1, &recipe);
     if (st == APQ_OK) {
-        apq_backend_set_threads(recipe.threads);
+        apq_machine_set_threads(recipe.threads);
         st = measure(&recipe, options.common.words[0], &progress.base,
                      &document);
     }

@@ -6,11 +6,23 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MAX_THREADS = 16 /* of apq_data_options */ };
+
 typedef struct data_options {
     apq_common_options common;
     const char *data;
     int64_t n_val;
 } data_options;
+
+/* A name from the file system, which may hold anything, in one line. */
+static const char *printable(char *name) {
+    for (char *c = name; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\177') {
+            *c = '?';
+        }
+    }
+    return name;
+}
 
 static json_t *report_json(const apq_data_report *report) {
     json_t *classes = json_array();
@@ -53,8 +65,9 @@ static void print_report(const apq_data_report *report) {
     printf("%-28s %8s %8s %8s\n", "class", "train", "val", "test");
     for (int c = 0; c < report->n_classes; c++) {
         const apq_data_class_report *row = &report->classes[c];
-        printf("%-28s %8zu %8zu %8zu\n", row->name, row->n[APQ_SPLIT_TRAIN],
-               row->n[APQ_SPLIT_VAL], row->n[APQ_SPLIT_TEST]);
+        printf("%-28s %8zu %8zu %8zu\n", printable(row->name),
+               row->n[APQ_SPLIT_TRAIN], row->n[APQ_SPLIT_VAL],
+               row->n[APQ_SPLIT_TEST]);
     }
     if (report->test_carved) {
         printf("\nno test images: 10 %% of the training images serve\n");
@@ -65,12 +78,12 @@ static void print_report(const apq_data_report *report) {
     if (report->n_duplicates > 0) {
         printf("\n%zu test images are also training or validation images, "
                "e.g. %s\n",
-               report->n_duplicates, report->duplicate_example);
+               report->n_duplicates, printable(report->duplicate_example));
     }
     printf("\n%zu defect%s\n", report->n_defects,
            report->n_defects == 1 ? "" : "s");
     for (size_t i = 0; i < report->n_defects; i++) {
-        printf("  %s: %s\n", report->defects[i].path,
+        printf("  %s: %s\n", printable(report->defects[i].path),
                report->defects[i].reason);
     }
 }
@@ -115,7 +128,8 @@ int apq_cmd_data(int argc, char **argv) {
     apq_cli_progress_init(&progress, options.common.quiet);
     apq_data_options open_options = APQ_DATA_OPTIONS_INIT;
     open_options.n_val = options.n_val;
-    open_options.n_threads = options.common.threads;
+    int threads = options.common.threads;
+    open_options.n_threads = threads < MAX_THREADS ? threads : MAX_THREADS;
     open_options.progress = &progress.base;
     if (options.common.has_seed) {
         open_options.split_seed = options.common.seed;

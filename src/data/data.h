@@ -37,7 +37,7 @@ typedef struct apq_data_options {
     int64_t n_val;  /* validation images; -1 is 5,000, or 10 % of the training
                        images when there are fewer than 20,000 */
     uint64_t split_seed;
-    int n_threads;                /* decoding threads, >= 1; 0 is two */
+    int n_threads;                /* decoding threads, 1 ... 16; 0 is two */
     const apq_progress *progress; /* borrowed during the call; may be NULL */
 } apq_data_options;
 

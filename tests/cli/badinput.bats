@@ -81,3 +81,21 @@ train() {
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet
     [ -s out/supernet.safetensors ]
 }
+
+@test "names with line feeds and escapes stay on one harmless line" {
+    local odd=$'images/train/c\nat'
+    mkdir -p "$odd" images/train/dog
+    echo 'no picture' >"$odd/"$'\033[31m.jpg'
+    cp "$odd"/* images/train/dog/1.jpg
+    train 'images/train/c\?at/\?\[31m\.jpg: not a JPEG' images
+    run "$APQ" data check --data images
+    expect_status 3
+    expect_output '^c\?at  '
+    expect_output '^  train/c\?at/\?\[31m\.jpg: '
+}
+
+@test "more threads than cores are one a core" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet --threads 1000
+    jq -es --argjson cores "$(nproc)" 'all(.threads <= $cores)' out/cost.jsonl
+    "$APQ" data check --data builtin:shapes --threads 1000
+}
