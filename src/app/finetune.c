@@ -49,11 +49,8 @@ static apq_status read_contenders(const apq_session *session,
                                   apq_policy *uniform) {
     char path[APQ_PATH_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
-    char *text;
-    size_t n_bytes;
-    APQ_TRY(apq_file_read(path, &text, &n_bytes));
-    json_t *root = json_loads(text, 0, NULL);
-    free(text);
+    json_t *root;
+    APQ_TRY(apq_json_read(path, &root));
     apq_status st = read_policy(session, root, path, "the search", winner);
     if (st == APQ_OK && strcmp(baseline, "none") != 0) {
         const json_t *all = json_object_get(root, "baselines");

@@ -28,6 +28,25 @@ json_t *apq_json_policy(const apq_space *space, const apq_policy *policy) {
     return value;
 }
 
+apq_status apq_json_read(const char *path, json_t **out) {
+    char *text;
+    size_t n;
+    APQ_TRY(apq_file_read(path, &text, &n));
+    json_error_t error;
+    json_t *value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (value == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: not JSON: %s", path, error.line,
+                 error.text);
+    }
+    if (!json_is_object(value)) {
+        json_decref(value);
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a JSON object", path);
+    }
+    *out = value;
+    return APQ_OK;
+}
+
 apq_status apq_json_write(json_t *root, int digits, const char *path) {
     size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION((size_t)digits);
     char *text = root == NULL ? NULL : json_dumps(root, flags);

@@ -16,6 +16,10 @@ json_t *apq_json_number(double value);
 json_t *apq_json_cost(const apq_cost *cost);
 json_t *apq_json_policy(const apq_space *space, const apq_policy *policy);
 
+/* The object that a file holds, the caller's. Errors: FORMAT with the line;
+ * IO, NOMEM. */
+APQ_NODISCARD apq_status apq_json_read(const char *path, json_t **out);
+
 /* Writes an indented document atomically, reals to `digits` digits, and
  * releases it; `root` NULL is out of memory. Errors: IO, NOMEM. */
 APQ_NODISCARD apq_status apq_json_write(json_t *root, int digits,

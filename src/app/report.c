@@ -3,6 +3,7 @@
 #include "app/report.h"
 
 #include "app/app.h"
+#include "app/json.h"
 #include "app/machine.h"
 #include "report/markdown.h"
 
@@ -21,22 +22,7 @@ static apq_status load_file(const apq_report_source *source, const char *name,
     if (!apq_file_exists(path)) {
         return APQ_OK;
     }
-    char *text;
-    size_t n;
-    APQ_TRY(apq_file_read(path, &text, &n));
-    json_error_t error;
-    json_t *value = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
-    free(text);
-    if (value == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: not JSON: %s", path, error.line,
-                 error.text);
-    }
-    if (!json_is_object(value)) {
-        json_decref(value);
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a JSON object", path);
-    }
-    *out = value;
-    return APQ_OK;
+    return apq_json_read(path, out);
 }
 
 static apq_status apply_settings(const apq_report_request *request,

@@ -20,7 +20,7 @@ apq_status apq_app_shipped_dir(const char *space, char out[APQ_PATH_MAX]) {
     if (apq_data_path(relative, out) != APQ_OK) {
         APQ_FAIL(APQ_ERR_IO,
                  "no artefacts are shipped for space %.*s (%s is missing); "
-                 "give --run or --predictor",
+                 "give --run",
                  n < 256 ? n : 256, name, relative);
     }
     *strrchr(out, '/') = '\0';
@@ -32,7 +32,10 @@ apq_status apq_app_predictor_path(const char *space,
                                   char out[APQ_PATH_MAX]) {
     char dir[APQ_PATH_MAX];
     if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(space, dir));
+        apq_status st = apq_app_shipped_dir(space, dir);
+        if (st != APQ_OK) { /* here there is another way out */
+            return APQ_ERROR(st, "%s or --predictor", apq_error_message());
+        }
     }
     return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
                          "predictor.safetensors");
