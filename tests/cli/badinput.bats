@@ -80,6 +80,11 @@ train() {
     # With room again, the same command finishes.
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet
     [ -s out/supernet.safetensors ]
+    # The same for the records.
+    run bash -c "trap '' XFSZ; ulimit -f 2
+        exec '$APQ' collect --run out --quiet"
+    expect_status 1
+    "$APQ" collect --run out --quiet
 }
 
 @test "names with line feeds and escapes stay on one harmless line" {
