@@ -59,6 +59,7 @@ static apq_status build_net(apq_program *p, const apq_ir_network *network) {
     APQ_TRY(apq_arena_create(&p->arena));
     APQ_TRY(apq_model_bind(p->model, backend, p->arena, &p->net));
     p->has_net = true;
+    p->net.keeps_expansions = true; /* layers are timed apart */
     for (size_t i = 0; i < ir.n_layers; i++) {
         /* As after training: outputs of order one, whatever the depth. */
         const apq_ir_layer *l = &ir.layers[i];
