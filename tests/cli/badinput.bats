@@ -106,9 +106,8 @@ train() {
 }
 
 @test "what the search left, cut in half, and no supernet to evaluate" {
-    "$APQ" run "$ROOT/recipes/tiny.yaml" --run whole --quiet
-    size=$(wc -c <whole/best.json)
-    head -c $((size / 2)) whole/best.json >cut && mv cut whole/best.json
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run whole --quiet
+    printf '{\n  "policy": {' >whole/best.json
     refused 3 'best\.json:[0-9]+: not JSON' "$APQ" finetune --run whole
     run "$APQ" eval --space tiny --policy largest \
         --data 'builtin:shapes?train=60&test=20&size=16'
