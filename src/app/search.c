@@ -1,18 +1,9 @@
-/* Joins strategy, predictor and price table: the predictor scores, the table
- * decides feasibility before anything is scored. The same search, restricted
- * to one bit-width, makes the baselines. */
+/* `apq search` from recipe to files: opens what a search needs, runs it and
+ * its baselines (search_job.c), keeps the result in the run directory. */
 #include "app/search.h"
 
-#include "app/app.h"
-#include "app/lut.h"
-#include "app/machine.h"
-#include "app/range.h"
-#include "app/search_budget.h"
-#include "app/search_saver.h"
-#include "app/stopwatch.h"
-#include "backend/backend.h"
+#include "app/search_job.h"
 #include "base/memory.h"
-#include "predictor/predictor.h"
 #include "store/rundir.h"
 
 #include <math.h>
@@ -20,323 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    N_FIELDS = APQ_BUDGET_N_FIELDS,
-    FRONT_CAP = 128,
-    BLIND_CHUNK = 64,
-    /* A space of one bit-width is exhausted long before the mixed one. A fifth
-     * of the paper's iterations without progress end a baseline's search; over
-     * 8 seeds at 8.40 and 6.11 ms on imagenet-apq this moved the means of the
-     * baselines by 0.0001 to 0.0005. */
-    BASELINE_PATIENCE = 100,
-};
-
-/* What the callbacks of the search see. */
-typedef struct context {
-    const apq_recipe *recipe;
-    const apq_progress *progress; /* the stopwatch's */
-    apq_stopwatch stopwatch;
-    apq_target *target;
-    const apq_predictor *predictor;
-    apq_price_table *prices;
-    double values[4096];  /* accuracies of one batch */
-    bool is_blind;        /* the released code: bits are not seen */
-    double deadline_s;    /* 0: none */
-    apq_search_file file; /* its key is "" where nothing is kept */
-    apq_app_search_result *out;
-} context;
-
-const char *apq_baseline_name(apq_baseline baseline) {
-    static const char *const names[] = {"largest_uniform8", "largest_uniform4",
-                                        "best_uniform8", "best_uniform4"};
-    return names[baseline];
-}
-
-static apq_status feasible(void *ctx, const apq_policy *policy,
-                           bool *is_feasible) {
-    const context *self = ctx;
-    double cost[N_FIELDS];
-    apq_price_policy(self->prices, policy, cost);
-    *is_feasible = apq_budget_meets(cost, self->out->budget) && !isinf(cost[0]);
-    return APQ_OK;
-}
-
-/* Accuracies of n policies. The released code scores each as if all its bits
- * were the largest: spec2feature() is called without `quantize`. */
-static apq_status predict(const context *self, const apq_policy *batch,
-                          size_t n, double *values) {
-    if (!self->is_blind) {
-        return apq_predictor_predict(self->predictor, batch, n, true, values);
-    }
-    const apq_space *space = &self->out->space;
-    for (size_t at = 0; at < n; at += BLIND_CHUNK) {
-        apq_policy copies[BLIND_CHUNK];
-        size_t m = n - at < BLIND_CHUNK ? n - at : BLIND_CHUNK;
-        for (size_t i = 0; i < m; i++) {
-            copies[i] = batch[at + i];
-            apq_policy_set_bits(space, space->bits[space->n_bits - 1],
-                                &copies[i]);
-        }
-        APQ_TRY(apq_predictor_predict(self->predictor, copies, m, true,
-                                      values + at));
-    }
-    return APQ_OK;
-}
-
-static apq_status evaluate(void *ctx, const apq_policy *batch, size_t n,
-                           apq_score *scores) {
-    context *self = ctx;
-    enum { CHUNK = sizeof self->values / sizeof self->values[0] };
-    for (size_t at = 0; at < n; at += CHUNK) {
-        size_t m = n - at < CHUNK ? n - at : CHUNK;
-        APQ_TRY(predict(self, batch + at, m, self->values));
-        for (size_t i = 0; i < m; i++) {
-            apq_score *score = &scores[at + i];
-            score->value = self->values[i];
-            apq_price_policy(self->prices, &batch[at + i], score->cost);
-        }
-    }
-    return APQ_OK;
-}
-
-/* Evenly spaced candidates for the picture. */
-static void sample_cloud(apq_app_search_result *out) {
-    const apq_search_result *search = out->search;
-    size_t stride = search->n_scores / APQ_SEARCH_MAX_CLOUD + 1;
-    for (size_t i = 0; i < search->n_scores; i += stride) {
-        out->cloud_cost[out->n_cloud] = search->scores[i].cost[out->plot_field];
-        out->cloud_accuracy[out->n_cloud++] = search->scores[i].value;
-    }
-}
-
-/* The space at one bit-width. Kernel 7 goes where 4-bit activations forbid
- * it. False when the bit-width is not of the space. */
-static bool restrict_bits(apq_space *space, int bits) {
-    bool is_legal = false;
-    for (int i = 0; i < space->n_bits; i++) {
-        is_legal = is_legal || space->bits[i] == bits;
-    }
-    space->n_bits = 1;
-    space->bits[0] = bits;
-    if (space->forbids_k7_dw_act4 && bits == 4) {
-        while (space->n_kernels > 1 &&
-               space->kernels[space->n_kernels - 1] == 7) {
-            space->n_kernels--;
-        }
-    }
-    return is_legal;
-}
-
-static apq_status run_search(context *self, int bits, apq_search_result **out) {
-    apq_space space = self->out->space;
-    if (bits != 0 && !restrict_bits(&space, bits)) {
-        APQ_FAIL(APQ_ERR_INFEASIBLE, "space %s has no %d bits", space.name,
-                 bits);
-    }
-    apq_policy seeds[APQ_BUDGET_MAX_SEEDS];
-    size_t n_seeds;
-    APQ_TRY(apq_budget_seeds(self->prices, self->out->budget, bits, seeds,
-                             &n_seeds));
-    for (size_t i = 0; i < n_seeds; i++) {
-        /* Skipped blocks, too, must be legal in the restricted space. */
-        apq_policy_canonical(&space, &seeds[i]);
-    }
-    const apq_recipe *r = self->recipe;
-    double left_s = self->deadline_s - apq_now_s();
-    self->is_blind = bits == 0 && r->search.as_released;
-    apq_driver_options options = {
-        .strategy = r->search.strategy,
-        .population = r->search.population,
-        .parents = r->search.parents,
-        .iterations = r->search.iterations,
-        .patience = bits != 0 ? BASELINE_PATIENCE : 0,
-        .mutation = r->search.mutation,
-        .seed = r->seed,
-        .progress = self->progress,
-        .evaluate = evaluate,
-        .feasible = feasible,
-        .ctx = self,
-        .seeds = seeds,
-        .n_seeds = n_seeds,
-        .front_cap = bits == 0 ? FRONT_CAP : 0,
-        .time_limit_s = self->deadline_s > 0 ? fmax(left_s, 1e-9) : 0,
-        .as_released = self->is_blind,
-        .saver =
-            bits == 0 && self->file.key[0] != '\0' ? &self->file.base : NULL,
-    };
-    return apq_search_run(&space, &options, out);
-}
-
-static apq_status describe(const context *self, const apq_policy *policy,
-                           apq_candidate *out) {
-    const apq_space *space = &self->out->space;
-    apq_ir_network network;
-    APQ_TRY(apq_policy_check(space, policy));
-    APQ_TRY(apq_policy_lower(space, policy, &network));
-    APQ_TRY(apq_cost_network(self->target, &network, &out->cost));
-    APQ_TRY(apq_predictor_predict(self->predictor, policy, 1, true,
-                                  &out->accuracy));
-    double cost[N_FIELDS];
-    apq_budget_of_cost(&out->cost, cost);
-    out->meets_budget = apq_budget_meets(cost, self->out->budget);
-    out->policy = *policy;
-    out->is_found = true;
-    return APQ_OK;
-}
-
-static apq_status latency_shares(const context *self) {
-    apq_app_search_result *out = self->out;
-    apq_ir_network network;
-    APQ_TRY(apq_policy_lower(&out->space, &out->best.policy, &network));
-    for (size_t i = 0; i < network.n_layers; i++) {
-        double latency_ms, energy_mj;
-        APQ_TRY(apq_target_layer(self->target, &network.layers[i], &latency_ms,
-                                 &energy_mj));
-        if (network.layers[i].block >= 0 && out->best.cost.latency_ms > 0) {
-            out->latency_share[network.layers[i].block] +=
-                latency_ms / out->best.cost.latency_ms;
-        }
-    }
-    return APQ_OK;
-}
-
-/* A uniform network is a point of the mixed space like any other: when the
- * restricted search found a better one, it is the result. */
-static void keep_better(apq_app_search_result *out) {
-    for (int i = APQ_BASELINE_BEST_8; i < APQ_N_BASELINES; i++) {
-        const apq_candidate *c = &out->baselines[i];
-        if (!c->is_found || !c->meets_budget ||
-            c->accuracy <= out->best.accuracy) {
-            continue;
-        }
-        apq_search_result *search = out->search;
-        size_t n = search->n_top < APQ_SEARCH_MAX_TOP ? search->n_top
-                                                      : APQ_SEARCH_MAX_TOP - 1;
-        memmove(&search->top[1], &search->top[0], n * sizeof search->top[0]);
-        search->n_top = n + 1;
-        search->top[0] = (apq_search_entry){
-            .policy = c->policy,
-            .hash = apq_policy_hash(&out->space, &c->policy),
-            .score = {.value = c->accuracy, .is_feasible = true}};
-        apq_budget_of_cost(&c->cost, search->top[0].score.cost);
-        search->best = c->policy;
-        search->best_value = c->accuracy;
-        if (search->n_history > 0) {
-            search->history[search->n_history - 1].best = c->accuracy;
-        }
-        out->best = *c;
-    }
-}
-
-/* The largest network of one bit-width; with smaller kernels where the target
- * has no room for the largest. Not found when it can run none. */
-static apq_status largest_uniform(const context *self, apq_space space,
-                                  int bits, apq_candidate *out) {
-    for (; space.n_kernels > 0; space.n_kernels--) {
-        apq_policy policy;
-        apq_policy_largest(&space, bits, &policy);
-        apq_policy_canonical(&self->out->space, &policy);
-        apq_status st = describe(self, &policy, out);
-        if (st != APQ_ERR_UNSUPPORTED) {
-            return st;
-        }
-    }
-    return APQ_OK;
-}
-
-static apq_status best_uniform(context *self, int bits, apq_candidate *out) {
-    apq_search_result *found = NULL;
-    apq_status st = run_search(self, bits, &found);
-    if (st == APQ_ERR_INFEASIBLE) {
-        return APQ_OK;
-    }
-    APQ_TRY(st);
-    apq_policy policy = found->best;
-    self->out->evaluations += found->n_evaluations;
-    self->out->search->is_timed_out |= found->is_timed_out;
-    apq_search_result_destroy(found);
-    apq_policy_canonical(&self->out->space, &policy);
-    return describe(self, &policy, out);
-}
-
-static apq_status find_baselines(context *self) {
-    static const int bits_of[APQ_N_BASELINES] = {8, 4, 8, 4};
-    apq_app_search_result *out = self->out;
-    for (int i = 0; i < APQ_N_BASELINES; i++) {
-        apq_space space = out->space;
-        if (!restrict_bits(&space, bits_of[i])) {
-            continue;
-        }
-        apq_candidate *slot = &out->baselines[i];
-        if (i < APQ_BASELINE_BEST_8) {
-            APQ_TRY(largest_uniform(self, space, bits_of[i], slot));
-        } else {
-            APQ_TRY(best_uniform(self, bits_of[i], slot));
-        }
-    }
-    return APQ_OK;
-}
-
-static apq_status find_predictor(const context *self, const char *run_dir,
-                                 const char *predictor) {
-    apq_app_search_result *out = self->out;
-    if (predictor != NULL) {
-        (void)snprintf(out->predictor, sizeof out->predictor, "%s", predictor);
-    } else {
-        APQ_TRY(apq_app_predictor_path(self->recipe->space, run_dir,
-                                       out->predictor));
-    }
-    return apq_file_hash(out->predictor, out->predictor_hash);
-}
-
-/* What the search will not propose, before it starts. */
-static void note_excluded(const context *self) {
-    apq_excluded excluded;
-    apq_app_excluded(self->prices, &excluded);
-    size_t n = excluded.n_forbidden + excluded.n_unsupported;
-    if (n > 0) {
-        apq_note(self->progress,
-                 "search: %zu of %zu choices of a block are excluded (%zu by "
-                 "the space, %zu by target %s)%s%s",
-                 n, excluded.n_choices, excluded.n_forbidden,
-                 excluded.n_unsupported, self->out->target,
-                 excluded.text[0] != '\0' ? ": " : "", excluded.text);
-    }
-}
-
-/* What needs space and target only. */
-static apq_status prepare(context *self) {
-    apq_app_search_result *out = self->out;
-    const apq_recipe *r = self->recipe;
-    APQ_TRY(apq_app_check_target(&out->space, self->target));
-    apq_recipe_set_accounting(r, &out->space);
-    (void)snprintf(out->target, sizeof out->target, "%s",
-                   apq_target_name(self->target));
-    (void)snprintf(out->strategy, sizeof out->strategy, "%s",
-                   r->search.strategy);
-    out->seed = r->seed;
-    out->budget[APQ_BUDGET_LATENCY_MS] = r->search.latency_ms;
-    out->budget[APQ_BUDGET_ENERGY_MJ] = r->search.energy_mj;
-    out->budget[APQ_BUDGET_BITOPS_G] = r->search.bitops_g;
-    out->budget[APQ_BUDGET_SIZE_KB] = r->search.size_kb;
-    APQ_TRY(apq_price_table_create(&out->space, self->target, &self->prices));
-    apq_cost low, high;
-    APQ_TRY(apq_app_range(self->prices, &low, &high));
-    note_excluded(self);
-    apq_budget_of_cost(&low, out->low);
-    apq_budget_of_cost(&high, out->high);
-    for (int f = N_FIELDS - 1; f >= 0; f--) {
-        if (out->budget[f] > 0) {
-            out->plot_field = (apq_budget_field)f;
-        }
-    }
-    if (isnan(out->low[out->plot_field])) {
-        out->plot_field = APQ_BUDGET_BITOPS_G;
-    }
-    return apq_budget_check(self->prices, out);
-}
-
-static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
+static void input_hash(const apq_search_job *self, char out[APQ_HASH_MAX]) {
     const apq_app_search_result *r = self->out;
     char space_hash[APQ_HASH_MAX], text[1024];
     apq_space_hash(&r->space, space_hash);
@@ -353,7 +28,7 @@ static void input_hash(const context *self, char out[APQ_HASH_MAX]) {
     apq_hash_hex(text, strlen(text), out);
 }
 
-static apq_status write_into(context *self, apq_rundir *dir) {
+static apq_status write_into(apq_search_job *self, apq_rundir *dir) {
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], hash[APQ_HASH_MAX];
     char json[APQ_PATH_MAX], stem[APQ_PATH_MAX];
     apq_space_hash(&self->out->space, hash);
@@ -377,7 +52,7 @@ static apq_status write_into(context *self, apq_rundir *dir) {
     return apq_rundir_step_mark(dir, "search", input, artefact);
 }
 
-static apq_status write_run(context *self, const char *run_dir) {
+static apq_status write_run(apq_search_job *self, const char *run_dir) {
     apq_rundir *dir = NULL;
     APQ_TRY(apq_rundir_open(run_dir, true, &dir));
     apq_status st = write_into(self, dir);
@@ -387,7 +62,7 @@ static apq_status write_run(context *self, const char *run_dir) {
 
 /* Meters the search, unless the run has its result: repeating it is no part of
  * what the result cost. */
-static apq_status begin_metering(context *self, const char *run_dir) {
+static apq_status begin_metering(apq_search_job *self, const char *run_dir) {
     char input[APQ_HASH_MAX];
     apq_rundir *dir = NULL;
     input_hash(self, input);
@@ -400,23 +75,33 @@ static apq_status begin_metering(context *self, const char *run_dir) {
                                           input);
 }
 
+/* Evenly spaced candidates for the picture. */
+static void sample_cloud(apq_app_search_result *out) {
+    const apq_search_result *search = out->search;
+    size_t stride = search->n_scores / APQ_SEARCH_MAX_CLOUD + 1;
+    for (size_t i = 0; i < search->n_scores; i += stride) {
+        out->cloud_cost[out->n_cloud] = search->scores[i].cost[out->plot_field];
+        out->cloud_accuracy[out->n_cloud++] = search->scores[i].value;
+    }
+}
+
 /* With space, target and predictor in place. */
-static apq_status search_all(context *self, double start_s) {
+static apq_status search_all(apq_search_job *self, double start_s) {
     apq_app_search_result *out = self->out;
     const apq_recipe *r = self->recipe;
     self->deadline_s =
         r->search.time_limit_s > 0 ? start_s + r->search.time_limit_s : 0;
-    APQ_TRY(run_search(self, 0, &out->search));
+    APQ_TRY(apq_search_job_run(self, 0, &out->search));
     sample_cloud(out);
     out->evaluations = out->search->n_evaluations;
-    APQ_TRY(describe(self, &out->search->best, &out->best));
+    APQ_TRY(apq_search_job_describe(self, &out->search->best, &out->best));
     if (!out->search->is_stopped) {
-        APQ_TRY(find_baselines(self));
+        APQ_TRY(apq_search_job_baselines(self));
         if (!r->search.as_released) {
-            keep_better(out);
+            apq_search_job_keep_better(out);
         }
     }
-    APQ_TRY(latency_shares(self));
+    APQ_TRY(apq_search_job_shares(self));
     out->seconds = apq_now_s() - start_s;
     return APQ_OK;
 }
@@ -430,52 +115,15 @@ static apq_status check_stopped(const apq_app_search_result *out) {
     return APQ_OK;
 }
 
-static apq_status context_create(const apq_recipe *recipe,
-                                 const apq_progress *progress,
-                                 apq_app_search_result *out, context **self) {
-    memset(out, 0, sizeof *out);
-    context *made = apq_calloc(1, sizeof *made);
-    if (made == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
-    }
-    made->recipe = recipe;
-    apq_stopwatch_start(&made->stopwatch, recipe->checkpoint_s, progress);
-    made->progress = &made->stopwatch.base;
-    made->out = out;
-    *self = made;
-    return APQ_OK;
-}
-
-static void context_destroy(context *self) {
-    apq_price_table_destroy(self->prices);
-    free(self);
-}
-
 apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
                           const char *predictor_or_null,
                           const apq_progress *progress,
                           apq_app_search_result *out) {
     double start_s = apq_now_s();
-    apq_target *target = NULL;
-    apq_predictor *predictor = NULL;
-    context *self = NULL;
-    APQ_TRY(context_create(recipe, progress, out, &self));
-    apq_machine_set_threads(recipe->threads);
-    apq_status st = apq_space_load(recipe->space, &out->space);
-    if (st == APQ_OK) {
-        st = apq_target_load(recipe->target, &target);
-    }
-    if (st == APQ_OK) {
-        /* Before the predictor is read: an impossible budget needs none. */
-        self->target = target;
-        st = prepare(self);
-    }
-    if (st == APQ_OK) {
-        st = find_predictor(self, run_dir_or_null, predictor_or_null);
-    }
-    if (st == APQ_OK) {
-        st = apq_predictor_load(out->predictor, &out->space, &predictor);
-    }
+    apq_search_job *self = NULL;
+    APQ_TRY(apq_search_job_create(recipe, progress, out, &self));
+    apq_status st =
+        apq_search_job_open(self, run_dir_or_null, predictor_or_null);
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = begin_metering(self, run_dir_or_null);
         char key[APQ_HASH_MAX];
@@ -486,7 +134,6 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
         }
     }
     if (st == APQ_OK) {
-        self->predictor = predictor;
         st = search_all(self, start_s);
     }
     if (st == APQ_OK && run_dir_or_null != NULL) {
@@ -495,9 +142,7 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
             apq_search_file_remove(&self->file);
         }
     }
-    context_destroy(self);
-    apq_predictor_destroy(predictor);
-    apq_target_destroy(target);
+    apq_search_job_destroy(self);
     return st == APQ_OK ? check_stopped(out) : st;
 }
 
@@ -507,18 +152,11 @@ apq_status apq_app_search_check(const apq_recipe *recipe,
     if (out == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
     }
-    context *self = NULL;
-    apq_status st = context_create(recipe, progress, out, &self);
+    apq_search_job *self = NULL;
+    apq_status st = apq_search_job_create(recipe, progress, out, &self);
     if (st == APQ_OK) {
-        st = apq_space_load(recipe->space, &out->space);
-        if (st == APQ_OK) {
-            st = apq_target_load(recipe->target, &self->target);
-        }
-        if (st == APQ_OK) {
-            st = prepare(self);
-        }
-        apq_target_destroy(self->target);
-        context_destroy(self);
+        st = apq_search_job_open_target(self);
+        apq_search_job_destroy(self);
     }
     free(out);
     return st;
@@ -542,19 +180,19 @@ apq_status apq_app_search_with(const apq_recipe *recipe,
                                const apq_progress *progress,
                                apq_app_search_result *out) {
     double start_s = apq_now_s();
-    context *self = NULL;
-    APQ_TRY(context_create(recipe, progress, out, &self));
+    apq_search_job *self = NULL;
+    APQ_TRY(apq_search_job_create(recipe, progress, out, &self));
     out->space = *parts->space;
     self->target = parts->target;
     self->predictor = parts->predictor;
     apq_status st = check_predictor(parts);
     if (st == APQ_OK) {
-        st = prepare(self);
+        st = apq_search_job_prepare(self);
     }
     if (st == APQ_OK) {
         st = search_all(self, start_s);
     }
-    context_destroy(self);
+    apq_search_job_destroy(self);
     return st == APQ_OK ? check_stopped(out) : st;
 }
 
