@@ -18,7 +18,8 @@
  *   supernet.safetensors     train
  *   run.db                   collect
  *   predictor.safetensors    predictor fit
- *   best.json front.svg/png  search
+ *   best.json search.svg/png  search
+ *   front.json front.svg/png  search, of several budgets
  *   network.safetensors, finetune.json  finetune
  *   report.json, report.md   run
  */

@@ -35,6 +35,7 @@ static const step_row known_steps[] = {
     {"finetune", "finetune", GROUP_SCENARIO},
     {"baseline", "finetune", GROUP_OTHER},
     {"eval", NULL, GROUP_OTHER},
+    {"sweep", NULL, GROUP_OTHER},
 };
 enum { N_STEPS = sizeof known_steps / sizeof known_steps[0] };
 

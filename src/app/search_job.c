@@ -112,11 +112,14 @@ apq_status apq_search_job_run(apq_search_job *self, int bits,
         /* Skipped blocks, too, must be legal in the restricted space. */
         apq_policy_canonical(&space, &seeds[i]);
     }
+    for (size_t i = 0; i < self->n_starts; i++) {
+        apq_policy_canonical(&space, &self->starts[i]);
+    }
     const apq_recipe *r = self->recipe;
     double left_s = self->deadline_s - apq_now_s();
     self->is_blind = bits == 0 && r->search.as_released;
     apq_driver_options options = {
-        .strategy = r->search.strategy,
+        .strategy = self->strategy,
         .population = r->search.population,
         .parents = r->search.parents,
         .iterations = self->iterations,
@@ -321,6 +324,7 @@ apq_status apq_search_job_create(const apq_recipe *recipe,
         APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
     }
     made->recipe = recipe;
+    made->strategy = recipe->search.strategy;
     made->iterations = recipe->search.iterations;
     made->patience = BASELINE_PATIENCE;
     apq_stopwatch_start(&made->stopwatch, recipe->checkpoint_s, progress);

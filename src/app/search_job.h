@@ -19,11 +19,12 @@ typedef struct apq_search_job {
     apq_target *own_target; /* what open loaded; NULL: given */
     apq_predictor *own_predictor;
     apq_price_table *prices;
-    double values[4096]; /* accuracies of one batch */
-    bool is_blind;       /* the released code: bits are not seen */
-    double deadline_s;   /* 0: none */
-    int iterations;      /* of the next search */
-    int patience;        /* of the next search of a baseline */
+    double values[4096];  /* accuracies of one batch */
+    bool is_blind;        /* the released code: bits are not seen */
+    double deadline_s;    /* 0: none */
+    const char *strategy; /* of the next search, as iterations */
+    int iterations;
+    int patience;                          /* of baselines only */
     apq_policy starts[APQ_JOB_MAX_STARTS]; /* of the next search */
     size_t n_starts;
     apq_search_file file; /* its key is "" where nothing is kept */

@@ -1,6 +1,6 @@
 /* What a search leaves behind: the JSON document of CONTRACT.md and a picture
  * of accuracy against the budgeted cost. */
-#include "app/search.h"
+#include "app/search_report.h"
 
 #include "app/json.h"
 #include "report/plot.h"
@@ -13,7 +13,14 @@
 
 enum { MAX_HISTORY = 1000 };
 
-static json_t *budget_json(const double *values, bool has_zeros) {
+const char *apq_search_axis(apq_budget_field field) {
+    static const char *const labels[] = {"latency [ms]", "energy [mJ]",
+                                         "bit operations [G]", "size [KB]"};
+    return labels[field];
+}
+
+json_t *apq_search_budget_json(const double values[APQ_BUDGET_N_FIELDS],
+                               bool has_zeros) {
     json_t *object = json_object();
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
         if (has_zeros || values[f] > 0) {
@@ -25,7 +32,7 @@ static json_t *budget_json(const double *values, bool has_zeros) {
     return object;
 }
 
-static json_t *range_json(const apq_app_search_result *result) {
+json_t *apq_search_range_json(const apq_app_search_result *result) {
     json_t *object = json_object();
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
         (void)json_object_set_new(
@@ -36,48 +43,53 @@ static json_t *range_json(const apq_app_search_result *result) {
     return object;
 }
 
+json_t *apq_search_candidate_json(const apq_space *space,
+                                  const apq_candidate *c) {
+    return !c->is_found
+               ? json_null()
+               : json_pack("{s:f, s:o, s:b, s:o}", "predicted_accuracy",
+                           c->accuracy, "cost", apq_json_cost(&c->cost),
+                           "meets_budget", c->meets_budget, "policy",
+                           apq_json_policy(space, &c->policy));
+}
+
 static json_t *baselines_json(const apq_app_search_result *result) {
     json_t *object = json_object();
     for (int i = 0; i < APQ_N_BASELINES; i++) {
-        const apq_candidate *c = &result->baselines[i];
-        json_t *value =
-            !c->is_found
-                ? json_null()
-                : json_pack("{s:f, s:o, s:b, s:o}", "predicted_accuracy",
-                            c->accuracy, "cost", apq_json_cost(&c->cost),
-                            "meets_budget", c->meets_budget, "policy",
-                            apq_json_policy(&result->space, &c->policy));
-        (void)json_object_set_new(object, apq_baseline_name((apq_baseline)i),
-                                  value);
+        (void)json_object_set_new(
+            object, apq_baseline_name((apq_baseline)i),
+            apq_search_candidate_json(&result->space, &result->baselines[i]));
     }
     return object;
 }
 
-static json_t *history_json(const apq_search_result *search) {
-    json_t *rows = json_array();
-    size_t stride = search->n_history / MAX_HISTORY + 1;
-    for (size_t i = 0; i < search->n_history; i++) {
-        const apq_search_history_row *row = &search->history[i];
-        if (i % stride == 0 || i + 1 == search->n_history) {
+json_t *apq_search_history_json(const apq_search_history_row *rows, size_t n,
+                                size_t max) {
+    json_t *out = json_array();
+    size_t stride = n / max + 1;
+    for (size_t i = 0; i < n; i++) {
+        const apq_search_history_row *row = &rows[i];
+        if (i % stride == 0 || i + 1 == n) {
             (void)json_array_append_new(
-                rows,
+                out,
                 json_pack("{s:i, s:I, s:f, s:f}", "iteration", row->iteration,
                           "evaluations", (json_int_t)row->evaluations, "best",
                           row->best, "mean", row->mean));
         }
     }
-    return rows;
+    return out;
 }
 
-static json_t *entries_json(const apq_space *space,
-                            const apq_search_entry *entries, size_t n) {
+json_t *apq_search_entries_json(const apq_space *space,
+                                const apq_search_entry *entries, size_t n) {
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++) {
         (void)json_array_append_new(
-            rows, json_pack("{s:f, s:o, s:o}", "predicted_accuracy",
-                            entries[i].score.value, "cost",
-                            budget_json(entries[i].score.cost, true), "policy",
-                            apq_json_policy(space, &entries[i].policy)));
+            rows,
+            json_pack("{s:f, s:o, s:o}", "predicted_accuracy",
+                      entries[i].score.value, "cost",
+                      apq_search_budget_json(entries[i].score.cost, true),
+                      "policy", apq_json_policy(space, &entries[i].policy)));
     }
     return rows;
 }
@@ -93,16 +105,19 @@ char *apq_app_search_json(const apq_app_search_result *result) {
         apq_json_policy(&result->space, &result->best.policy),
         "predicted_accuracy", result->best.accuracy, "cost",
         apq_json_cost(&result->best.cost), "constraints",
-        budget_json(result->budget, false), "evaluations",
+        apq_search_budget_json(result->budget, false), "evaluations",
         (json_int_t)result->evaluations, "seconds", result->seconds, "range",
-        range_json(result), "baselines", baselines_json(result), "top",
-        entries_json(&result->space, search->top, search->n_top), "front",
-        entries_json(&result->space, search->front, search->n_front),
+        apq_search_range_json(result), "baselines", baselines_json(result),
+        "top",
+        apq_search_entries_json(&result->space, search->top, search->n_top),
+        "front",
+        apq_search_entries_json(&result->space, search->front, search->n_front),
         "strategy", result->strategy, "predictor_hash",
         result->predictor_hash[0] != '\0' ? result->predictor_hash : NULL,
         "seed", (json_int_t)result->seed, "is_complete",
         !search->is_stopped && !search->is_timed_out, "history",
-        history_json(search));
+        apq_search_history_json(search->history, search->n_history,
+                                MAX_HISTORY));
     char *text =
         root == NULL
             ? NULL
@@ -129,8 +144,6 @@ static size_t add_baselines(const apq_app_search_result *result, int first,
 
 static apq_status draw(const apq_app_search_result *result, double *cloud_y,
                        const char *svg, const char *png) {
-    static const char *const labels[] = {"latency [ms]", "energy [mJ]",
-                                         "bit operations [G]", "size [KB]"};
     for (size_t i = 0; i < result->n_cloud; i++) {
         cloud_y[i] = 100 * result->cloud_accuracy[i];
     }
@@ -179,7 +192,7 @@ static apq_status draw(const apq_app_search_result *result, double *cloud_y,
     double budget = result->budget[result->plot_field];
     apq_plot plot = {
         .title = title,
-        .x_label = labels[result->plot_field],
+        .x_label = apq_search_axis(result->plot_field),
         .y_label = "predicted accuracy [%]",
         .series = series,
         .n_series = n,

@@ -1,8 +1,9 @@
 /* apq search: the best policy under a budget, and how it compares. */
-#include "cli/step.h"
+#include "cli/cmd_search.h"
 
 #include "app/app.h"
 #include "app/search.h"
+#include "cli/step.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -13,7 +14,7 @@
 typedef struct search_options {
     apq_step_options step;
     const char *predictor, *out, *strategy;
-    double budget[APQ_BUDGET_N_FIELDS];
+    const char *budget[APQ_BUDGET_N_FIELDS]; /* X, or FROM:TO:POINTS */
     int population, parents, iterations;
     double mutation;
     bool all_layers, as_released;
@@ -23,10 +24,9 @@ typedef struct search_options {
 #define AT(member) offsetof(search_options, member)
 #define BUDGET(option, field, unit)                                            \
     {                                                                          \
-        .name = option, .type = APQ_OPTION_REAL, .argument = "X",              \
+        .name = option, .type = APQ_OPTION_TEXT, .argument = "X",              \
         .help = "budget: at most X " unit,                                     \
-        .offset = AT(budget) + (field) * sizeof(double), .low = 1e-12,         \
-        .high = 1e12                                                           \
+        .offset = AT(budget) + (field) * sizeof(const char *)                  \
     }
 
 static const apq_option table[] = {
@@ -98,27 +98,83 @@ static const apq_option table[] = {
 
 static const apq_command_help help = {
     .usage = "apq search [RECIPE] [KEY=VALUE ...] [--latency-ms X] [options]",
-    .summary = "Finds architecture, channels and bit-widths together: the "
-               "highest predicted\naccuracy under the budgets.",
+    .summary =
+        "Finds architecture, channels and bit-widths together: the "
+        "highest predicted\naccuracy under the budgets. One budget may be "
+        "FROM:TO:POINTS: evenly spaced ones,\nanswered together.",
     .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
                 "0.5\n"
                 "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
                 "--json\n"
-                "  apq search --run runs/first --latency-ms 0.5\n",
+                "  apq search --run runs/first --latency-ms 0.5\n"
+                "  apq search --space cifar10 --latency-ms 0.3:0.6:7 -o "
+                "front.json\n",
 };
 
-static apq_status make_recipe(const search_options *o, apq_recipe *out) {
+static const char *option_name(apq_budget_field field) {
+    static const char *const names[] = {"latency-ms", "energy-mj", "bitops-g",
+                                        "size-kb"};
+    return names[field];
+}
+
+static apq_status read_budget(apq_budget_field field, const char *text,
+                              double *value) {
+    const double low = 1e-12, high = 1e12;
+    char *end;
+    *value = strtod(text, &end);
+    /* Written so that what is no number fails. */
+    if (end == text || *end != '\0' || !(*value >= low) || !(*value <= high)) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "--%s \"%s\" is not a number in %g ... %g, nor "
+                 "FROM:TO:POINTS",
+                 option_name(field), text, low, high);
+    }
+    return APQ_OK;
+}
+
+/* The budgets given, 0 for none; the range of the one that has one, else 0
+ * points. */
+static apq_status read_budgets(const search_options *o,
+                               double budget[APQ_BUDGET_N_FIELDS],
+                               apq_sweep_range *range) {
+    *range = (apq_sweep_range){.n_points = 0};
+    for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
+        apq_budget_field field = (apq_budget_field)f;
+        const char *text = o->budget[f];
+        budget[f] = 0;
+        if (text == NULL) {
+            continue;
+        }
+        if (strchr(text, ':') == NULL) {
+            APQ_TRY(read_budget(field, text, &budget[f]));
+            continue;
+        }
+        if (range->n_points > 0) {
+            APQ_FAIL(APQ_ERR_ARG,
+                     "--%s %s: one budget can have a range, --%s has one",
+                     option_name(field), text, option_name(range->field));
+        }
+        APQ_TRY(apq_sweep_parse(option_name(field), text, range));
+        range->field = field;
+        budget[f] = range->to;
+    }
+    return APQ_OK;
+}
+
+static apq_status make_recipe(const search_options *o,
+                              const double budget[APQ_BUDGET_N_FIELDS],
+                              apq_recipe *out) {
     APQ_TRY(apq_step_recipe(&o->step, 0, out));
     bool has_budget = false;
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
-        has_budget = has_budget || o->budget[f] > 0;
+        has_budget = has_budget || budget[f] > 0;
     }
     if (has_budget) {
         /* Budgets given here replace those of the recipe together. */
-        out->search.latency_ms = o->budget[APQ_BUDGET_LATENCY_MS];
-        out->search.energy_mj = o->budget[APQ_BUDGET_ENERGY_MJ];
-        out->search.bitops_g = o->budget[APQ_BUDGET_BITOPS_G];
-        out->search.size_kb = o->budget[APQ_BUDGET_SIZE_KB];
+        out->search.latency_ms = budget[APQ_BUDGET_LATENCY_MS];
+        out->search.energy_mj = budget[APQ_BUDGET_ENERGY_MJ];
+        out->search.bitops_g = budget[APQ_BUDGET_BITOPS_G];
+        out->search.size_kb = budget[APQ_BUDGET_SIZE_KB];
     }
     if (o->strategy != NULL) {
         APQ_TRY(apq_recipe_set(out, "search.strategy", o->strategy));
@@ -202,18 +258,23 @@ static void print_result(const apq_app_search_result *r) {
            r->evaluations, r->seconds);
 }
 
+apq_status apq_cmd_search_stem(const char *path, char out[APQ_PATH_MAX]) {
+    size_t n = strlen(path);
+    if (n >= APQ_PATH_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "--out is longer than %d characters",
+                 APQ_PATH_MAX - 1);
+    }
+    bool has_ending = n > 5 && strcmp(path + n - 5, ".json") == 0;
+    (void)snprintf(out, APQ_PATH_MAX, "%.*s", (int)(has_ending ? n - 5 : n),
+                   path);
+    return APQ_OK;
+}
+
 /* FILE.json and FILE.svg, FILE.png. */
 static apq_status write_out(const apq_app_search_result *result,
                             const char *path) {
     char stem[APQ_PATH_MAX];
-    size_t n = strlen(path);
-    if (n >= sizeof stem) {
-        APQ_FAIL(APQ_ERR_ARG, "--out is longer than %zu characters",
-                 sizeof stem - 1);
-    }
-    bool has_ending = n > 5 && strcmp(path + n - 5, ".json") == 0;
-    (void)snprintf(stem, sizeof stem, "%.*s", (int)(has_ending ? n - 5 : n),
-                   path);
+    APQ_TRY(apq_cmd_search_stem(path, stem));
     return apq_app_search_write(result, path, stem);
 }
 
@@ -235,6 +296,29 @@ static apq_status show(const search_options *options,
     return APQ_OK;
 }
 
+/* One budget of each cost. */
+static apq_status search_once(const search_options *options,
+                              const apq_recipe *recipe,
+                              apq_cli_progress *progress) {
+    apq_app_search_result *result = calloc(1, sizeof *result);
+    if (result == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
+    }
+    apq_status st = apq_app_search(recipe, options->step.common.run,
+                                   options->predictor, &progress->base, result);
+    apq_cli_progress_end(progress);
+    if (st == APQ_OK) {
+        st = show(options, result);
+    } else if (st == APQ_ERR_INTERRUPTED && options->out != NULL &&
+               result->search != NULL) {
+        apq_status written = write_out(result, options->out);
+        st = written == APQ_OK ? st : written;
+    }
+    apq_app_search_fini(result);
+    free(result);
+    return st;
+}
+
 int apq_cmd_search(int argc, char **argv) {
     search_options options = {.predictor = NULL};
     int code =
@@ -242,27 +326,27 @@ int apq_cmd_search(int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
-    apq_app_search_result *result = calloc(1, sizeof *result);
-    if (result == NULL) {
-        return apq_cli_exit(APQ_ERROR(APQ_ERR_NOMEM, "search: out of memory"));
+    double budget[APQ_BUDGET_N_FIELDS];
+    apq_sweep_range range;
+    if (read_budgets(&options, budget, &range) != APQ_OK) {
+        return apq_cli_usage(argv[0]);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_recipe recipe;
-    apq_status st = make_recipe(&options, &recipe);
-    if (st == APQ_OK) {
-        st = apq_app_search(&recipe, options.step.common.run, options.predictor,
-                            &progress.base, result);
+    apq_status st = make_recipe(&options, budget, &recipe);
+    if (st == APQ_OK && range.n_points > 0) {
+        st = apq_cmd_search_sweep(
+            &(apq_sweep_request){.recipe = &recipe,
+                                 .range = range,
+                                 .run_dir = options.step.common.run,
+                                 .predictor = options.predictor,
+                                 .out_path = options.out,
+                                 .is_json = options.step.common.json},
+            &progress);
+    } else if (st == APQ_OK) {
+        st = search_once(&options, &recipe, &progress);
     }
     apq_cli_progress_end(&progress);
-    if (st == APQ_OK) {
-        st = show(&options, result);
-    } else if (st == APQ_ERR_INTERRUPTED && options.out != NULL &&
-               result->search != NULL) {
-        apq_status written = write_out(result, options.out);
-        st = written == APQ_OK ? st : written;
-    }
-    apq_app_search_fini(result);
-    free(result);
     return apq_cli_exit(st);
 }

@@ -240,24 +240,16 @@ static int draw_legend(apq_canvas *canvas, const apq_plot *plot, double y) {
     return rows;
 }
 
-static void draw_vline(apq_canvas *canvas, const layout *l) {
-    const apq_plot *plot = l->plot;
-    if (!plot->has_vline) {
+/* Beside the foot of a line at x, where fronts rarely are; on the side that
+ * has room. */
+static void label_vline(apq_canvas *canvas, const layout *l, double x,
+                        const char *label) {
+    if (label == NULL) {
         return;
     }
     cairo_t *cr = apq_canvas_cairo(canvas);
-    double x = floor(map_x(l, plot->vline)) + 0.5;
-    apq_canvas_color(canvas, muted, 1.0);
-    set_dashes(cr, true);
-    apq_canvas_line(canvas, x, l->top, x, l->bottom, 1.4);
-    set_dashes(cr, false);
-    if (plot->vline_label == NULL) {
-        return;
-    }
-    /* Beside the foot of the line, where fronts rarely are; on the side
-     * that has room. */
     apq_text_style text = style(12.0, APQ_ANCHOR_START, muted);
-    double width = apq_canvas_text_width(canvas, text, plot->vline_label);
+    double width = apq_canvas_text_width(canvas, text, label);
     bool is_left = x + width + 12.0 > l->right;
     text.anchor = is_left ? APQ_ANCHOR_END : APQ_ANCHOR_START;
     double at = is_left ? x - 7.0 : x + 7.0;
@@ -266,7 +258,28 @@ static void draw_vline(apq_canvas *canvas, const layout *l) {
     cairo_rectangle(cr, is_left ? at - width - 2.0 : at - 2.0, y - 12.0,
                     width + 4.0, 16.0);
     cairo_fill(cr);
-    apq_canvas_text(canvas, at, y, text, plot->vline_label);
+    apq_canvas_text(canvas, at, y, text, label);
+}
+
+static void draw_vlines(apq_canvas *canvas, const layout *l) {
+    const apq_plot *plot = l->plot;
+    cairo_t *cr = apq_canvas_cairo(canvas);
+    double x = 0.0;
+    apq_canvas_color(canvas, muted, 1.0);
+    set_dashes(cr, true);
+    for (size_t i = 0; i < plot->n_marks; i++) {
+        x = floor(map_x(l, plot->marks[i])) + 0.5;
+        apq_canvas_line(canvas, x, l->top, x, l->bottom, 0.6);
+    }
+    if (plot->has_vline) {
+        x = floor(map_x(l, plot->vline)) + 0.5;
+        apq_canvas_line(canvas, x, l->top, x, l->bottom, 1.4);
+    }
+    set_dashes(cr, false);
+    if (plot->n_marks > 0 || plot->has_vline) {
+        label_vline(canvas, l, x,
+                    plot->has_vline ? plot->vline_label : plot->marks_label);
+    }
 }
 
 /* An arrow into the corner of the better results, behind the points. */
@@ -312,7 +325,7 @@ static void draw_plot(apq_canvas *canvas, const void *what) {
     l.bottom = plot_height - margin_bottom;
     draw_axes(canvas, &l);
     draw_better(canvas, &l);
-    draw_vline(canvas, &l);
+    draw_vlines(canvas, &l);
     for (size_t i = 0; i < plot->n_series; i++) {
         draw_series(canvas, &l, &plot->series[i]);
     }
@@ -357,6 +370,12 @@ static apq_status check_plot(const apq_plot *plot) {
         APQ_FAIL(APQ_ERR_NUMERIC, "plot: the vertical line is at %g",
                  plot->vline);
     }
+    for (size_t i = 0; i < plot->n_marks; i++) {
+        if (!isfinite(plot->marks[i])) {
+            APQ_FAIL(APQ_ERR_NUMERIC, "plot: mark %zu is at %g", i,
+                     plot->marks[i]);
+        }
+    }
     for (size_t i = 0; plot->better != NULL; i++) {
         if (i == sizeof corners / sizeof *corners) {
             APQ_FAIL(APQ_ERR_ARG,
@@ -389,6 +408,10 @@ apq_status apq_plot_write(const apq_plot *plot, const char *svg_path,
     if (plot->has_vline) {
         x_low = fmin(x_low, plot->vline);
         x_high = fmax(x_high, plot->vline);
+    }
+    for (size_t i = 0; i < plot->n_marks; i++) {
+        x_low = fmin(x_low, plot->marks[i]);
+        x_high = fmax(x_high, plot->marks[i]);
     }
     layout l = {.plot = plot,
                 .x = make_axis(x_low, x_high, WANTED_X_TICKS),

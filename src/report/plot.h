@@ -45,9 +45,13 @@ typedef struct apq_plot {
     bool has_vline;                /* a budget */
     double vline;                  /* its x */
     const char *vline_label;
-    const char *better; /* corner of the better results: "upper left",
-                           "upper right", "lower left", "lower right", or
-                           NULL */
+    const double *marks;     /* (n_marks) x of fine vertical lines, e.g. the */
+    size_t n_marks;          /* budgets of a sweep; finite, inside the range of
+                                the other values or extending it */
+    const char *marks_label; /* at the last one; NULL: none */
+    const char *better;      /* corner of the better results: "upper left",
+                                "upper right", "lower left", "lower right", or
+                                NULL */
 } apq_plot;
 
 /* Errors: APQ_ERR_ARG no series, an empty series, a series with neither line
