@@ -51,8 +51,10 @@ typedef struct apq_recipe {
         int all_layers;      /* 1: every layer is priced, whatever the space's
                                 accounting */
         double time_limit_s; /* of the whole search; 0: none */
-        int as_released;     /* 1: evolution with the defects of the released
-                                code, to compare with */
+        int remeasure;       /* best networks to measure again; 0: none */
+        int remeasure_qat_steps; /* of a copy before measuring; 0: none */
+        int as_released; /* 1: evolution with the defects of the released
+                            code, to compare with */
     } search;
     struct {
         int epochs, batch;

@@ -253,9 +253,9 @@ static json_t *figures_json(const apq_report_source *source) {
 }
 
 static json_t *search_json(const apq_report_source *source) {
-    static const char *const keys[] = {"strategy", "evaluations",
-                                       "seconds",  "is_complete",
-                                       "range",    "predictor_hash"};
+    static const char *const keys[] = {
+        "strategy", "evaluations",    "seconds",          "is_complete",
+        "range",    "predictor_hash", "measured_accuracy"};
     if (source->best == NULL) {
         return json_null();
     }

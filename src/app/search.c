@@ -2,6 +2,7 @@
  * its baselines (search_job.c), keeps the result in the run directory. */
 #include "app/search.h"
 
+#include "app/remeasure.h"
 #include "app/search_job.h"
 #include "base/memory.h"
 #include "store/rundir.h"
@@ -25,6 +26,15 @@ static void input_hash(const apq_search_job *self, char out[APQ_HASH_MAX]) {
         (unsigned long long)r->seed,
         self->recipe->search.all_layers ? " all layers" : "",
         self->recipe->search.as_released ? " as released" : "");
+    if (self->recipe->search.remeasure > 0) {
+        const apq_recipe *recipe = self->recipe;
+        size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof text - n, " measured %d %d %d %d %s",
+                       recipe->search.remeasure,
+                       recipe->search.remeasure_qat_steps,
+                       recipe->collect.val_images,
+                       recipe->collect.recalibrate_images, self->weights_hash);
+    }
     apq_hash_hex(text, strlen(text), out);
 }
 
@@ -86,7 +96,8 @@ static void sample_cloud(apq_app_search_result *out) {
 }
 
 /* With space, target and predictor in place. */
-static apq_status search_all(apq_search_job *self, double start_s) {
+static apq_status search_all(apq_search_job *self, const char *run_dir,
+                             double start_s) {
     apq_app_search_result *out = self->out;
     const apq_recipe *r = self->recipe;
     self->deadline_s =
@@ -100,6 +111,10 @@ static apq_status search_all(apq_search_job *self, double start_s) {
         if (!r->search.as_released) {
             apq_search_job_keep_better(out);
         }
+    }
+    if (!out->search->is_stopped && run_dir != NULL &&
+        r->search.remeasure > 0) {
+        APQ_TRY(apq_remeasure(self, run_dir));
     }
     APQ_TRY(apq_search_job_shares(self));
     out->seconds = apq_now_s() - start_s;
@@ -124,6 +139,9 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     APQ_TRY(apq_search_job_create(recipe, progress, out, &self));
     apq_status st =
         apq_search_job_open(self, run_dir_or_null, predictor_or_null);
+    if (st == APQ_OK && recipe->search.remeasure > 0) {
+        st = apq_remeasure_check(self, run_dir_or_null);
+    }
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = begin_metering(self, run_dir_or_null);
         char key[APQ_HASH_MAX];
@@ -134,7 +152,7 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
         }
     }
     if (st == APQ_OK) {
-        st = search_all(self, start_s);
+        st = search_all(self, run_dir_or_null, start_s);
     }
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = write_run(self, run_dir_or_null);
@@ -190,7 +208,7 @@ apq_status apq_app_search_with(const apq_recipe *recipe,
         st = apq_search_job_prepare(self);
     }
     if (st == APQ_OK) {
-        st = search_all(self, start_s);
+        st = search_all(self, NULL, start_s);
     }
     apq_search_job_destroy(self);
     return st == APQ_OK ? check_stopped(out) : st;

@@ -34,6 +34,12 @@ typedef enum apq_baseline {
 /* "largest_uniform8", ..., "best_uniform4" */
 const char *apq_baseline_name(apq_baseline baseline);
 
+/* A network that was measured after the search. */
+typedef struct apq_measured {
+    apq_candidate candidate;
+    double accuracy; /* on validation images, a fraction */
+} apq_measured;
+
 enum { APQ_SEARCH_MAX_CLOUD = 2048 };
 
 typedef struct apq_app_search_result {
@@ -48,9 +54,14 @@ typedef struct apq_app_search_result {
     /* Exact limits of the space on this target; NaN where it prices none. */
     double low[APQ_BUDGET_N_FIELDS], high[APQ_BUDGET_N_FIELDS];
     double latency_share[APQ_MAX_BLOCKS]; /* of the winner, per block */
-    apq_search_result *search;            /* history and best candidates */
-    uint64_t evaluations; /* networks scored, those of the baselines too */
-    double seconds;       /* of everything */
+    /* Empty without search.remeasure; else `best` is the best of them. */
+    apq_measured measured[APQ_SEARCH_MAX_TOP];
+    size_t n_measured;
+    double measured_accuracy; /* of `best` */
+    int measured_qat_steps;
+    apq_search_result *search; /* history and best candidates */
+    uint64_t evaluations;      /* networks scored, those of the baselines too */
+    double seconds;            /* of everything */
     /* A sample of the candidates seen, for the picture. */
     size_t n_cloud;
     double cloud_cost[APQ_SEARCH_MAX_CLOUD];
@@ -62,6 +73,8 @@ typedef struct apq_app_search_result {
  * budgets. The predictor is predictor_or_null, else the run directory's, else
  * the shipped one. With a run directory best.json and search.svg/png are
  * written there, unless best.json was made from the same input before.
+ * With search.remeasure the best are measured with the run's supernet and
+ * the recipe's data, and the best of these is the result.
  * The caller owns the result and calls apq_app_search_fini in every case.
  * Errors: INFEASIBLE names the budget and the smallest value possible;
  * MISMATCH predictor or run directory of another space; ARG a budget on a

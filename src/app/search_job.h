@@ -9,7 +9,7 @@
 enum { APQ_JOB_MAX_STARTS = 32 };
 
 /* What the searches of one command share, and what their callbacks see.
- * Private to search.c, sweep.c and remeasure.c. */
+ * Private to search*.c, sweep.c and remeasure.c. */
 typedef struct apq_search_job {
     const apq_recipe *recipe;
     const apq_progress *progress; /* the stopwatch's */
@@ -27,7 +27,8 @@ typedef struct apq_search_job {
     int patience;                          /* of baselines only */
     apq_policy starts[APQ_JOB_MAX_STARTS]; /* of the next search */
     size_t n_starts;
-    apq_search_file file; /* its key is "" where nothing is kept */
+    char weights_hash[APQ_HASH_MAX]; /* of the supernet that measures again */
+    apq_search_file file;            /* its key is "" where nothing is kept */
     apq_app_search_result *out;
 } apq_search_job;
 

@@ -94,6 +94,23 @@ json_t *apq_search_entries_json(const apq_space *space,
     return rows;
 }
 
+/* null where nothing was measured. */
+static json_t *measured_json(const apq_app_search_result *result) {
+    if (result->n_measured == 0) {
+        return json_null();
+    }
+    json_t *rows = json_array();
+    for (size_t i = 0; i < result->n_measured; i++) {
+        const apq_measured *m = &result->measured[i];
+        json_t *row = apq_search_candidate_json(&result->space, &m->candidate);
+        (void)json_object_set_new(row, "measured_accuracy",
+                                  json_real(m->accuracy));
+        (void)json_array_append_new(rows, row);
+    }
+    return json_pack("{s:i, s:o}", "qat_steps", result->measured_qat_steps,
+                     "networks", rows);
+}
+
 char *apq_app_search_json(const apq_app_search_result *result) {
     const apq_search_result *search = result->search;
     json_t *root = json_pack(
@@ -118,6 +135,11 @@ char *apq_app_search_json(const apq_app_search_result *result) {
         !search->is_stopped && !search->is_timed_out, "history",
         apq_search_history_json(search->history, search->n_history,
                                 MAX_HISTORY));
+    (void)json_object_set_new(root, "measured_accuracy",
+                              result->n_measured > 0
+                                  ? json_real(result->measured_accuracy)
+                                  : json_null());
+    (void)json_object_set_new(root, "measured", measured_json(result));
     char *text =
         root == NULL
             ? NULL

@@ -16,6 +16,7 @@ typedef struct search_options {
     const char *predictor, *out, *strategy;
     const char *budget[APQ_BUDGET_N_FIELDS]; /* X, or FROM:TO:POINTS */
     int population, parents, iterations;
+    int remeasure, qat_steps;
     double mutation;
     bool all_layers, as_released;
     double time_limit_s;
@@ -84,6 +85,21 @@ static const apq_option table[] = {
      .offset = AT(time_limit_s),
      .low = 1e-3,
      .high = 1e9},
+    {.name = "remeasure",
+     .type = APQ_OPTION_INT,
+     .argument = "K",
+     .help = "measure the best K with the run's supernet; the best of these "
+             "wins",
+     .offset = AT(remeasure),
+     .low = 1,
+     .high = APQ_SEARCH_MAX_TOP},
+    {.name = "qat-steps",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "train each of these N steps with quantisation before",
+     .offset = AT(qat_steps),
+     .low = 0,
+     .high = 1000000},
     {.name = "as-released",
      .type = APQ_OPTION_FLAG,
      .help = "evolution with the defects of the authors' code, to compare",
@@ -106,7 +122,8 @@ static const apq_command_help help = {
                 "0.5\n"
                 "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
                 "--json\n"
-                "  apq search --run runs/first --latency-ms 0.5\n"
+                "  apq search --run runs/first --latency-ms 0.5 --remeasure "
+                "8\n"
                 "  apq search --space cifar10 --latency-ms 0.3:0.6:7 -o "
                 "front.json\n",
 };
@@ -185,6 +202,14 @@ static apq_status make_recipe(const search_options *o,
     out->search.iterations =
         o->iterations > 0 ? o->iterations : out->search.iterations;
     out->search.mutation = o->mutation > 0 ? o->mutation : out->search.mutation;
+    out->search.remeasure =
+        o->remeasure > 0 ? o->remeasure : out->search.remeasure;
+    if (o->qat_steps >= 0) {
+        out->search.remeasure_qat_steps = o->qat_steps;
+        if (out->search.remeasure == 0) {
+            APQ_FAIL(APQ_ERR_ARG, "--qat-steps is of --remeasure K");
+        }
+    }
     out->search.all_layers |= o->all_layers;
     out->search.as_released |= o->as_released;
     out->search.time_limit_s =
@@ -226,6 +251,27 @@ static void print_candidate(const char *name, const apq_candidate *c) {
            c->cost.weight_bytes / 1e3, c->meets_budget ? "" : "over budget");
 }
 
+static void print_measured(const apq_app_search_result *r) {
+    if (r->n_measured == 0) {
+        return;
+    }
+    printf("\n%-22s %10s %10s %10s %10s %10s %10s\n", "measured again",
+           "predicted", "latency ms", "energy mJ", "GBitOps", "size KB",
+           "measured");
+    for (size_t i = 0; i < r->n_measured; i++) {
+        const apq_measured *m = &r->measured[i];
+        const apq_candidate *c = &m->candidate;
+        bool is_best =
+            memcmp(&c->policy, &r->best.policy, sizeof c->policy) == 0;
+        printf("%-22s %8.2f %%", is_best ? "  the one found" : "",
+               100 * c->accuracy);
+        apq_cli_print_number(10, 5, c->cost.latency_ms);
+        apq_cli_print_number(10, 5, c->cost.energy_mj);
+        printf(" %10.5g %10.5g %8.2f %%\n", c->cost.bitops / 1e9,
+               c->cost.weight_bytes / 1e3, 100 * m->accuracy);
+    }
+}
+
 static void print_result(const apq_app_search_result *r) {
     static const char *const labels[APQ_N_BASELINES] = {
         "largest, 8 bit", "largest, 4 bit", "best found, 8 bit",
@@ -237,6 +283,7 @@ static void print_result(const apq_app_search_result *r) {
     for (int i = 0; i < APQ_N_BASELINES; i++) {
         print_candidate(labels[i], &r->baselines[i]);
     }
+    print_measured(r);
     printf("\n%-22s %10s", "range of the space", "");
     for (int f = 0; f < APQ_BUDGET_N_FIELDS; f++) {
         apq_cli_print_number(10, 5, r->low[f]);
@@ -253,8 +300,9 @@ static void print_result(const apq_app_search_result *r) {
             printf(" %10s", "-");
         }
     }
-    printf("\n\nAccuracies are predicted. %" PRIu64
+    printf("\n\nAccuracies are predicted%s. %" PRIu64
            " networks scored, %.2f s in all.\n",
+           r->n_measured > 0 ? ", but for the column 'measured'" : "",
            r->evaluations, r->seconds);
 }
 
@@ -296,6 +344,20 @@ static apq_status show(const search_options *options,
     return APQ_OK;
 }
 
+/* Options that need each other. */
+static apq_status check_options(const search_options *o,
+                                const apq_sweep_range *range) {
+    if (o->remeasure > 0 && range->n_points > 0) {
+        APQ_FAIL(APQ_ERR_ARG, "--remeasure is of one budget, --%s has a range",
+                 option_name(range->field));
+    }
+    if (o->remeasure > 0 && o->step.common.run == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "--remeasure needs the supernet of a run: use "
+                              "--run DIR");
+    }
+    return APQ_OK;
+}
+
 /* One budget of each cost. */
 static apq_status search_once(const search_options *options,
                               const apq_recipe *recipe,
@@ -320,7 +382,7 @@ static apq_status search_once(const search_options *options,
 }
 
 int apq_cmd_search(int argc, char **argv) {
-    search_options options = {.predictor = NULL};
+    search_options options = {.qat_steps = -1};
     int code =
         apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
     if (code >= 0) {
@@ -328,7 +390,8 @@ int apq_cmd_search(int argc, char **argv) {
     }
     double budget[APQ_BUDGET_N_FIELDS];
     apq_sweep_range range;
-    if (read_budgets(&options, budget, &range) != APQ_OK) {
+    if (read_budgets(&options, budget, &range) != APQ_OK ||
+        check_options(&options, &range) != APQ_OK) {
         return apq_cli_usage(argv[0]);
     }
     apq_cli_progress progress;

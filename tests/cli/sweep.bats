@@ -92,6 +92,78 @@ sweep() {
     expect_output 'as_released'
 }
 
+@test "--remeasure: the best measured network wins, and eval says the same" {
+    cp -r "$RUN" run
+    "$APQ" search --run run --latency-ms 0.02 --remeasure 6 --quiet >table.txt
+    grep -q '^  the one found ' table.txt
+    jq -e '.measured_accuracy as $m | .policy as $p | .measured
+        | .qat_steps == 0 and (.networks | length) == 6
+        and $m == ([.networks[].measured_accuracy] | max)
+        and all(.networks[]; .cost.latency_ms <= 0.02 and .meets_budget)
+        and ([.networks[].policy] | unique | length) == 6
+        and any(.networks[]; .policy == $p and .measured_accuracy == $m)' \
+        run/best.json
+    jq -e '.predicted_accuracy as $a | .measured_accuracy as $m
+        | [.measured.networks[] | select(.measured_accuracy == $m)
+            | .predicted_accuracy] | max == $a' run/best.json
+    # The measurement is that of `apq eval` on as many validation images.
+    for i in 0 1; do
+        jq -c ".measured.networks[$i].policy" run/best.json >p.json
+        "$APQ" eval --run run --split val --limit 50 --bits policy \
+            --policy p.json --json |
+            jq -e --slurpfile b run/best.json \
+                ".top1 == \$b[0].measured.networks[$i].measured_accuracy"
+    done
+    "$APQ" report --run run --json | jq -e '.search.measured_accuracy > 0'
+}
+
+@test "--remeasure: nothing is measured twice, by other steps it is" {
+    cp -r "$RUN" run
+    set -- --run run --latency-ms 0.02 --remeasure 4 --json --quiet
+    "$APQ" search "$@" | jq 'del(.seconds)' >first.json
+    before=$(cksum <run/best.json)
+    # A value that no measurement gives shows where values come from.
+    jq '.accuracy |= map_values(0.625)' run/remeasure.json >r.json
+    mv r.json run/remeasure.json
+    "$APQ" search "$@" | jq -e '.measured_accuracy == 0.625'
+    [ "$before" = "$(cksum <run/best.json)" ]
+    "$APQ" search "$@" --qat-steps 3 |
+        jq -e '.measured.qat_steps == 3 and .measured_accuracy != 0.625'
+    rm run/remeasure.json
+    "$APQ" search "$@" | jq 'del(.seconds)' >again.json
+    cmp first.json again.json
+    "$APQ" search --run run search.remeasure=2 --latency-ms 0.02 --json \
+        --quiet | jq -e '.measured.networks | length == 2'
+}
+
+@test "--remeasure without what it takes" {
+    run "$APQ" search --space tiny --predictor "$P" --remeasure 4
+    expect_status 2
+    expect_output 'remeasure needs .*--run'
+    run "$APQ" search --run "$RUN" --remeasure 4 --latency-ms 0.01:0.02:3
+    expect_status 2
+    expect_output 'remeasure is of one budget'
+    for k in 0 33 x; do
+        run "$APQ" search --run "$RUN" --remeasure $k
+        expect_status 2
+        expect_output 'remeasure .* 1 \.\.\. 32'
+    done
+    run "$APQ" search --run "$RUN" --qat-steps 4
+    expect_status 3
+    expect_output 'qat-steps is of --remeasure'
+    cp -r "$RUN" run
+    rm run/supernet.safetensors
+    run "$APQ" search --run run --remeasure 4
+    [ "$status" -ne 0 ]
+    expect_output 'supernet\.safetensors'
+    [ ! -e run/best.json ]
+    cp "$RUN/supernet.safetensors" run
+    run "$APQ" search --run run --remeasure 4 \
+        --data 'builtin:shapes?train=600&test=200&size=16&seed=2'
+    expect_status 6
+    [ ! -e run/best.json ]
+}
+
 @test "front.json and pictures in the run directory; best.json stays" {
     cp -r "$RUN" run
     "$APQ" search --run run --latency-ms 0.02 --quiet >/dev/null
