@@ -44,6 +44,14 @@ sweep() {
     done
 }
 
+@test "never worse also where each search is too short to find much" {
+    for seed in 1 2 3 4 5; do
+        sweep --latency-ms 0.008:0.03:9 --seed $seed --json --population 4 \
+            --parents 2 --iterations 2 |
+            jq -e '[.points[].predicted_accuracy] | . == sort'
+    done
+}
+
 @test "what a looser search finds helps the tighter budgets" {
     # No network of the document is better than the answer to its budget.
     sweep --energy-mj 0.01:0.03:5 --size-kb 12 --json >s.json
