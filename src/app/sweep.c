@@ -116,6 +116,14 @@ static apq_status search_uniform(sweep *s, int point, int bits) {
             .score = {.value = slot->accuracy, .is_feasible = true}};
         apq_budget_of_cost(&slot->cost, entry.score.cost);
         share(s, &entry);
+        for (int i = 0; i < point; i++) {
+            apq_candidate *c =
+                bits == 8 ? &points[i].uniform8 : &points[i].uniform4;
+            if (apq_budget_meets(entry.score.cost, points[i].budget) &&
+                !(c->is_found && c->accuracy >= slot->accuracy)) {
+                *c = *slot;
+            }
+        }
     }
     return APQ_OK;
 }

@@ -48,7 +48,12 @@ sweep() {
     for seed in 1 2 3 4 5; do
         sweep --latency-ms 0.008:0.03:9 --seed $seed --json --population 4 \
             --parents 2 --iterations 2 |
-            jq -e '[.points[].predicted_accuracy] | . == sort'
+            jq -e '([.points[].predicted_accuracy] | . == sort)
+                and (.points as $p | all($p[]; .constraints.latency_ms as $c
+                    | .baselines.best_uniform8.predicted_accuracy as $a
+                    | all($p[].baselines.best_uniform8; . == null
+                        or .predicted_accuracy <= $a
+                        or .cost.latency_ms > $c)))'
     done
 }
 
