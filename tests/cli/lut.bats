@@ -240,6 +240,11 @@ setup() {
 }
 
 @test "show: summary, filters and rows" {
+    # With the layers that the target cannot run.
+    sed 's/^forbid_kernel7_dw_act4: .*/forbid_kernel7_dw_act4: false/' \
+        "$ROOT/configs/spaces/cifar10.yaml" >free.yaml
+    "$APQ" lut build --space free.yaml --target bitfusion -o free.jsonl --quiet
+    CIFAR=free.jsonl
     run "$APQ" lut show "$CIFAR"
     expect_status 0
     expect_output '^target bitfusion .*space cifar10'

@@ -62,7 +62,7 @@ static void build(const char *space, int width_step,
 static void plans_are_the_layers_of_policies(void **state) {
     (void)state;
     static const char *const names[] = {"tiny", "cifar10", "imagenet-apq"};
-    static const size_t counts[] = {500, 2983, 6569};
+    static const size_t counts[] = {500, 2767, 6569};
     for (int s = 0; s < 3; s++) {
         apq_space space;
         apq_lut_plan plan;

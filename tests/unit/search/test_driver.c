@@ -43,7 +43,7 @@ static void beats_random(const char *space, double fraction, int population,
 static void test_evolution_beats_random(void **state) {
     (void)state;
     beats_random("tiny", 0.4, 20, 1.01);
-    beats_random("cifar10", 0.3, 20, 1.05);
+    beats_random("cifar10", 0.3, 60, 1.05);
     beats_random("cifar10", 0.05, 100, 1.0);
 }
 
