@@ -1,6 +1,6 @@
 /* Prediction against an independent statement of the network, and files.
- * Golden: tests/golden/make_predictor.py. With $APQ_PREDICTOR_FILE the shipped
- * policies of imagenet-apq are compared as well. */
+ * Golden: tests/golden/make_predictor.py. With the reference files the authors'
+ * network is compared as well. */
 #include "predictor/predictor.h"
 
 #include "base/file.h"
@@ -80,8 +80,12 @@ static void test_golden(void **state) {
 
 static void test_authors_network(void **state) {
     (void)state;
-    const char *path = getenv("APQ_PREDICTOR_FILE");
-    if (path == NULL) {
+    const char *dir = getenv("APQ_REFERENCE_DIR");
+    char path[APQ_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/predictor_random.safetensors",
+                   dir != NULL ? dir : "../shared/reference");
+    if (!apq_file_exists(path)) {
+        print_message("no %s: set APQ_REFERENCE_DIR\n", path);
         skip();
     }
     apq_predictor *p = NULL;
