@@ -189,14 +189,5 @@ static apq_status fit_into(apq_session *session) {
 
 apq_status apq_app_predictor_fit(const apq_recipe *recipe, const char *run_dir,
                                  const apq_progress *progress) {
-    apq_session session;
-    apq_status st = apq_session_open(&session, recipe, progress);
-    if (st == APQ_OK) {
-        st = apq_session_open_run(&session, run_dir);
-    }
-    if (st == APQ_OK) {
-        st = fit_into(&session);
-    }
-    apq_session_fini(&session);
-    return st;
+    return apq_session_run(recipe, run_dir, progress, false, fit_into);
 }

@@ -38,6 +38,24 @@ apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
                                  apq_dataset_hash(session->dataset));
 }
 
+apq_status apq_session_run(const apq_recipe *recipe, const char *run_dir,
+                           const apq_progress *progress, bool has_data,
+                           apq_session_step step) {
+    apq_session session;
+    apq_status st = apq_session_open(&session, recipe, progress);
+    if (st == APQ_OK && has_data) {
+        st = apq_session_open_data(&session);
+    }
+    if (st == APQ_OK) {
+        st = apq_session_open_run(&session, run_dir);
+    }
+    if (st == APQ_OK) {
+        st = step(&session);
+    }
+    apq_session_fini(&session);
+    return st;
+}
+
 apq_status apq_session_begin(apq_session *session, const char *step,
                              const char *input) {
     return apq_stopwatch_assign(&session->stopwatch,

@@ -42,6 +42,14 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
 
+/* A step of a run from its command: opens the session, the data where has_data,
+ * and the run, does the step, and closes them all. */
+typedef apq_status (*apq_session_step)(apq_session *session);
+APQ_NODISCARD apq_status apq_session_run(const apq_recipe *recipe,
+                                         const char *run_dir,
+                                         const apq_progress *progress,
+                                         bool has_data, apq_session_step step);
+
 /* From here on the work is metered as `step` of the run, from the opening of
  * the session or the end of the step before. */
 APQ_NODISCARD apq_status apq_session_begin(apq_session *session,
