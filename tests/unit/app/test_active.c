@@ -1,0 +1,84 @@
+/* Active collection on the tiny recipe: what is measured last was found under
+ * the budget and is new. */
+#include "app/app.h"
+#include "cost/cost.h"
+#include "space/space.h"
+#include "store/records.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const double budget_ms = 0.009;
+enum { N_RANDOM = 12, N_ACTIVE = 6 };
+
+static void ok(apq_status st) {
+    if (st != APQ_OK) {
+        fail_msg("%s", apq_error_message());
+    }
+}
+
+static double latency(const apq_space *space, apq_target *target,
+                      const char *text) {
+    apq_policy policy;
+    apq_ir_network network;
+    apq_cost cost;
+    ok(apq_policy_from_json(space, text, "record", &policy));
+    ok(apq_policy_lower(space, &policy, &network));
+    ok(apq_cost_network(target, &network, &cost));
+    return cost.latency_ms;
+}
+
+static void test_found_under_budget(void **state) {
+    (void)state;
+    char dir[] = "/tmp/apq-active-XXXXXX", path[64], command[96];
+    assert_non_null(mkdtemp(dir));
+    apq_recipe recipe;
+    apq_space space;
+    apq_target *target;
+    apq_records *records;
+    apq_record *rows;
+    size_t n;
+    ok(apq_recipe_load("recipes/tiny.yaml", &recipe));
+    recipe.search.latency_ms = budget_ms;
+    recipe.collect.qat_steps = 0;
+    recipe.collect.quantised_records = N_RANDOM;
+    recipe.collect.active_records = N_ACTIVE;
+    ok(apq_app_train(&recipe, dir, NULL));
+    ok(apq_app_collect(&recipe, dir, NULL));
+    ok(apq_space_load("tiny", &space));
+    ok(apq_target_load("bitfusion", &target));
+    (void)snprintf(path, sizeof path, "%s/run.db", dir);
+    ok(apq_records_open(path, &records));
+    ok(apq_records_all(records, APQ_RECORD_QUANTISED, &rows, &n));
+    assert_int_equal(n, N_RANDOM + N_ACTIVE);
+    int n_dear = 0;
+    for (size_t i = 0; i < n; i++) {
+        double ms = latency(&space, target, rows[i].policy);
+        n_dear += i < N_RANDOM && ms > budget_ms;
+        assert_true(i < N_RANDOM || ms <= budget_ms);
+        for (size_t k = 0; i >= N_RANDOM && k < i; k++) {
+            assert_true(rows[k].policy_hash != rows[i].policy_hash);
+        }
+    }
+    /* The budget excludes most random policies: it was not met by chance. */
+    assert_true(n_dear > N_RANDOM / 2);
+    free(rows);
+    apq_records_close(records);
+    apq_target_destroy(target);
+    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_found_under_budget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
