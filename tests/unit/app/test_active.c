@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static const double budget_ms = 0.009;
-enum { N_RANDOM = 12, N_ACTIVE = 6 };
+enum { N_RANDOM = 12, N_ACTIVE = 24 };
 
 static void ok(apq_status st) {
     if (st != APQ_OK) {
