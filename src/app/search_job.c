@@ -19,11 +19,11 @@ enum {
     N_FIELDS = APQ_BUDGET_N_FIELDS,
     FRONT_CAP = 128,
     BLIND_CHUNK = 64,
-    /* A space of one bit-width is exhausted long before the mixed one. A fifth
-     * of the paper's iterations without progress end a baseline's search; over
-     * 8 seeds at 8.40 and 6.11 ms on imagenet-apq this moved the means of the
-     * baselines by 0.0001 to 0.0005. */
-    BASELINE_PATIENCE = 100,
+    /* The baselines' searches begin from the mixed search's front: with a
+     * fifth of its iterations, descent then finds what evolution finds from
+     * nothing in all of them (docs/search.md). */
+    UNIFORM_SHARE = 5,
+    UNIFORM_PATIENCE = 30,
 };
 
 const char *apq_baseline_name(apq_baseline baseline) {
@@ -123,7 +123,7 @@ apq_status apq_search_job_run(apq_search_job *self, int bits,
         .population = r->search.population,
         .parents = r->search.parents,
         .iterations = self->iterations,
-        .patience = bits != 0 ? self->patience : 0,
+        .patience = bits != 0 ? UNIFORM_PATIENCE : 0,
         .mutation = r->search.mutation,
         .seed = r->seed,
         .progress = self->progress,
@@ -221,10 +221,50 @@ static apq_status largest_uniform(const apq_search_job *self, apq_space space,
     return APQ_OK;
 }
 
+/* The mixed search's front at one bit-width, in the kernels this leaves. Some
+ * may be over budget: the search brings them under it. */
+static void add_uniform_starts(apq_search_job *self, const apq_space *space,
+                               int bits) {
+    const apq_search_result *search = self->out->search;
+    int8_t largest_kernel = (int8_t)space->kernels[space->n_kernels - 1];
+    size_t stride = search->n_front / APQ_JOB_MAX_STARTS + 1;
+    for (size_t i = 0;
+         i < search->n_front && self->n_starts < APQ_JOB_MAX_STARTS;
+         i += stride) {
+        apq_policy *start = &self->starts[self->n_starts++];
+        *start = search->front[i].policy;
+        apq_policy_set_bits(space, bits, start);
+        for (int b = 0; b < space->n_blocks; b++) {
+            if (start->kernel[b] > largest_kernel) {
+                start->kernel[b] = largest_kernel;
+            }
+        }
+    }
+}
+
+static apq_status search_uniform(apq_search_job *self, int bits,
+                                 apq_search_result **out) {
+    const char *strategy = self->strategy;
+    int iterations = self->iterations;
+    self->strategy = "local";
+    self->iterations =
+        1 + (self->recipe->search.iterations - 1) / UNIFORM_SHARE;
+    apq_status st = apq_search_job_run(self, bits, out);
+    self->strategy = strategy;
+    self->iterations = iterations;
+    return st;
+}
+
 apq_status apq_search_job_uniform(apq_search_job *self, int bits,
                                   apq_candidate *out) {
+    apq_space space = self->out->space;
+    if (!restrict_bits(&space, bits)) {
+        return APQ_OK;
+    }
+    add_uniform_starts(self, &space, bits);
     apq_search_result *found = NULL;
-    apq_status st = apq_search_job_run(self, bits, &found);
+    apq_status st = search_uniform(self, bits, &found);
+    self->n_starts = 0;
     if (st == APQ_ERR_INFEASIBLE) {
         return APQ_OK;
     }
@@ -326,7 +366,6 @@ apq_status apq_search_job_create(const apq_recipe *recipe,
     made->recipe = recipe;
     made->strategy = recipe->search.strategy;
     made->iterations = recipe->search.iterations;
-    made->patience = BASELINE_PATIENCE;
     apq_stopwatch_start(&made->stopwatch, recipe->checkpoint_s, progress);
     made->progress = &made->stopwatch.base;
     made->out = out;

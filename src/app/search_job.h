@@ -24,7 +24,6 @@ typedef struct apq_search_job {
     double deadline_s;    /* 0: none */
     const char *strategy; /* of the next search, as iterations */
     int iterations;
-    int patience;                          /* of baselines only */
     apq_policy starts[APQ_JOB_MAX_STARTS]; /* of the next search */
     size_t n_starts;
     char weights_hash[APQ_HASH_MAX]; /* of the supernet that measures again */
@@ -60,8 +59,8 @@ APQ_NODISCARD apq_status apq_search_job_describe(const apq_search_job *self,
                                                  apq_candidate *out);
 /* out->latency_share of out->best. */
 APQ_NODISCARD apq_status apq_search_job_shares(const apq_search_job *self);
-/* The best network of one bit-width under out->budget; not found where there
- * is none. */
+/* The best network of one bit-width under out->budget, from `starts` and the
+ * front of out->search; not found where there is none. */
 APQ_NODISCARD apq_status apq_search_job_uniform(apq_search_job *self, int bits,
                                                 apq_candidate *out);
 /* out->baselines, and out->evaluations increased. */

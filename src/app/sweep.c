@@ -16,10 +16,9 @@
 
 enum {
     N_FIELDS = APQ_BUDGET_N_FIELDS,
-    /* Searches after the first go on from what is known: a third of its
-     * iterations. Ends a baseline's sooner, too. */
+    /* Searches after the first go on from what is known. */
     LATER_SHARE = 3,
-    LATER_PATIENCE = 20,
+    MAX_KNOWN_UNIFORM = 8, /* starts of a baseline from tighter budgets */
 };
 
 /* The tightest budget is searched by the strategy asked for. Then descent from
@@ -100,7 +99,7 @@ static apq_status search_uniform(sweep *s, int point, int bits) {
     apq_candidate *slot =
         bits == 8 ? &points[point].uniform8 : &points[point].uniform4;
     job->n_starts = 0;
-    for (int i = point - 1; i >= 0 && job->n_starts < APQ_JOB_MAX_STARTS; i--) {
+    for (int i = point - 1; i >= 0 && job->n_starts < MAX_KNOWN_UNIFORM; i--) {
         const apq_candidate *c =
             bits == 8 ? &points[i].uniform8 : &points[i].uniform4;
         if (c->is_found) {
@@ -155,7 +154,6 @@ static apq_status search_point(sweep *s, int i) {
     if (i > 0) {
         job->strategy = later_strategy;
         job->iterations = 1 + (iterations - 1) / LATER_SHARE;
-        job->patience = LATER_PATIENCE;
     }
     set_starts(s, i);
     apq_search_result *found = NULL;

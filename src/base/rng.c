@@ -23,22 +23,28 @@ apq_rng apq_rng_make(uint64_t seed, apq_rng_purpose purpose, uint64_t index) {
     };
 }
 
+/* Several counters at once: their rounds then overlap. */
 static void refill(apq_rng *rng) {
+    enum { N = APQ_RNG_BLOCK / 4 };
     philox4x32_ctr_t counter;
     philox4x32_key_t key;
     memcpy(counter.v, rng->counter, sizeof rng->counter);
     memcpy(key.v, rng->key, sizeof rng->key);
-    philox4x32_ctr_t out = philox4x32(counter, key);
-    memcpy(rng->block, out.v, sizeof rng->block);
-    rng->counter[0]++;
-    rng->left = 4;
+    for (unsigned i = 0; i < N; i++) {
+        philox4x32_ctr_t at = counter;
+        at.v[0] += i;
+        philox4x32_ctr_t out = philox4x32(at, key);
+        memcpy(rng->block + 4 * (size_t)i, out.v, sizeof out.v);
+    }
+    rng->counter[0] += N;
+    rng->left = APQ_RNG_BLOCK;
 }
 
 static inline uint32_t next(apq_rng *rng) {
     if (rng->left == 0) {
         refill(rng);
     }
-    return rng->block[4 - rng->left--];
+    return rng->block[APQ_RNG_BLOCK - rng->left--];
 }
 
 uint32_t apq_rng_u32(apq_rng *rng) {
@@ -50,7 +56,7 @@ uint32_t apq_rng_below(apq_rng *rng, uint32_t n) {
         uint32_t x = next(rng);
         /* Refused below 2^32 mod n, which is below n: mostly not computed. */
         if (x >= n || x >= (uint32_t)(-n) % n) {
-            return x % n;
+            return (n & (n - 1)) == 0 ? x & (n - 1) : x % n;
         }
     }
 }

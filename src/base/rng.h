@@ -22,10 +22,12 @@ typedef enum apq_rng_purpose {
     APQ_RNG_TEST,
 } apq_rng_purpose;
 
+enum { APQ_RNG_BLOCK = 16 }; /* words made at once */
+
 typedef struct apq_rng {
     uint32_t key[2];
     uint32_t counter[4];
-    uint32_t block[4];
+    uint32_t block[APQ_RNG_BLOCK];
     unsigned left; /* unread words of block */
 } apq_rng;
 

@@ -49,7 +49,8 @@ typedef struct apq_driver_options {
     const apq_policy *seeds;  /* (n_seeds) legal, the cheapest known; NULL: */
     size_t n_seeds;           /* the smallest policy at the fewest bits */
     const apq_policy *starts; /* (n_starts) legal, good ones known before, as */
-    size_t n_starts;          /* of a tighter budget; tried first if feasible */
+    size_t n_starts;          /* of a tighter budget; tried first, brought under
+                                 budget where needed */
     size_t front_cap;    /* 0: no front; else 2.. non-dominated entries kept */
     double time_limit_s; /* 0: none */
     bool as_released;    /* `evolution` only: see docs/search.md */

@@ -99,6 +99,9 @@ apq_status apq_sampler_first(apq_sampler *sampler, const apq_search_env *env,
         bool is_feasible;
         *out = env->starts[sampler->n_first++];
         APQ_TRY(apq_env_feasible(env, out, &is_feasible));
+        if (!is_feasible) {
+            APQ_TRY(apq_sampler_shrink(sampler, env, out, &is_feasible));
+        }
         if (is_feasible) {
             return APQ_OK;
         }

@@ -26,8 +26,8 @@ APQ_NODISCARD apq_status apq_sampler_draw(apq_sampler *sampler,
                                           const apq_search_env *env,
                                           apq_policy *out);
 
-/* The next policy of a first population: the feasible ones of env->starts in
- * order, then draws. */
+/* The next policy of a first population: those of env->starts in order, brought
+ * under budget where needed, then draws. */
 APQ_NODISCARD apq_status apq_sampler_first(apq_sampler *sampler,
                                            const apq_search_env *env,
                                            apq_policy *out);

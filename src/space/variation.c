@@ -28,8 +28,8 @@ static int draw_depth(const apq_space *space, int stage, apq_rng *rng) {
 /* Uniform over the bits other than the forbidden 4. */
 static void repair(const apq_space *space, apq_rng *rng, apq_policy *out) {
     for (int i = 0; i < space->n_blocks; i++) {
-        if (!apq_space_block_active(space, out, i) ||
-            !apq_block_is_forbidden(space, out, i)) {
+        if (!apq_block_is_forbidden(space, out, i) ||
+            !apq_space_block_active(space, out, i)) {
             continue;
         }
         int legal[APQ_MAX_BITS];
@@ -71,6 +71,14 @@ void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,
     repair(space, rng, child);
 }
 
+static void copy_block(const apq_policy *from, int block, apq_policy *to) {
+    to->kernel[block] = from->kernel[block];
+    to->channels[block] = from->channels[block];
+    for (int g = 0; g < APQ_N_BIT_GENES; g++) {
+        to->bits[g][block] = from->bits[g][block];
+    }
+}
+
 void apq_policy_cross(const apq_space *space, apq_rng *rng, const apq_policy *a,
                       const apq_policy *b, apq_policy *child) {
     apq_policy mixed; /* `child` may be a parent */
@@ -80,10 +88,7 @@ void apq_policy_cross(const apq_space *space, apq_rng *rng, const apq_policy *a,
         mixed.depth[s] = from->depth[s];
     }
     for (int i = 0; i < space->n_blocks; i++) {
-        const apq_policy *from = apq_rng_below(rng, 2) == 0 ? a : b;
-        for (int g = 0; g < APQ_N_BLOCK_GENES; g++) {
-            apq_gene_set(&mixed, g, i, apq_gene_get(from, g, i));
-        }
+        copy_block(apq_rng_below(rng, 2) == 0 ? a : b, i, &mixed);
     }
     repair(space, rng, &mixed);
     *child = mixed;

@@ -149,6 +149,32 @@ sweep() {
         --quiet | jq -e '.measured.networks | length == 2'
 }
 
+@test "--remeasure: kill -9 while measuring costs one measurement at most" {
+    set -- --latency-ms 0.02 --remeasure 8 --qat-steps 40 --quiet
+    cp -r "$RUN" whole
+    cp -r "$RUN" cut
+    "$APQ" search --run whole "$@" >/dev/null
+    for n_kept in 1 3 5; do
+        "$APQ" search --run cut "$@" >/dev/null 2>&1 &
+        pid=$!
+        for _ in $(seq 600); do
+            n=$(jq '.accuracy | length' cut/remeasure.json 2>&1) || n=0
+            [ "$n" -lt "$n_kept" ] || break
+            sleep 0.05
+        done
+        kill -9 "$pid"
+        wait "$pid" || true
+        [ ! -e cut/best.json ]
+        jq -e ".accuracy | length >= $n_kept and length < 8" cut/remeasure.json
+    done
+    "$APQ" search --run cut "$@" >/dev/null
+    for dir in whole cut; do
+        sed 's/"seconds":[^,}]*//' "$dir/best.json" >"$dir.json"
+    done
+    cmp whole.json cut.json
+    cmp whole/remeasure.json cut/remeasure.json
+}
+
 @test "--remeasure without what it takes" {
     run "$APQ" search --space tiny --predictor "$P" --remeasure 4
     expect_status 2

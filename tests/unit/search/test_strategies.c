@@ -351,7 +351,8 @@ static void test_as_released(void **state) {
     free(r);
 }
 
-/* Polishing a found policy never loses it; an infeasible start is skipped. */
+/* Polishing a found policy never loses it; an infeasible start is
+ * brought under budget. */
 static void check_starts(const char *strategy) {
     toy t;
     toy_init(&t, "cifar10");
