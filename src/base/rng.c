@@ -61,6 +61,10 @@ uint32_t apq_rng_below(apq_rng *rng, uint32_t n) {
     }
 }
 
+bool apq_rng_chance(apq_rng *rng, double p) {
+    return next(rng) < p * 0x1p32;
+}
+
 double apq_rng_uniform(apq_rng *rng) {
     uint64_t high = next(rng) >> 5;
     uint64_t low = next(rng) >> 6;

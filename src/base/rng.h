@@ -1,6 +1,7 @@
 #ifndef APQ_BASE_RNG_H
 #define APQ_BASE_RNG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ apq_rng apq_rng_make(uint64_t seed, apq_rng_purpose purpose, uint64_t index);
 uint32_t apq_rng_u32(apq_rng *rng);
 /* Uniform integer in [0, n), n >= 1, without modulo bias. */
 uint32_t apq_rng_below(apq_rng *rng, uint32_t n);
+/* True with probability p in [0, 1], to within 2^-32. */
+bool apq_rng_chance(apq_rng *rng, double p);
 /* Uniform in [0, 1). */
 double apq_rng_uniform(apq_rng *rng);
 /* Standard normal (Box-Muller). */

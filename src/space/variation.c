@@ -59,12 +59,12 @@ void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,
                        const apq_policy *parent, apq_policy *child) {
     *child = *parent;
     for (int s = 0; s < space->n_stages; s++) {
-        if (apq_rng_uniform(rng) < p) {
+        if (apq_rng_chance(rng, p)) {
             child->depth[s] = (int8_t)draw_depth(space, s, rng);
         }
     }
     for (int i = 0; i < space->n_blocks; i++) {
-        if (apq_rng_uniform(rng) < p) {
+        if (apq_rng_chance(rng, p)) {
             draw_block(space, i, rng, child);
         }
     }
@@ -81,14 +81,17 @@ static void copy_block(const apq_policy *from, int block, apq_policy *to) {
 
 void apq_policy_cross(const apq_space *space, apq_rng *rng, const apq_policy *a,
                       const apq_policy *b, apq_policy *child) {
-    apq_policy mixed; /* `child` may be a parent */
-    memset(&mixed, 0, sizeof mixed);
+    apq_policy mixed = *a; /* `child` may be a parent */
+    _Static_assert(APQ_MAX_STAGES <= 32 && APQ_MAX_BLOCKS <= 32, "one word");
+    uint32_t coins = apq_rng_u32(rng);
     for (int s = 0; s < space->n_stages; s++) {
-        const apq_policy *from = apq_rng_below(rng, 2) == 0 ? a : b;
-        mixed.depth[s] = from->depth[s];
+        mixed.depth[s] = (coins >> s & 1U) != 0 ? b->depth[s] : a->depth[s];
     }
+    coins = apq_rng_u32(rng);
     for (int i = 0; i < space->n_blocks; i++) {
-        copy_block(apq_rng_below(rng, 2) == 0 ? a : b, i, &mixed);
+        if ((coins >> i & 1U) != 0) {
+            copy_block(b, i, &mixed);
+        }
     }
     repair(space, rng, &mixed);
     *child = mixed;

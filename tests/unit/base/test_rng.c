@@ -121,6 +121,13 @@ static void integers_are_even(void **state) {
         n_low += apq_rng_below(&rng, 0xC0000000) < 0x40000000;
     }
     assert_near(n_low, N / 3.0, sqrt(N / 4.5));
+    int n_true = 0;
+    for (int i = 0; i < N; i++) {
+        n_true += apq_rng_chance(&rng, 0.1);
+        assert_true(apq_rng_chance(&rng, 1.0));
+        assert_false(apq_rng_chance(&rng, 0.0));
+    }
+    assert_near(n_true, N * 0.1, sqrt(N * 0.09));
 }
 
 static void reals_have_their_moments(void **state) {
