@@ -1,0 +1,90 @@
+/* The sandwich rule: each step trains the largest sub-network on the labels,
+ * and the smallest and a few random ones on the largest's soft output.
+ * Source: BigNAS (ECCV 2020); METHODS 10.1. */
+#include "train/method.h"
+
+#include "train/schedule.h"
+
+#include <stdlib.h>
+
+typedef struct sandwich {
+    const apq_train_env *env;
+    float *teacher; /* (batch, n_classes) softmax of the largest */
+} sandwich;
+
+static apq_status sandwich_init(void *state, const apq_train_env *env) {
+    sandwich *s = state;
+    int n_classes = apq_supernet_space(env->supernet)->n_classes;
+    s->env = env;
+    s->teacher = apq_calloc((size_t)env->options->batch * (size_t)n_classes,
+                            sizeof *s->teacher);
+    if (s->teacher == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "training: out of memory");
+    }
+    return APQ_OK;
+}
+
+static void sandwich_fini(void *state) {
+    sandwich *s = state;
+    free(s->teacher);
+}
+
+static apq_status train_largest(sandwich *s, const apq_train_batch *batch,
+                                apq_train_sums *sums) {
+    const apq_lesson lesson = {.label_weight = 1,
+                               .smoothing = s->env->options->label_smoothing};
+    apq_policy policy;
+    apq_loss_sum sum;
+    apq_policy_largest(apq_supernet_space(s->env->supernet), 8, &policy);
+    APQ_TRY(
+        apq_train_subnet(s->env, &policy, batch, &lesson, s->teacher, &sum));
+    apq_train_sums_largest(sums, sum, batch->n);
+    return APQ_OK;
+}
+
+static apq_status train_other(sandwich *s, const apq_policy *policy,
+                              const apq_train_batch *batch,
+                              apq_train_sums *sums) {
+    const apq_lesson lesson = {.soft = s->teacher};
+    apq_loss_sum sum;
+    APQ_TRY(apq_train_subnet(s->env, policy, batch, &lesson, NULL, &sum));
+    apq_train_sums_others(sums, sum, batch->n);
+    return APQ_OK;
+}
+
+static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
+                                     apq_train_sums *sums) {
+    sandwich *s = state;
+    const apq_train_options *o = s->env->options;
+    const apq_space *space = apq_supernet_space(s->env->supernet);
+    APQ_TRY(train_largest(s, batch, sums));
+    if (batch->step < o->largest_epochs * s->env->steps_per_epoch) {
+        return APQ_OK;
+    }
+    apq_policy policy;
+    apq_policy_smallest(space, 8, &policy);
+    APQ_TRY(train_other(s, &policy, batch, sums));
+    apq_rng rng = apq_rng_make(o->seed, APQ_RNG_SUBNET, (uint64_t)batch->step);
+    for (int i = 0; i < o->random_subnets; i++) {
+        apq_policy_random(space, &rng, &policy);
+        APQ_TRY(train_other(s, &policy, batch, sums));
+    }
+    return APQ_OK;
+}
+
+static double sandwich_learning_rate(const void *state, int64_t step) {
+    const sandwich *s = state;
+    const apq_train_options *o = s->env->options;
+    return apq_schedule_cosine(o->learning_rate, step, s->env->n_steps,
+                               o->warmup_epochs *
+                                   (double)s->env->steps_per_epoch);
+}
+
+const apq_train_method apq_train_sandwich = {
+    .name = "sandwich",
+    .state_bytes = sizeof(sandwich),
+    .init = sandwich_init,
+    .gradients = sandwich_gradients,
+    .learning_rate = sandwich_learning_rate,
+    .fini = sandwich_fini,
+};

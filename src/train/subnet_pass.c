@@ -1,0 +1,58 @@
+/* One sub-network's share of a training step: bind, forward, loss, backward,
+ * gradients back to the shared weights. */
+#include "train/method.h"
+
+#include "nn/loss.h"
+
+static apq_loss_sum loss_of(const apq_lesson *lesson, const float *logits,
+                            const apq_train_batch *batch, int n_classes,
+                            float *dlogits) {
+    apq_loss_sum sum = {0};
+    if (lesson->label_weight > 0) {
+        sum = apq_loss_labels(logits, batch->labels, batch->n, n_classes,
+                              lesson->smoothing, dlogits);
+    }
+    if (lesson->soft != NULL) {
+        apq_loss_sum soft =
+            apq_loss_soft(logits, lesson->soft, batch->labels, batch->n,
+                          n_classes, 1.0, lesson->label_weight > 0, dlogits);
+        sum.loss += soft.loss;
+        sum.correct = soft.correct;
+    }
+    return sum;
+}
+
+apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
+                            const apq_train_batch *batch,
+                            const apq_lesson *lesson, float *probabilities,
+                            apq_loss_sum *sum) {
+    apq_arena_reset(env->arena);
+    apq_subnet subnet;
+    apq_status st = apq_subnet_bind(env->supernet, policy,
+                                    env->options->backend, env->arena, &subnet);
+    int k = subnet.net.n_classes;
+    float *logits = NULL, *dlogits = NULL;
+    if (st == APQ_OK) {
+        st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, batch->images, batch->n,
+                            &logits);
+    }
+    if (st == APQ_OK) {
+        dlogits = apq_arena_alloc(env->arena, (size_t)batch->n * (size_t)k,
+                                  sizeof *dlogits);
+        if (dlogits == NULL) {
+            st = APQ_ERROR(APQ_ERR_NOMEM, "training: out of memory");
+        }
+    }
+    if (st == APQ_OK) {
+        *sum = loss_of(lesson, logits, batch, k, dlogits);
+        if (probabilities != NULL) {
+            apq_softmax(logits, batch->n, k, probabilities);
+        }
+        st = apq_nn_backward(&subnet.net, dlogits);
+    }
+    if (st == APQ_OK) {
+        st = apq_subnet_collect_grads(&subnet);
+    }
+    apq_subnet_fini(&subnet);
+    return st;
+}
