@@ -2,27 +2,11 @@
 #include "supernet/supernet.h"
 
 #include "supernet/kernel.h"
+#include "supernet/supernet_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Parameter indices of one convolution with batch norm. */
-typedef struct unit {
-    size_t weight, gamma, beta;
-} unit;
-
-typedef struct block {
-    unit expand, depthwise, project;
-    size_t shrink[2]; /* 7->5 and 5->3, as far as the space has them */
-} block;
-
-struct apq_supernet {
-    apq_space space;
-    apq_params params;
-    unit stem, first_depthwise, first_pointwise, feature_mix, classifier;
-    block blocks[APQ_MAX_BLOCKS];
-};
 
 static int largest_kernel(const apq_space *space) {
     return space->kernels[space->n_kernels - 1];

@@ -41,6 +41,22 @@ void apq_subnet_fini(apq_subnet *subnet);
  * largest kernel. */
 APQ_NODISCARD apq_status apq_subnet_collect_grads(apq_subnet *subnet);
 
+/* Middle channels by importance, the sum of |w| of the projection's weights
+ * that read them: the first widths[b] channels of block b change places so
+ * that the most important come first, those of equal importance keep their
+ * order. Expansion, depthwise layer, their norms and the projection follow, so
+ * that every sub-network at least that wide computes what it did.
+ *
+ * `arrays` are the n_arrays arrays to reorder, each laid out as the parameters'
+ * values: these, their momenta, and whatever else follows the weights.
+ * 0 <= widths[b] <= max_channels for each block of the space. On failure
+ * nothing is reordered. Errors: APQ_ERR_NOMEM.
+ * Source: Once-for-All (ICLR 2020) section 3.3; METHODS 3.3. */
+APQ_NODISCARD apq_status apq_supernet_sort_channels(apq_supernet *supernet,
+                                                    const int *widths,
+                                                    float *const *arrays,
+                                                    size_t n_arrays);
+
 /* A stand-alone copy of the sub-network's weights. */
 APQ_NODISCARD apq_status apq_supernet_extract(apq_supernet *supernet,
                                               const apq_policy *policy,

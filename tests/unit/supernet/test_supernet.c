@@ -245,6 +245,96 @@ static void recalibration_averages_batches(void **state) {
     apq_subnet_fini(&subnet);
 }
 
+static void logits_of(fixture *f, const apq_policy *policy,
+                      float out[N_IMAGES * N_CLASSES]) {
+    apq_arena_reset(f->arena);
+    apq_subnet subnet;
+    float *logits;
+    assert_int_equal(
+        apq_subnet_bind(f->supernet, policy, f->backend, f->arena, &subnet),
+        APQ_OK);
+    assert_int_equal(
+        apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &logits),
+        APQ_OK);
+    memcpy(out, logits, N_IMAGES * N_CLASSES * sizeof *out);
+    apq_subnet_fini(&subnet);
+}
+
+static double logit_distance(const float *a, const float *b) {
+    double worst = 0;
+    for (int i = 0; i < N_IMAGES * N_CLASSES; i++) {
+        double difference = fabs((double)a[i] - (double)b[i]);
+        worst = difference <= worst ? worst : difference; /* keeps NaN */
+    }
+    return worst;
+}
+
+static double importance(fixture *f, int b, int channel) {
+    const apq_params *p = apq_supernet_params(f->supernet);
+    char name[64];
+    (void)snprintf(name, sizeof name, "block%d.project.weight", b);
+    size_t t = 0;
+    while (strcmp(p->items[t].name, name) != 0) {
+        t++;
+        assert_true(t < p->n_items);
+    }
+    double sum = 0;
+    for (int64_t k = 0; k < p->items[t].shape[0]; k++) {
+        sum += fabs(
+            (double)apq_params_value(p, t)[k * p->items[t].shape[1] + channel]);
+    }
+    return sum;
+}
+
+/* All channels, then only those of the narrower half: the largest computes
+ * what it did both times, an 8 channels narrower one after the second. */
+static void sorting_channels_keeps_the_function(void **state) {
+    fixture *f = *state;
+    apq_params *p = apq_supernet_params(f->supernet);
+    int all[APQ_MAX_BLOCKS], narrow[APQ_MAX_BLOCKS];
+    apq_policy largest, narrower;
+    apq_policy_largest(&f->space, 8, &largest);
+    narrower = largest;
+    for (int b = 0; b < f->space.n_blocks; b++) {
+        all[b] = f->space.blocks[b].max_channels;
+        narrow[b] = all[b] - 8;
+        narrower.channels[b] = (int16_t)narrow[b];
+    }
+    float before[N_IMAGES * N_CLASSES], after[N_IMAGES * N_CLASSES];
+    float narrow_before[N_IMAGES * N_CLASSES];
+    logits_of(f, &largest, before);
+    logits_of(f, &narrower, narrow_before);
+    memcpy(p->momentum, p->value, p->n_values * sizeof *p->value);
+    float *const arrays[] = {p->value, p->momentum};
+    assert_int_equal(apq_supernet_sort_channels(f->supernet, all, arrays, 2),
+                     APQ_OK);
+    assert_memory_equal(p->momentum, p->value, p->n_values * sizeof *p->value);
+    logits_of(f, &largest, after);
+    assert_true(logit_distance(before, after) <= 1e-4);
+    logits_of(f, &narrower, after); /* has other channels now */
+    assert_true(logit_distance(narrow_before, after) >= 1e-2);
+    for (int b = 0; b < f->space.n_blocks; b++) {
+        for (int c = 1; c < all[b]; c++) {
+            assert_true(importance(f, b, c - 1) >= importance(f, b, c));
+        }
+    }
+    /* Sorted, so turn the narrower's channels about. */
+    apq_rng rng = apq_rng_make(6, APQ_RNG_TEST, 0);
+    for (size_t i = 0; i < p->n_values; i++) {
+        p->value[i] += 0.1F * (float)apq_rng_normal(&rng);
+    }
+    logits_of(f, &largest, before);
+    logits_of(f, &narrower, narrow_before);
+    assert_int_equal(apq_supernet_sort_channels(f->supernet, narrow, arrays, 1),
+                     APQ_OK);
+    assert_memory_not_equal(p->momentum, p->value,
+                            p->n_values * sizeof *p->value);
+    logits_of(f, &largest, after);
+    assert_true(logit_distance(before, after) <= 1e-4);
+    logits_of(f, &narrower, after);
+    assert_true(logit_distance(narrow_before, after) <= 1e-4);
+}
+
 /* With identity matrices the smaller kernel is the centre of the larger. */
 static void identity_shrinks_to_the_centre(void **state) {
     (void)state;
@@ -275,6 +365,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(recalibration_averages_batches, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(sorting_channels_keeps_the_function,
+                                        setup, teardown),
         cmocka_unit_test(identity_shrinks_to_the_centre),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
