@@ -3,6 +3,7 @@
 #include "app/recipe.h"
 
 #include "base/yaml.h"
+#include "train/supernet_train.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -33,6 +34,13 @@ typedef struct recipe_field {
             sizeof(((apq_recipe *)0)->member), low, high                       \
     }
 
+/* Length and peak learning rate of a phase of the progressive schedule. */
+#define PHASE(name, phase)                                                     \
+    FIELD("train", "phase_" name, train.phases.length[phase], FIELD_DOUBLE, 0, \
+          100000),                                                             \
+        FIELD("train", "rate_" name, train.phases.rate[phase], FIELD_DOUBLE,   \
+              0, 1000)
+
 /* Largest integer that the JSON and YAML readers and double share. */
 #define LARGEST 9007199254740992.0
 
@@ -57,6 +65,13 @@ static const recipe_field fields[] = {
     FIELD("train", "random_subnets", train.random_subnets, FIELD_INT, 0, 64),
     FIELD("train", "largest_epochs", train.largest_epochs, FIELD_INT, 0,
           100000),
+    FIELD("train", "schedule", train.schedule, FIELD_TEXT, 0, 0),
+    PHASE("largest", APQ_PHASE_LARGEST),
+    PHASE("kernel", APQ_PHASE_KERNEL),
+    PHASE("depth_1", APQ_PHASE_DEPTH_1),
+    PHASE("depth_2", APQ_PHASE_DEPTH_2),
+    PHASE("width_1", APQ_PHASE_WIDTH_1),
+    PHASE("width_2", APQ_PHASE_WIDTH_2),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),
     FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,
@@ -144,8 +159,13 @@ void apq_recipe_default(apq_recipe *out) {
                   .label_smoothing = 0.1,
                   .momentum = 0.9,
                   .warmup_epochs = 1,
+                  .schedule = "sandwich",
                   .random_subnets = 1,
-                  .largest_epochs = 5},
+                  .largest_epochs = 5,
+                  /* Once-for-All, METHODS 3.1: lengths as scaled there to
+                   * CIFAR-10, rates 0.96, 0.08 and 0.24 of 2.6. */
+                  .phases = {.length = {0.54, 0.1, 0.03, 0.1, 0.03, 0.2},
+                             .rate = {1, 0.37, 0.031, 0.092, 0.031, 0.092}}},
         .collect = {.float_records = 2000,
                     .quantised_records = 500,
                     .val_images = 2000,
@@ -267,6 +287,8 @@ static apq_status check_choices(const char *where, const apq_recipe *recipe) {
         "best_uniform4",    "best_uniform8", "largest_uniform4",
         "largest_uniform8", "none",          NULL};
     static const char *const backends[] = {"auto", "cpu", "ref", NULL};
+    APQ_TRY(check_choice(where, "train.schedule", recipe->train.schedule,
+                         apq_train_schedule_names()));
     APQ_TRY(check_choice(where, "finetune.baseline", recipe->finetune.baseline,
                          baselines));
     return check_choice(where, "backend", recipe->backend, backends);

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "space/space.h"
 #include "report/footprint.h"
+#include "train/phases.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +27,10 @@ typedef struct apq_recipe {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing, momentum;
         double warmup_epochs;
-        int random_subnets; /* beside largest and smallest: the sandwich */
-        int largest_epochs; /* first epochs that train the largest only */
+        char schedule[16];       /* of apq_train_schedule_names */
+        int random_subnets;      /* beside largest and smallest: the sandwich */
+        int largest_epochs;      /* first epochs that train the largest only */
+        apq_train_phases phases; /* of the progressive schedule */
     } train;
     struct {
         int float_records, quantised_records;

@@ -41,12 +41,22 @@ typedef struct apq_train_method {
     apq_status (*gradients)(void *state, const apq_train_batch *batch,
                             apq_train_sums *sums);
     double (*learning_rate)(const void *state, int64_t step);
+    /* Operations of the whole training for one image of the split. */
+    apq_status (*flop_per_image)(const apq_space *space,
+                                 const apq_train_options *options,
+                                 double *flop);
 
     /* OPTIONAL. NULL: nothing to release. Also after a failed init. */
     void (*fini)(void *state);
+    /* NULL: no state but what follows from the step. `step` is the next one.
+     * A file without what load needs is APQ_ERR_FORMAT. */
+    apq_status (*save)(const void *state, apq_tensor_file *file);
+    apq_status (*load)(void *state, const apq_tensor_file *file, int64_t step);
+    /* NULL: a single phase. The name of the step's phase; static. */
+    const char *(*phase)(const void *state, int64_t step);
 } apq_train_method;
 
-extern const apq_train_method apq_train_sandwich;
+extern const apq_train_method apq_train_sandwich, apq_train_progressive;
 
 /* Who teaches a sub-network: labels, a teacher, or both, added up. */
 typedef struct apq_lesson {
@@ -65,5 +75,10 @@ APQ_NODISCARD apq_status apq_train_subnet(const apq_train_env *env,
                                           const apq_lesson *lesson,
                                           float *probabilities,
                                           apq_loss_sum *sum);
+
+/* Multiply-accumulates of an image. */
+APQ_NODISCARD apq_status apq_train_policy_macs(const apq_space *space,
+                                               const apq_policy *policy,
+                                               double *macs);
 
 #endif

@@ -80,11 +80,36 @@ static double sandwich_learning_rate(const void *state, int64_t step) {
                                    (double)s->env->steps_per_epoch);
 }
 
+static apq_status sandwich_flop_per_image(const apq_space *space,
+                                          const apq_train_options *options,
+                                          double *flop) {
+    enum { N_SAMPLES = 64 };
+    apq_policy policy;
+    double largest, smallest, macs, random = 0;
+    apq_policy_largest(space, 8, &policy);
+    APQ_TRY(apq_train_policy_macs(space, &policy, &largest));
+    apq_policy_smallest(space, 8, &policy);
+    APQ_TRY(apq_train_policy_macs(space, &policy, &smallest));
+    for (uint64_t i = 0; i < N_SAMPLES; i++) {
+        apq_rng rng = apq_rng_make(options->seed, APQ_RNG_POLICY, i);
+        apq_policy_random(space, &rng, &policy);
+        APQ_TRY(apq_train_policy_macs(space, &policy, &macs));
+        random += macs / N_SAMPLES;
+    }
+    int shared = options->epochs - options->largest_epochs;
+    *flop = 6 * options->epochs * largest;
+    if (shared > 0) {
+        *flop += 6 * shared * (smallest + options->random_subnets * random);
+    }
+    return APQ_OK;
+}
+
 const apq_train_method apq_train_sandwich = {
     .name = "sandwich",
     .state_bytes = sizeof(sandwich),
     .init = sandwich_init,
     .gradients = sandwich_gradients,
     .learning_rate = sandwich_learning_rate,
+    .flop_per_image = sandwich_flop_per_image,
     .fini = sandwich_fini,
 };

@@ -56,3 +56,14 @@ apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
     apq_subnet_fini(&subnet);
     return st;
 }
+
+apq_status apq_train_policy_macs(const apq_space *space,
+                                 const apq_policy *policy, double *macs) {
+    apq_ir_network network;
+    APQ_TRY(apq_policy_lower(space, policy, &network));
+    *macs = 0;
+    for (size_t i = 0; i < network.n_layers; i++) {
+        *macs += (double)apq_ir_layer_macs(&network.layers[i]);
+    }
+    return APQ_OK;
+}

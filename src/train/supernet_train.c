@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct trainer {
     apq_train_env env;
@@ -22,6 +23,44 @@ typedef struct trainer {
     apq_train_sums sums; /* since the last line of the log */
     double last_save_s;
 } trainer;
+
+/* The complete list of schedules. A new one is a file and a line in each of
+ * the two tables. */
+static const apq_train_method *const methods[] = {&apq_train_sandwich,
+                                                  &apq_train_progressive};
+static const char *const names[] = {"sandwich", "progressive", NULL};
+
+enum { N_METHODS = sizeof methods / sizeof methods[0] };
+_Static_assert(sizeof names / sizeof names[0] == N_METHODS + 1,
+               "names and methods list the same entries");
+
+const char *const *apq_train_schedule_names(void) {
+    return names;
+}
+
+static apq_status find_method(const char *name, const apq_train_method **out) {
+    *out = methods[0];
+    for (size_t i = 0; name != NULL && i < N_METHODS; i++) {
+        if (strcmp(methods[i]->name, name) == 0) {
+            *out = methods[i];
+            return APQ_OK;
+        }
+    }
+    if (name != NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "training schedule \"%s\" is unknown", name);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_train_flop(const apq_space *space,
+                          const apq_train_options *options, size_t n_images,
+                          double *flop) {
+    const apq_train_method *method;
+    APQ_TRY(find_method(options->schedule, &method));
+    APQ_TRY(method->flop_per_image(space, options, flop));
+    *flop *= (double)n_images;
+    return APQ_OK;
+}
 
 static apq_status train_step(trainer *t, const float *images, const int *labels,
                              int n) {
@@ -53,6 +92,9 @@ static apq_status save(trainer *t) {
     if (st == APQ_OK) {
         st = apq_params_put(apq_supernet_params(t->env.supernet), true, file);
     }
+    if (st == APQ_OK && t->method->save != NULL) {
+        st = t->method->save(t->state, file);
+    }
     if (st == APQ_OK) {
         st = apq_tensor_file_save(file, t->env.options->checkpoint_path);
     }
@@ -71,6 +113,9 @@ static apq_status resume(trainer *t) {
                                                 &t->position.step);
     if (st == APQ_OK) {
         st = apq_params_get(apq_supernet_params(t->env.supernet), true, file);
+        if (st == APQ_OK && t->method->load != NULL) {
+            st = t->method->load(t->state, file, t->position.step);
+        }
         /* The file is sound, so other tensors are another space's. */
         st = st == APQ_ERR_FORMAT ? APQ_ERR_MISMATCH : st;
     }
@@ -169,8 +214,8 @@ static void close_method(trainer *t) {
 apq_status apq_train_supernet(apq_supernet *supernet,
                               const apq_dataset *dataset,
                               const apq_train_options *options) {
-    trainer t = {.env = {.supernet = supernet, .options = options},
-                 .method = &apq_train_sandwich};
+    trainer t = {.env = {.supernet = supernet, .options = options}};
+    APQ_TRY(find_method(options->schedule, &t.method));
     apq_status st = open_loader(&t, dataset);
     if (st == APQ_OK) {
         st = apq_arena_create(&t.env.arena);

@@ -6,13 +6,18 @@
 #include "base/status.h"
 #include "data/data.h"
 #include "supernet/supernet.h"
+#include "train/phases.h"
 
 #include <stdint.h>
 
-/* Single-stage supernet training: each step trains the largest sub-network
- * on the labels, and the smallest and a few random ones on the largest's soft
- * output (sandwich rule, in-place distillation).
- * Source: BigNAS (ECCV 2020); METHODS 10.1. */
+/* Training of the shared weights. What a step trains is the schedule's:
+ *
+ *   sandwich     the largest sub-network on the labels, the smallest and a few
+ *                random ones on the largest's soft output of the same step.
+ *                Source: BigNAS (ECCV 2020); METHODS 10.1.
+ *   progressive  the largest alone, then ever more of the space, taught by the
+ *                labels and the largest as it was at the end of the first
+ *                phase. Source: Once-for-All (ICLR 2020); METHODS 3.1. */
 typedef struct apq_train_options {
     const apq_backend *backend;
     const apq_progress *progress;
@@ -23,10 +28,13 @@ typedef struct apq_train_options {
     double checkpoint_s;  /* seconds between checkpoints */
     uint64_t seed;
     int epochs, batch;
-    int random_subnets;
-    int largest_epochs; /* first epochs that train only the largest */
+    const char *schedule;    /* of apq_train_schedule_names; NULL: sandwich */
+    int random_subnets;      /* sandwich: of a step */
+    int largest_epochs;      /* sandwich: first that train only the largest */
+    apq_train_phases phases; /* progressive */
     double learning_rate, momentum, weight_decay, label_smoothing;
-    double warmup_epochs; /* linear; then cosine to zero */
+    double warmup_epochs; /* linear; then cosine to zero; in progressive
+                           * training of each phase, at most a fifth of it */
     int loader_threads;
 } apq_train_options;
 
@@ -35,10 +43,21 @@ typedef struct apq_train_options {
  * APQ_ERR_INTERRUPTED when asked to stop, with a checkpoint written if it has
  * a path; APQ_ERR_NUMERIC when the loss is no longer finite; of the
  * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
- * another run's and APQ_ERR_FORMAT when it is damaged. Another learning rate
- * or batch is noticed by `input` alone. */
+ * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
+ * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
+ * first phase holds no image or step, or the schedule is unknown. */
 APQ_NODISCARD apq_status apq_train_supernet(apq_supernet *supernet,
                                             const apq_dataset *dataset,
                                             const apq_train_options *options);
+
+/* NULL-terminated; static. */
+const char *const *apq_train_schedule_names(void);
+
+/* Operations of a whole training by its options: 2 a multiply-accumulate and
+ * image forward, 4 backward; random sub-networks at their mean size. Errors:
+ * APQ_ERR_ARG the schedule is unknown. */
+APQ_NODISCARD apq_status apq_train_flop(const apq_space *space,
+                                        const apq_train_options *options,
+                                        size_t n_images, double *flop);
 
 #endif

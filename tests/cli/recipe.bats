@@ -35,6 +35,14 @@ load 'helper'
     expect_status 3
 }
 
+@test "an unknown training schedule is exit 3 and names the nearest" {
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" train.schedule=progresive \
+        --run out --quiet
+    expect_status 3
+    expect_output 'train\.schedule "progresive".*did you mean progressive'
+    [ ! -e out ]
+}
+
 @test "missing recipe and missing data are exit 3" {
     run "$APQ" run missing.yaml --run out --quiet
     expect_status 3

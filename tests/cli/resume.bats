@@ -43,6 +43,32 @@ setup() {
     [ -z "$(find "$scratch/cut" -name '*.tmp' -o -name '*.checkpoint')" ]
 }
 
+@test "kill -9 in every phase of progressive training: the same weights" {
+    train() { # DIR, in a process of its own
+        exec "$APQ" train "$scratch/r.yaml" train.schedule=progressive \
+            train.epochs=60 train.phase_kernel=0.3 --run "$1" --threads 1 \
+            --quiet
+    }
+    (train "$scratch/whole")
+    kills=0
+    for try in $(seq 1 200); do
+        train "$scratch/cut" &
+        pid=$!
+        ms=$((RANDOM % 200 + 50 + 10 * try))
+        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+        if kill -9 "$pid" 2>/dev/null; then
+            kills=$((kills + 1))
+        fi
+        if wait "$pid"; then
+            break
+        fi
+    done
+    echo "killed $kills times"
+    [ "$kills" -ge 3 ]
+    cmp "$scratch/whole/supernet.safetensors" "$scratch/cut/supernet.safetensors"
+    [ ! -e "$scratch/cut/train.checkpoint" ]
+}
+
 # wait_for FILE, wait_for_log TEXT: until it is there, or 30 s.
 wait_for() {
     for _ in $(seq 1 600); do

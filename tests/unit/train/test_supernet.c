@@ -3,7 +3,6 @@
  * another run are refused. */
 #include "train/supernet_train.h"
 
-#include "unit/store/scratch.h"
 #include "unit/train/trainee.h"
 
 #include "base/file.h"
@@ -11,91 +10,37 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-enum { N_EPOCHS = 3 };
-
-static apq_train_options options_of(const trainee *t) {
-    return (apq_train_options){
-        .backend = t->backend,
-        .checkpoint_s = 1e9,
-        .seed = 11,
-        .epochs = N_EPOCHS,
-        .batch = TRAINEE_BATCH,
-        .random_subnets = 2,
-        .largest_epochs = 1,
-        .learning_rate = 0.05,
-        .momentum = 0.9,
-        .weight_decay = 1e-4,
-        .label_smoothing = 0.1,
-        .warmup_epochs = 0.5,
-        .loader_threads = 1,
-    };
-}
-
-static apq_supernet *make(const apq_space *space) {
-    apq_supernet *s = NULL;
-    assert_int_equal(apq_supernet_create(space, 11, &s), APQ_OK);
-    return s;
-}
-
-static apq_supernet *trained(const trainee *t, const apq_train_options *o) {
-    apq_supernet *s = make(&t->space);
-    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_OK);
-    return s;
-}
-
-/* A folder of its own for a checkpoint. */
-static void *open_checkpoint(char path[APQ_PATH_MAX]) {
-    void *folder = NULL;
-    assert_int_equal(scratch_make(&folder), 0);
-    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
-    return folder;
-}
-
-static void close_checkpoint(void *folder) {
-    assert_int_equal(scratch_remove(&folder), 0);
-}
-
-/* Stops after `steps` more steps, in a process that starts anew. */
-static void train_and_stop(const trainee *t, apq_train_options o, int steps) {
-    stopper s;
-    stopper_set(&s, steps);
-    o.progress = &s.progress;
-    apq_supernet *supernet = make(&t->space);
-    assert_int_equal(apq_train_supernet(supernet, t->dataset, &o),
-                     APQ_ERR_INTERRUPTED);
-    apq_supernet_destroy(supernet);
-}
-
 /* In the middle of an epoch, at its end, and after a single step. */
 static void resumed_training_repeats_the_bits(void **state) {
     const trainee *t = *state;
-    apq_train_options o = options_of(t);
-    apq_supernet *whole = trained(t, &o);
+    apq_train_options o = trainee_options(t);
+    apq_supernet *whole = trainee_train(t, &o);
     char path[APQ_PATH_MAX];
-    void *folder = open_checkpoint(path);
+    void *folder = trainee_open_checkpoint(path);
     o.checkpoint_path = path;
-    train_and_stop(t, o, 3);
+    trainee_stop(t, o, 3);
     assert_non_null(strstr(apq_error_message(), "at step 3"));
-    train_and_stop(t, o, 2);
-    train_and_stop(t, o, 1);
-    train_and_stop(t, o, 3);
+    trainee_stop(t, o, 2);
+    trainee_stop(t, o, 1);
+    trainee_stop(t, o, 3);
     assert_non_null(strstr(apq_error_message(), "at step 9"));
-    apq_supernet *resumed = trained(t, &o);
+    apq_supernet *resumed = trainee_train(t, &o);
     assert_same_params(apq_supernet_params(whole),
                        apq_supernet_params(resumed));
     apq_supernet_destroy(resumed);
     apq_supernet_destroy(whole);
-    close_checkpoint(folder);
+    trainee_close_checkpoint(folder);
 }
 
 /* Nothing to save to: it stops all the same, and claims nothing. */
 static void training_stops_without_a_checkpoint(void **state) {
     const trainee *t = *state;
-    train_and_stop(t, options_of(t), 2);
+    trainee_stop(t, trainee_options(t), 2);
     assert_non_null(strstr(apq_error_message(), "at step 2"));
     assert_null(strstr(apq_error_message(), "saved"));
 }
@@ -103,19 +48,19 @@ static void training_stops_without_a_checkpoint(void **state) {
 /* Checkpoints after every step: the last leaves nothing to do. */
 static void checkpoints_are_written_while_training(void **state) {
     const trainee *t = *state;
-    apq_train_options o = options_of(t);
+    apq_train_options o = trainee_options(t);
     char path[APQ_PATH_MAX];
-    void *folder = open_checkpoint(path);
+    void *folder = trainee_open_checkpoint(path);
     o.checkpoint_path = path;
     o.checkpoint_s = 0;
     o.epochs = 1;
-    apq_supernet *a = trained(t, &o);
+    apq_supernet *a = trainee_train(t, &o);
     assert_true(apq_file_exists(path));
-    apq_supernet *b = trained(t, &o);
+    apq_supernet *b = trainee_train(t, &o);
     assert_same_params(apq_supernet_params(a), apq_supernet_params(b));
     apq_supernet_destroy(a);
     apq_supernet_destroy(b);
-    close_checkpoint(folder);
+    trainee_close_checkpoint(folder);
 }
 
 /* Largest difference of values over the largest value. */
@@ -135,16 +80,16 @@ static double distance(apq_supernet *a, apq_supernet *b) {
  * sub-networks, as with one more of them, changes far more. */
 static void choices_do_not_depend_on_threads(void **state) {
     const trainee *t = *state;
-    apq_train_options o = options_of(t);
+    apq_train_options o = trainee_options(t);
     o.largest_epochs = 0;
     o.epochs = 1;
-    apq_supernet *one = trained(t, &o);
+    apq_supernet *one = trainee_train(t, &o);
     o.random_subnets++;
-    apq_supernet *other = trained(t, &o);
+    apq_supernet *other = trainee_train(t, &o);
     o.random_subnets--;
     o.loader_threads = 2;
     apq_backend_set_threads(2);
-    apq_supernet *two = trained(t, &o);
+    apq_supernet *two = trainee_train(t, &o);
     apq_backend_set_threads(1);
     assert_true(distance(one, two) <= 1e-5);
     assert_true(distance(one, other) >= 1e-3);
@@ -174,7 +119,7 @@ static void expect_refusal(const trainee *t, const apq_space *space,
                            const apq_train_options *o, apq_status expected) {
     char before[APQ_HASH_MAX], after[APQ_HASH_MAX];
     assert_int_equal(apq_file_hash(o->checkpoint_path, before), APQ_OK);
-    apq_supernet *s = make(space);
+    apq_supernet *s = trainee_supernet(space);
     assert_int_equal(apq_train_supernet(s, t->dataset, o), expected);
     apq_supernet_destroy(s);
     assert_non_null(strstr(apq_error_message(), o->checkpoint_path));
@@ -185,10 +130,10 @@ static void expect_refusal(const trainee *t, const apq_space *space,
 static void checkpoints_of_other_runs_are_a_mismatch(void **state) {
     const trainee *t = *state;
     char path[APQ_PATH_MAX];
-    void *folder = open_checkpoint(path);
-    apq_train_options o = options_of(t);
+    void *folder = trainee_open_checkpoint(path);
+    apq_train_options o = trainee_options(t);
     o.checkpoint_path = path;
-    train_and_stop(t, o, 2);
+    trainee_stop(t, o, 2);
     apq_train_options other = o;
     other.seed++;
     expect_refusal(t, &t->space, &other, APQ_ERR_MISMATCH);
@@ -204,16 +149,16 @@ static void checkpoints_of_other_runs_are_a_mismatch(void **state) {
     apq_space deeper; /* has tensors that the checkpoint lacks */
     assert_int_equal(apq_space_load("cifar10", &deeper), APQ_OK);
     expect_refusal(t, &deeper, &o, APQ_ERR_MISMATCH);
-    close_checkpoint(folder);
+    trainee_close_checkpoint(folder);
 }
 
 static void truncated_checkpoints_are_refused(void **state) {
     const trainee *t = *state;
     char path[APQ_PATH_MAX];
-    void *folder = open_checkpoint(path);
-    apq_train_options o = options_of(t);
+    void *folder = trainee_open_checkpoint(path);
+    apq_train_options o = trainee_options(t);
     o.checkpoint_path = path;
-    train_and_stop(t, o, 2);
+    trainee_stop(t, o, 2);
     char *bytes = NULL;
     size_t n = 0;
     assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
@@ -223,7 +168,7 @@ static void truncated_checkpoints_are_refused(void **state) {
         expect_refusal(t, &t->space, &o, APQ_ERR_FORMAT);
     }
     free(bytes);
-    close_checkpoint(folder);
+    trainee_close_checkpoint(folder);
 }
 
 #define WITH_TRAINEE(test)                                                     \

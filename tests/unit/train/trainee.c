@@ -1,6 +1,8 @@
 /* Data, interruption and comparison for the tests of training loops. */
 #include "unit/train/trainee.h"
 
+#include "unit/store/scratch.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,6 +47,57 @@ void stopper_set(stopper *s, int steps) {
         .left = steps,
         .progress = {.ctx = s, .stop_requested = count_down},
     };
+}
+
+apq_train_options trainee_options(const trainee *t) {
+    return (apq_train_options){
+        .backend = t->backend,
+        .checkpoint_s = 1e9,
+        .seed = 11,
+        .epochs = 3,
+        .batch = TRAINEE_BATCH,
+        .random_subnets = 2,
+        .largest_epochs = 1,
+        .learning_rate = 0.05,
+        .momentum = 0.9,
+        .weight_decay = 1e-4,
+        .label_smoothing = 0.1,
+        .warmup_epochs = 0.5,
+        .loader_threads = 1,
+    };
+}
+
+apq_supernet *trainee_supernet(const apq_space *space) {
+    apq_supernet *s = NULL;
+    assert_int_equal(apq_supernet_create(space, 11, &s), APQ_OK);
+    return s;
+}
+
+apq_supernet *trainee_train(const trainee *t, const apq_train_options *o) {
+    apq_supernet *s = trainee_supernet(&t->space);
+    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_OK);
+    return s;
+}
+
+void trainee_stop(const trainee *t, apq_train_options o, int steps) {
+    stopper s;
+    stopper_set(&s, steps);
+    o.progress = &s.progress;
+    apq_supernet *supernet = trainee_supernet(&t->space);
+    assert_int_equal(apq_train_supernet(supernet, t->dataset, &o),
+                     APQ_ERR_INTERRUPTED);
+    apq_supernet_destroy(supernet);
+}
+
+void *trainee_open_checkpoint(char path[APQ_PATH_MAX]) {
+    void *folder = NULL;
+    assert_int_equal(scratch_make(&folder), 0);
+    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    return folder;
+}
+
+void trainee_close_checkpoint(void *folder) {
+    assert_int_equal(scratch_remove(&folder), 0);
 }
 
 void assert_same_params(const apq_params *a, const apq_params *b) {

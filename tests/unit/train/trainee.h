@@ -2,10 +2,13 @@
 #define APQ_TESTS_UNIT_TRAIN_TRAINEE_H
 
 #include "backend/backend.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "data/data.h"
 #include "nn/params.h"
 #include "space/space.h"
+#include "supernet/supernet.h"
+#include "train/supernet_train.h"
 
 /* What a training of the tiny space on drawn images needs: 90 training
  * images, 5 batches of 16 an epoch. */
@@ -27,6 +30,18 @@ typedef struct stopper {
     apq_progress progress;
 } stopper;
 void stopper_set(stopper *s, int steps);
+
+/* Three epochs of the sandwich with a step of everything. */
+apq_train_options trainee_options(const trainee *t);
+apq_supernet *trainee_supernet(const apq_space *space);
+/* From new weights, or from the options' checkpoint, to the end. */
+apq_supernet *trainee_train(const trainee *t, const apq_train_options *o);
+/* Stops after `steps` more steps, in a process that starts anew. */
+void trainee_stop(const trainee *t, apq_train_options o, int steps);
+
+/* A folder of its own for a checkpoint, whose path is written. */
+void *trainee_open_checkpoint(char path[APQ_PATH_MAX]);
+void trainee_close_checkpoint(void *folder);
 
 /* Values and momenta agree bit for bit. */
 void assert_same_params(const apq_params *a, const apq_params *b);
