@@ -18,6 +18,8 @@ typedef enum field_type {
     FIELD_INT64,
     FIELD_UINT64,
     FIELD_DOUBLE,
+    FIELD_BOOL,
+    FIELD_CHOICE, /* int: index of the text in `choices` */
 } field_type;
 
 typedef struct recipe_field {
@@ -26,12 +28,19 @@ typedef struct recipe_field {
     field_type type;
     size_t offset, size;
     double low, high;
+    const char *const *choices; /* ends with NULL */
 } recipe_field;
 
 #define FIELD(section, key, member, type, low, high)                           \
     {                                                                          \
         section, key, type, offsetof(apq_recipe, member),                      \
-            sizeof(((apq_recipe *)0)->member), low, high                       \
+            sizeof(((apq_recipe *)0)->member), low, high, NULL                 \
+    }
+#define BOOL(section, key, member) FIELD(section, key, member, FIELD_BOOL, 0, 1)
+#define CHOICE(section, key, member, choices)                                  \
+    {                                                                          \
+        section, key, FIELD_CHOICE, offsetof(apq_recipe, member),              \
+            sizeof(((apq_recipe *)0)->member), 0, 0, choices                   \
     }
 
 /* Length and peak learning rate of a phase of the progressive schedule. */
@@ -43,6 +52,9 @@ typedef struct recipe_field {
 
 /* Largest integer that the JSON and YAML readers and double share. */
 #define LARGEST 9007199254740992.0
+
+/* In the order of the enums that they are turned into. */
+static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
     FIELD(NULL, "space", space, FIELD_TEXT, 0, 0),
@@ -72,6 +84,10 @@ static const recipe_field fields[] = {
     PHASE("depth_2", APQ_PHASE_DEPTH_2),
     PHASE("width_1", APQ_PHASE_WIDTH_1),
     PHASE("width_2", APQ_PHASE_WIDTH_2),
+    CHOICE("train", "flip", train.flip, flips),
+    FIELD("train", "crop_padding", train.crop_padding, FIELD_INT, -1, 1023),
+    BOOL("train", "crop_reflect", train.crop_reflect),
+    FIELD("train", "cutout", train.cutout, FIELD_INT, 0, 1024),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),
     FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,
@@ -165,7 +181,8 @@ void apq_recipe_default(apq_recipe *out) {
                   /* Once-for-All, METHODS 3.1: lengths as scaled there to
                    * CIFAR-10, rates 0.96, 0.08 and 0.24 of 2.6. */
                   .phases = {.length = {0.54, 0.1, 0.03, 0.1, 0.03, 0.2},
-                             .rate = {1, 0.37, 0.031, 0.092, 0.031, 0.092}}},
+                             .rate = {1, 0.37, 0.031, 0.092, 0.031, 0.092}},
+                  .crop_padding = -1},
         .collect = {.float_records = 2000,
                     .quantised_records = 500,
                     .val_images = 2000,
@@ -232,11 +249,57 @@ static apq_status read_text(const apq_yaml *yaml, apq_yaml_node node,
     return APQ_OK;
 }
 
+static apq_status no_choice(const char *where, const char *key,
+                            const char *value, const char *const *choices) {
+    char list[128] = "";
+    for (size_t i = 0, n = 0; choices[i] != NULL && n < sizeof list; i++) {
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s",
+                              i == 0 ? "" : ", ", choices[i]);
+    }
+    APQ_FAIL(APQ_ERR_FORMAT, "%s: %s \"%s\" is not one of %s", where, key,
+             value, list);
+}
+
+/* The index of `value` in the field's choices; below 0: none. */
+static int choice_of(const recipe_field *field, const char *value) {
+    for (int i = 0; field->choices[i] != NULL; i++) {
+        if (strcmp(field->choices[i], value) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static apq_status read_choice(const apq_yaml *yaml, apq_yaml_node node,
+                              const recipe_field *field, int *slot) {
+    const char *text = NULL;
+    APQ_TRY(apq_yaml_string(yaml, node, field->key, true, &text));
+    if (text == NULL) {
+        return APQ_OK;
+    }
+    int index = choice_of(field, text);
+    if (index < 0) {
+        char where[APQ_PATH_MAX + 16];
+        (void)snprintf(
+            where, sizeof where, "%s:%d", apq_yaml_path(yaml),
+            apq_yaml_line(yaml, apq_yaml_find(yaml, node, field->key)));
+        return no_choice(where, field->key, text, field->choices);
+    }
+    *slot = index;
+    return APQ_OK;
+}
+
 static apq_status read_field(const apq_yaml *yaml, apq_yaml_node node,
                              const recipe_field *field, apq_recipe *recipe) {
     void *slot = (char *)recipe + field->offset;
     if (field->type == FIELD_TEXT) {
         return read_text(yaml, node, field, slot);
+    }
+    if (field->type == FIELD_CHOICE) {
+        return read_choice(yaml, node, field, slot);
+    }
+    if (field->type == FIELD_BOOL) {
+        return apq_yaml_bool(yaml, node, field->key, true, slot);
     }
     if (field->type == FIELD_DOUBLE) {
         return apq_yaml_double(yaml, node, field->key, true, field->low,
@@ -355,21 +418,16 @@ static const recipe_field *find_field(const char *path) {
     return NULL;
 }
 
-apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
-                          const char *value) {
-    const recipe_field *field = find_field(path);
-    if (field == NULL) {
-        return unknown_path(path);
+static apq_status set_bool(const char *path, const char *value, bool *slot) {
+    *slot = strcmp(value, "true") == 0;
+    if (!*slot && strcmp(value, "false") != 0) {
+        APQ_FAIL(APQ_ERR_ARG, "%s=%s is not true or false", path, value);
     }
-    void *slot = (char *)recipe + field->offset;
-    if (field->type == FIELD_TEXT) {
-        if (strlen(value) >= field->size) {
-            APQ_FAIL(APQ_ERR_ARG, "%s is longer than %zu characters", path,
-                     field->size - 1);
-        }
-        (void)strcpy(slot, value);
-        return check_choices("recipe", recipe);
-    }
+    return APQ_OK;
+}
+
+static apq_status set_number(const recipe_field *field, const char *path,
+                             const char *value, void *slot) {
     char *end = NULL;
     double number = strtod(value, &end);
     bool is_whole = field->type == FIELD_DOUBLE || number == rint(number);
@@ -391,6 +449,33 @@ apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
     return APQ_OK;
 }
 
+apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
+                          const char *value) {
+    const recipe_field *field = find_field(path);
+    if (field == NULL) {
+        return unknown_path(path);
+    }
+    void *slot = (char *)recipe + field->offset;
+    if (field->type == FIELD_TEXT) {
+        if (strlen(value) >= field->size) {
+            APQ_FAIL(APQ_ERR_ARG, "%s is longer than %zu characters", path,
+                     field->size - 1);
+        }
+        (void)strcpy(slot, value);
+        return check_choices("recipe", recipe);
+    }
+    if (field->type == FIELD_CHOICE) {
+        int index = choice_of(field, value);
+        if (index < 0) {
+            return no_choice("recipe", path, value, field->choices);
+        }
+        *(int *)slot = index;
+        return APQ_OK;
+    }
+    return field->type == FIELD_BOOL ? set_bool(path, value, slot)
+                                     : set_number(field, path, value, slot);
+}
+
 static json_t *field_json(const recipe_field *field, const apq_recipe *recipe) {
     const void *slot = (const char *)recipe + field->offset;
     switch (field->type) {
@@ -404,6 +489,10 @@ static json_t *field_json(const recipe_field *field, const apq_recipe *recipe) {
         return json_integer((json_int_t) * (const uint64_t *)slot);
     case FIELD_DOUBLE:
         return json_real(*(const double *)slot);
+    case FIELD_BOOL:
+        return json_boolean(*(const bool *)slot);
+    case FIELD_CHOICE:
+        return json_string(field->choices[*(const int *)slot]);
     }
     return NULL;
 }

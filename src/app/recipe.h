@@ -31,6 +31,10 @@ typedef struct apq_recipe {
         int random_subnets;      /* beside largest and smallest: the sandwich */
         int largest_epochs;      /* first epochs that train the largest only */
         apq_train_phases phases; /* of the progressive schedule */
+        /* Of images, see apq_augmentation. */
+        int flip; /* apq_flip */
+        int crop_padding, cutout;
+        bool crop_reflect;
     } train;
     struct {
         int float_records, quantised_records;

@@ -22,6 +22,12 @@ static apq_status train_into(apq_session *session) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_begin(session, "train", input));
+    const apq_augmentation augmentation = {
+        .flip = (apq_flip)r->train.flip,
+        .crop_padding = r->train.crop_padding,
+        .crop_reflect = r->train.crop_reflect,
+        .cutout = r->train.cutout,
+    };
     APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
     const apq_train_options options = {
         .backend = session->backend,
@@ -43,6 +49,7 @@ static apq_status train_into(apq_session *session) {
         .label_smoothing = r->train.label_smoothing,
         .warmup_epochs = r->train.warmup_epochs,
         .loader_threads = 1,
+        .augmentation = &augmentation,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));
     APQ_TRY(apq_session_save_supernet(session, path));

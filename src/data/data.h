@@ -87,18 +87,39 @@ void apq_dataset_normalisation(const apq_dataset *dataset, float mean[3],
  * same at any thread count. */
 typedef struct apq_loader apq_loader;
 
+typedef enum apq_flip {
+    APQ_FLIP_RANDOM,      /* a coin for each image and epoch */
+    APQ_FLIP_ALTERNATING, /* as random in epoch 0; then each image is turned
+                             from epoch to epoch (Jordan 2024) */
+} apq_flip;
+
+/* Random crop of the padded image, horizontal flip, a square left out. What
+ * is padded or left out is 0, the mean colour. */
+typedef struct apq_augmentation {
+    apq_flip flip;
+    int crop_padding;  /* pixels on each side, 0 ... resolution - 1; -1 is
+                          resolution / 8 */
+    bool crop_reflect; /* pads with the mirrored image instead */
+    int cutout;        /* side of a square inside the image, pixels,
+                          0 ... resolution; 0 is none (DeVries & Taylor 2017;
+                          placed as in Jordan 2024, never across the edge) */
+} apq_augmentation;
+
+#define APQ_AUGMENTATION_INIT                                                  \
+    { .crop_padding = -1 }
+
 typedef struct apq_loader_options {
     apq_split split;
     int batch;      /* images, >= 1 */
-    bool augment;   /* zero padding of resolution / 8 on each side, random
-                       crop back, random horizontal flip; the padding is the
-                       mean colour */
+    bool augment;   /* by `augmentation` */
     bool shuffle;   /* a new order each epoch */
     bool drop_last; /* leave out a last batch that is not full */
     uint64_t seed;
     int n_threads; /* worker threads, 1 ... 16; 0 is one */
     size_t limit;  /* use this many images, spread evenly over the split in
                       its order (so over the classes); 0 is all */
+    const apq_augmentation *augmentation; /* copied; NULL is
+                                             APQ_AUGMENTATION_INIT */
 } apq_loader_options;
 
 /* The dataset is borrowed and must outlive the loader. The caller owns *out.

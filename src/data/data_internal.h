@@ -169,14 +169,17 @@ apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
 /* The placement drawn for one augmented image. */
 typedef struct data_placement {
     int dx, dy; /* shift of the crop, -pad ... pad */
-    bool is_flipped;
+    bool is_flipped, is_reflected;
+    int cutout, cutout_x, cutout_y; /* side and corner in the result */
 } data_placement;
 
-data_placement data_augment_draw(uint64_t seed, uint64_t epoch, size_t index,
+/* By a checked `augmentation`, without -1. */
+data_placement data_augment_draw(const apq_augmentation *augmentation,
+                                 uint64_t seed, uint64_t epoch, size_t index,
                                  int resolution);
 /* Bytes (side, side, 3) to normalised floats of the same shape through
- * table[channel][byte], shifted and flipped; pixels from outside are 0, the
- * mean colour. */
+ * table[channel][byte], shifted and flipped; pixels from outside are mirrored
+ * (|dx|, |dy| < side) or 0, as those left out are. */
 void data_augment_apply(const uint8_t *hwc, int side, const float table[3][256],
                         data_placement placement, float *out);
 

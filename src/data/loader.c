@@ -29,7 +29,8 @@ typedef struct loader_worker {
 
 struct apq_loader {
     const apq_dataset *dataset;
-    apq_loader_options options;
+    apq_loader_options options; /* without `augmentation` */
+    apq_augmentation augmentation;
     float table[3][256]; /* byte to normalised value, per channel */
     size_t n_images, n_batches, n_pixels;
     uint32_t *order; /* (n_images) numbers in the split */
@@ -63,8 +64,8 @@ static apq_status fill_slot(loader_worker *worker, size_t batch,
                                    options->split, i, worker->image));
         data_placement placement = {0};
         if (options->augment) {
-            placement =
-                data_augment_draw(options->seed, loader->epoch, i, side);
+            placement = data_augment_draw(&loader->augmentation, options->seed,
+                                          loader->epoch, i, side);
         }
         data_augment_apply(worker->image, side, loader->table, placement,
                            slot->images + k * loader->n_pixels);
@@ -136,6 +137,25 @@ static apq_status check_options(const apq_dataset *dataset,
     return APQ_OK;
 }
 
+/* *out is `asked` or the usual one, its values known. */
+static apq_status set_augmentation(const apq_augmentation *asked, int side,
+                                   apq_augmentation *out) {
+    *out = asked != NULL ? *asked : (apq_augmentation)APQ_AUGMENTATION_INIT;
+    if (out->crop_padding == -1) {
+        out->crop_padding = side / 8;
+    }
+    if (out->crop_padding < 0 || out->crop_padding >= side) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "crop padding %d is not in 0..%d for images of %dx%d",
+                 out->crop_padding, side - 1, side, side);
+    }
+    if (out->cutout < 0 || out->cutout > side) {
+        APQ_FAIL(APQ_ERR_ARG, "cutout %d is not in 0..%d for images of %dx%d",
+                 out->cutout, side, side, side);
+    }
+    return APQ_OK;
+}
+
 static void fill_table(apq_loader *loader) {
     float mean[3], std[3];
     apq_dataset_normalisation(loader->dataset, mean, std);
@@ -179,12 +199,17 @@ apq_status apq_loader_create(const apq_dataset *dataset,
                              const apq_loader_options *options,
                              apq_loader **out) {
     APQ_TRY(check_options(dataset, options));
+    apq_augmentation augmentation;
+    APQ_TRY(set_augmentation(options->augmentation,
+                             apq_dataset_resolution(dataset), &augmentation));
     apq_loader *loader = calloc(1, sizeof *loader);
     if (loader == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "loader: out of memory");
     }
     loader->dataset = dataset;
     loader->options = *options;
+    loader->options.augmentation = NULL; /* may not outlive the call */
+    loader->augmentation = augmentation;
     if (loader->options.n_threads == 0) {
         loader->options.n_threads = 1;
     }

@@ -176,6 +176,7 @@ static apq_status open_loader(trainer *t, const apq_dataset *dataset) {
                                   .split = APQ_SPLIT_TRAIN,
                                   .batch = o->batch,
                                   .augment = true,
+                                  .augmentation = o->augmentation,
                                   .shuffle = true,
                                   .drop_last = true,
                                   .seed = o->seed,

@@ -36,6 +36,7 @@ typedef struct apq_train_options {
     double warmup_epochs; /* linear; then cosine to zero; in progressive
                            * training of each phase, at most a fifth of it */
     int loader_threads;
+    const apq_augmentation *augmentation; /* NULL: the usual one */
 } apq_train_options;
 
 /* Trains in place. Resumes from the checkpoint file if it is there, bit for

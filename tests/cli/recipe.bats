@@ -56,3 +56,17 @@ load 'helper'
         --n-val 10 --json --quiet |
         jq -e '.counts == {train: 50, val: 10, test: 20} and .defects == []'
 }
+
+@test "training options: choices and truth values, with line and legal ones" {
+    printf 'space: tiny\ntrain:\n  flip: sideways\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: flip "sideways" is not one of random, alternating'
+    printf 'space: tiny\ntrain:\n  crop_reflect: 1\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: crop_reflect: .*true or false'
+    run "$APQ" run "$ROOT/recipes/tiny.yaml" train.cutout=17 --run out --quiet
+    expect_status 3
+    expect_output 'cutout 17 is not in 0\.\.16'
+}

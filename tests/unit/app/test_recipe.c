@@ -48,12 +48,20 @@ static void test_set(void **state) {
     assert_true(recipe.search.mutation == 0.25);
     assert_int_equal(apq_recipe_set(&recipe, "space", "tiny"), APQ_OK);
     assert_string_equal(recipe.space, "tiny");
+    assert_int_equal(apq_recipe_set(&recipe, "train.flip", "alternating"),
+                     APQ_OK);
+    assert_int_equal(recipe.train.flip, 1);
+    assert_int_equal(apq_recipe_set(&recipe, "train.crop_reflect", "true"),
+                     APQ_OK);
+    assert_true(recipe.train.crop_reflect);
     static const char *const bad[][2] = {
         {"train.epoch", "7"},       {"epochs", "7"},
         {"train.epochs", "-1"},     {"train.epochs", "1.5"},
         {"train.epochs", "7x"},     {"search.mutation", "nan"},
         {"search.mutation", "1.1"}, {"backend", "gpu"},
-        {"finetune.baseline", ""},
+        {"finetune.baseline", ""},  {"train.flip", "never"},
+        {"train.flip", ""},         {"train.crop_reflect", "1"},
+        {"train.cutout", "-1"},     {"train.crop_padding", "-2"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         apq_status st = apq_recipe_set(&recipe, bad[i][0], bad[i][1]);

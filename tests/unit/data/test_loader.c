@@ -152,9 +152,10 @@ static void test_augment_by_index(void **state) {
     apq_loader *wide = must_create(dataset, options);
     epoch_data *a = read_epoch(narrow, 3, 0), *b = read_epoch(wide, 3, 0);
     assert_memory_equal(a, b, sizeof *a);
+    const apq_augmentation usual = {.crop_padding = 4};
     int n_flipped = 0, n_shifted = 0;
     for (size_t i = 0; i < 1000; i++) {
-        data_placement p = data_augment_draw(1, 2, i, SIDE);
+        data_placement p = data_augment_draw(&usual, 1, 2, i, SIDE);
         assert_in_range(p.dx + 4, 0, 8);
         assert_in_range(p.dy + 4, 0, 8);
         n_flipped += p.is_flipped;
@@ -169,22 +170,28 @@ static void test_augment_by_index(void **state) {
     apq_dataset_destroy(dataset);
 }
 
-static void test_placement(void **state) {
-    (void)state;
-    uint8_t hwc[8 * 8 * 3];
+/* Bytes to floats of the same value. */
+static void apply_plainly(const uint8_t *hwc, data_placement p, float *out) {
     static float table[3][256];
-    for (size_t i = 0; i < sizeof hwc; i++) {
-        hwc[i] = (uint8_t)(i + 1);
-    }
     for (int c = 0; c < 3; c++) {
         for (int v = 0; v < 256; v++) {
             table[c][v] = (float)v;
         }
     }
+    data_augment_apply(hwc, 8, (const float(*)[256])table, p, out);
+}
+
+static void test_placement(void **state) {
+    (void)state;
+    uint8_t hwc[8 * 8 * 3];
+    for (size_t i = 0; i < sizeof hwc; i++) {
+        hwc[i] = (uint8_t)(i + 1);
+    }
     for (int k = 0; k < 50; k++) {
-        data_placement p = {k % 5 - 2, k / 5 % 5 - 2, k >= 25};
+        data_placement p = {
+            .dx = k % 5 - 2, .dy = k / 5 % 5 - 2, .is_flipped = k >= 25};
         float out[8 * 8 * 3];
-        data_augment_apply(hwc, 8, (const float(*)[256])table, p, out);
+        apply_plainly(hwc, p, out);
         for (int i = 0; i < 8 * 8 * 3; i++) {
             int c = i % 3, x = i / 3 % 8, y = i / 24;
             int from_x = (p.is_flipped ? 7 - x : x) + p.dx, from_y = y + p.dy;
@@ -195,6 +202,133 @@ static void test_placement(void **state) {
             assert_false(!(fabs((double)out[i] - expected) <= 0.0));
         }
     }
+}
+
+/* Each row and column of the mirrored frame, written out. */
+static void test_reflected_padding(void **state) {
+    (void)state;
+    static const int frame[14] = {3, 2, 1, 0, 1, 2, 3, 4, 5, 6, 7, 6, 5, 4};
+    uint8_t hwc[8 * 8 * 3];
+    for (size_t i = 0; i < sizeof hwc; i++) {
+        hwc[i] = (uint8_t)(i + 1);
+    }
+    for (int k = 0; k < 98; k++) {
+        data_placement p = {.dx = k % 7 - 3,
+                            .dy = k / 7 % 7 - 3,
+                            .is_flipped = k >= 49,
+                            .is_reflected = true};
+        float out[8 * 8 * 3];
+        apply_plainly(hwc, p, out);
+        for (int i = 0; i < 8 * 8 * 3; i++) {
+            int c = i % 3, x = i / 3 % 8, y = i / 24;
+            int from_x = frame[(p.is_flipped ? 7 - x : x) + p.dx + 3];
+            double expected = hwc[(frame[y + p.dy + 3] * 8 + from_x) * 3 + c];
+            assert_false(!(fabs((double)out[i] - expected) <= 0.0));
+        }
+    }
+}
+
+/* Exactly the square is 0; over many images it gets everywhere. */
+static void test_cutout(void **state) {
+    (void)state;
+    uint8_t hwc[8 * 8 * 3];
+    memset(hwc, 7, sizeof hwc);
+    const apq_augmentation a = {.cutout = 3};
+    bool is_cut[64] = {false};
+    for (size_t i = 0; i < 300; i++) {
+        data_placement p = data_augment_draw(&a, 1, 2, i, 8);
+        assert_in_range(p.cutout_x, 0, 5);
+        assert_in_range(p.cutout_y, 0, 5);
+        float out[8 * 8 * 3];
+        apply_plainly(hwc, p, out);
+        for (int k = 0; k < 8 * 8 * 3; k++) {
+            int x = k / 3 % 8 - p.cutout_x, y = k / 24 - p.cutout_y;
+            bool is_inside = x >= 0 && x < 3 && y >= 0 && y < 3;
+            is_cut[k / 3] |= is_inside;
+            assert_false(!(fabs((double)out[k] - (is_inside ? 0 : 7)) <= 0.0));
+        }
+    }
+    for (int k = 0; k < 64; k++) {
+        assert_true(is_cut[k]);
+    }
+}
+
+/* What is not asked for changes no draw of the rest. */
+static void test_alternating_flip(void **state) {
+    (void)state;
+    const apq_augmentation random = {.crop_padding = 4};
+    const apq_augmentation alternating = {
+        .flip = APQ_FLIP_ALTERNATING, .crop_padding = 4, .cutout = 5};
+    int n_flipped = 0;
+    for (size_t i = 0; i < 1000; i++) {
+        data_placement first = data_augment_draw(&random, 9, 0, i, SIDE);
+        n_flipped += first.is_flipped;
+        for (uint64_t epoch = 0; epoch < 5; epoch++) {
+            data_placement p =
+                data_augment_draw(&alternating, 9, epoch, i, SIDE);
+            data_placement q = data_augment_draw(&random, 9, epoch, i, SIDE);
+            assert_int_equal(p.is_flipped,
+                             first.is_flipped != (epoch % 2 == 1));
+            assert_int_equal(p.dx, q.dx);
+            assert_int_equal(p.dy, q.dy);
+        }
+    }
+    assert_in_range(n_flipped, 420, 580);
+}
+
+/* Through the loader: threads and restarts change nothing, each option
+ * changes the images, and what no image allows is refused. */
+static void test_augmentation_options(void **state) {
+    (void)state;
+    apq_dataset *dataset = must_open(uri, NULL);
+    const apq_augmentation choices[] = {
+        {.crop_padding = 4},
+        {.crop_padding = 4, .flip = APQ_FLIP_ALTERNATING},
+        {.crop_padding = 4, .crop_reflect = true},
+        {.crop_padding = 4, .cutout = 12},
+        {.crop_padding = 2},
+    };
+    enum { N = sizeof choices / sizeof choices[0] };
+    epoch_data *seen[N] = {NULL};
+    apq_loader_options options = training;
+    apq_loader *usual = must_create(dataset, options);
+    epoch_data *expected = read_epoch(usual, 3, 0);
+    apq_loader_destroy(usual);
+    for (size_t i = 0; i < N; i++) {
+        options.augmentation = &choices[i];
+        options.n_threads = 1;
+        apq_loader *one = must_create(dataset, options);
+        options.n_threads = 3;
+        apq_loader *three = must_create(dataset, options);
+        seen[i] = read_epoch(one, 3, 0);
+        epoch_data *rest = read_epoch(three, 3, 5);
+        assert_memory_equal(rest->images, seen[i]->images[5 * BATCH],
+                            rest->n * sizeof rest->images[0]);
+        free(rest);
+        apq_loader_destroy(one);
+        apq_loader_destroy(three);
+        for (size_t k = 0; k < i; k++) {
+            assert_memory_not_equal(seen[i]->images, seen[k]->images,
+                                    sizeof seen[i]->images);
+        }
+    }
+    assert_memory_equal(seen[0], expected, sizeof *expected);
+    const apq_augmentation bad[] = {{.crop_padding = SIDE},
+                                    {.crop_padding = -2},
+                                    {.cutout = SIDE + 1},
+                                    {.cutout = -1}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        options.augmentation = &bad[i];
+        apq_loader *loader = NULL;
+        assert_int_equal(apq_loader_create(dataset, &options, &loader),
+                         APQ_ERR_ARG);
+        assert_non_null(strstr(apq_error_message(), "0..3"));
+    }
+    for (size_t i = 0; i < N; i++) {
+        free(seen[i]);
+    }
+    free(expected);
+    apq_dataset_destroy(dataset);
 }
 
 static void test_limit(void **state) {
@@ -270,6 +404,10 @@ int main(void) {
         cmocka_unit_test(test_order_and_values),
         cmocka_unit_test(test_augment_by_index),
         cmocka_unit_test(test_placement),
+        cmocka_unit_test(test_reflected_padding),
+        cmocka_unit_test(test_cutout),
+        cmocka_unit_test(test_alternating_flip),
+        cmocka_unit_test(test_augmentation_options),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_lazy_and_worker_error),
     };
