@@ -88,6 +88,8 @@ static const recipe_field fields[] = {
     FIELD("train", "crop_padding", train.crop_padding, FIELD_INT, -1, 1023),
     BOOL("train", "crop_reflect", train.crop_reflect),
     FIELD("train", "cutout", train.cutout, FIELD_INT, 0, 1024),
+    FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
+          0.999999),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),
     FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,

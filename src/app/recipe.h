@@ -35,6 +35,7 @@ typedef struct apq_recipe {
         int flip; /* apq_flip */
         int crop_padding, cutout;
         bool crop_reflect;
+        double weight_average; /* decay a step; 0: none */
     } train;
     struct {
         int float_records, quantised_records;

@@ -50,6 +50,7 @@ static apq_status train_into(apq_session *session) {
         .warmup_epochs = r->train.warmup_epochs,
         .loader_threads = 1,
         .augmentation = &augmentation,
+        .weight_average = r->train.weight_average,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));
     APQ_TRY(apq_session_save_supernet(session, path));

@@ -13,6 +13,7 @@ void apq_params_fini(apq_params *params) {
     free(params->value);
     free(params->grad);
     free(params->momentum);
+    free(params->average);
     *params = (apq_params){0};
 }
 
@@ -104,6 +105,30 @@ void apq_params_step(apq_params *params, double learning_rate, double momentum,
     }
 }
 
+apq_status apq_params_average_begin(apq_params *params) {
+    APQ_ASSERT(params->average == NULL);
+    params->average = apq_calloc(params->n_values, sizeof(float));
+    if (params->average == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "parameters: out of memory for %zu averages",
+                 params->n_values);
+    }
+    memcpy(params->average, params->value, params->n_values * sizeof(float));
+    return APQ_OK;
+}
+
+void apq_params_average_step(apq_params *params, double decay) {
+    float share = (float)(1.0 - decay);
+    for (size_t i = 0; i < params->n_values; i++) {
+        params->average[i] += share * (params->value[i] - params->average[i]);
+    }
+}
+
+void apq_params_average_end(apq_params *params) {
+    free(params->value);
+    params->value = params->average;
+    params->average = NULL;
+}
+
 bool apq_params_finite(const apq_params *params) {
     for (size_t i = 0; i < params->n_values; i++) {
         if (!isfinite(params->value[i])) {
@@ -113,28 +138,42 @@ bool apq_params_finite(const apq_params *params) {
     return true;
 }
 
-static void momentum_name(char out[APQ_PARAM_NAME_MAX + 16],
-                          const apq_param *p) {
-    (void)snprintf(out, APQ_PARAM_NAME_MAX + 16, "momentum.%s", p->name);
+/* An array of state under the name "KIND.NAME". */
+static apq_status put_state(const apq_param *p, const char *kind,
+                            const float *values, apq_tensor_file *file) {
+    char name[APQ_PARAM_NAME_MAX + 16];
+    (void)snprintf(name, sizeof name, "%s.%s", kind, p->name);
+    return apq_tensor_file_put(file, name, APQ_F32, p->rank, p->shape,
+                               values + p->offset);
 }
 
-apq_status apq_params_put(const apq_params *params, bool with_momentum,
+apq_status apq_params_put(const apq_params *params, bool with_state,
                           apq_tensor_file *file) {
     for (size_t t = 0; t < params->n_items; t++) {
         const apq_param *p = &params->items[t];
         APQ_TRY(apq_tensor_file_put(file, p->name, APQ_F32, p->rank, p->shape,
                                     params->value + p->offset));
-        if (with_momentum) {
-            char name[APQ_PARAM_NAME_MAX + 16];
-            momentum_name(name, p);
-            APQ_TRY(apq_tensor_file_put(file, name, APQ_F32, p->rank, p->shape,
-                                        params->momentum + p->offset));
+        if (with_state) {
+            APQ_TRY(put_state(p, "momentum", params->momentum, file));
+        }
+        if (with_state && params->average != NULL) {
+            APQ_TRY(put_state(p, "average", params->average, file));
         }
     }
     return APQ_OK;
 }
 
-apq_status apq_params_get(apq_params *params, bool with_momentum,
+static apq_status get_state(const apq_param *p, const char *kind,
+                            const apq_tensor_file *file, float *values) {
+    char name[APQ_PARAM_NAME_MAX + 16];
+    const void *data;
+    (void)snprintf(name, sizeof name, "%s.%s", kind, p->name);
+    APQ_TRY(apq_tensor_file_get(file, name, APQ_F32, p->rank, p->shape, &data));
+    memcpy(values + p->offset, data, p->n * sizeof(float));
+    return APQ_OK;
+}
+
+apq_status apq_params_get(apq_params *params, bool with_state,
                           const apq_tensor_file *file) {
     for (size_t t = 0; t < params->n_items; t++) {
         const apq_param *p = &params->items[t];
@@ -142,12 +181,11 @@ apq_status apq_params_get(apq_params *params, bool with_momentum,
         APQ_TRY(apq_tensor_file_get(file, p->name, APQ_F32, p->rank, p->shape,
                                     &data));
         memcpy(params->value + p->offset, data, p->n * sizeof(float));
-        if (with_momentum) {
-            char name[APQ_PARAM_NAME_MAX + 16];
-            momentum_name(name, p);
-            APQ_TRY(apq_tensor_file_get(file, name, APQ_F32, p->rank, p->shape,
-                                        &data));
-            memcpy(params->momentum + p->offset, data, p->n * sizeof(float));
+        if (with_state) {
+            APQ_TRY(get_state(p, "momentum", file, params->momentum));
+        }
+        if (with_state && params->average != NULL) {
+            APQ_TRY(get_state(p, "average", file, params->average));
         }
     }
     return APQ_OK;

@@ -26,6 +26,7 @@ typedef struct apq_params {
     size_t n_items, capacity;
     size_t n_values;
     float *value, *grad, *momentum; /* NULL until apq_params_allocate */
+    float *average; /* NULL but between apq_params_average_begin and _end */
 } apq_params;
 
 void apq_params_fini(apq_params *params);
@@ -47,13 +48,21 @@ void apq_params_zero_grad(apq_params *params);
 /* SGD with Nesterov momentum: g += wd*w; m = mu*m + g; w -= lr*(g + mu*m). */
 void apq_params_step(apq_params *params, double learning_rate, double momentum,
                      double weight_decay);
+
+/* A running average kept beside the values, which it starts from. */
+APQ_NODISCARD apq_status apq_params_average_begin(apq_params *params);
+/* average += (1 - decay) * (value - average), 0 <= decay < 1. */
+void apq_params_average_step(apq_params *params, double decay);
+/* The values become the average, which is no longer kept. */
+void apq_params_average_end(apq_params *params);
+
 bool apq_params_finite(const apq_params *params);
 
-/* Values (and momenta as "momentum.NAME" when asked) to and from a file. */
+/* Values to and from a file and, when asked, what a training needs to go on:
+ * momenta as "momentum.NAME", averages if kept as "average.NAME". */
 APQ_NODISCARD apq_status apq_params_put(const apq_params *params,
-                                        bool with_momentum,
-                                        apq_tensor_file *file);
-APQ_NODISCARD apq_status apq_params_get(apq_params *params, bool with_momentum,
+                                        bool with_state, apq_tensor_file *file);
+APQ_NODISCARD apq_status apq_params_get(apq_params *params, bool with_state,
                                         const apq_tensor_file *file);
 
 #endif

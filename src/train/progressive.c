@@ -130,7 +130,7 @@ static apq_status sort_channels(progressive *p, int phase) {
     apq_supernet *supernet = p->env->supernet;
     const apq_space *space = apq_supernet_space(supernet);
     apq_params *params = apq_supernet_params(supernet);
-    float *const arrays[] = {params->value, params->momentum};
+    float *const arrays[] = {params->value, params->momentum, params->average};
     int widths[APQ_MAX_BLOCKS];
     for (int b = 0; b < space->n_blocks; b++) {
         const apq_space_block *sb = &space->blocks[b];
@@ -138,7 +138,7 @@ static apq_status sort_channels(progressive *p, int phase) {
                            sb->max_channels, space->channel_step);
     }
     return apq_supernet_sort_channels(supernet, widths, arrays,
-                                      sizeof arrays / sizeof arrays[0]);
+                                      params->average == NULL ? 2 : 3);
 }
 
 /* What is done once, before the first step of a phase. A checkpoint of that

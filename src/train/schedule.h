@@ -8,4 +8,11 @@
 double apq_schedule_cosine(double peak, int64_t step, int64_t n_steps,
                            double warmup_steps);
 
+/* Decay of a running average after step 0, 1, ...: (1 + step) / (10 + step)
+ * up to `decay`. Its window stays a tenth of what has passed, so that the
+ * first, random weights leave no trace.
+ * Source: the usual warm-up of averages (TensorFlow's ExponentialMovingAverage
+ * with num_updates). */
+double apq_schedule_average(double decay, int64_t step);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "train/checkpoint.h"
 #include "train/method.h"
+#include "train/schedule.h"
 #include "train/train_log.h"
 
 #include <inttypes.h>
@@ -76,6 +77,10 @@ static apq_status train_step(trainer *t, const float *images, const int *labels,
                  "training diverged at step %" PRId64
                  "; lower the learning rate (now %g)",
                  batch.step, o->learning_rate);
+    }
+    if (o->weight_average > 0) {
+        apq_params_average_step(
+            params, apq_schedule_average(o->weight_average, batch.step));
     }
     t->position.step++;
     return APQ_OK;
@@ -224,12 +229,19 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     if (st == APQ_OK) {
         st = open_method(&t);
     }
+    apq_params *params = apq_supernet_params(supernet);
+    if (st == APQ_OK && options->weight_average > 0) {
+        st = apq_params_average_begin(params);
+    }
     t.last_save_s = apq_now_s();
     if (st == APQ_OK) {
         st = resume(&t);
     }
     if (st == APQ_OK) {
         st = train_loop(&t);
+    }
+    if (st == APQ_OK && options->weight_average > 0) {
+        apq_params_average_end(params);
     }
     close_method(&t);
     apq_arena_destroy(t.env.arena);

@@ -35,6 +35,9 @@ typedef struct apq_train_options {
     double learning_rate, momentum, weight_decay, label_smoothing;
     double warmup_epochs; /* linear; then cosine to zero; in progressive
                            * training of each phase, at most a fifth of it */
+    /* Decay a step of a running average of the weights, which the training
+     * ends with; 0: none. The first steps forget faster. */
+    double weight_average;
     int loader_threads;
     const apq_augmentation *augmentation; /* NULL: the usual one */
 } apq_train_options;

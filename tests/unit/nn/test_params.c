@@ -150,6 +150,40 @@ static void storage_returns_values_and_momenta(void **state) {
     apq_params_fini(&b);
 }
 
+/* From 2 towards 6: 2 + (1 - 0.75) 4 = 3, then 3 + 0.25 (10 - 3) = 4.75. */
+static void averages_follow_the_values(void **state) {
+    (void)state;
+    apq_params a = make(2, 3), b = make(2, 3);
+    apq_params_init_constant(&a, 0, 2.0F);
+    assert_int_equal(apq_params_average_begin(&a), APQ_OK);
+    assert_int_equal(apq_params_average_begin(&b), APQ_OK);
+    apq_params_init_constant(&a, 0, 6.0F);
+    apq_params_average_step(&a, 0.75);
+    assert_near((double)a.average[5], 3.0, 1e-6);
+    apq_tensor_file *file = stored(&a, true);
+    assert_int_equal(apq_tensor_file_length(file), 6);
+    assert_int_equal(apq_params_get(&b, true, file), APQ_OK);
+    apq_tensor_file_destroy(file);
+    for (size_t k = 0; k < 2; k++) { /* the one read goes on alike */
+        apq_params *p = k == 0 ? &a : &b;
+        assert_near((double)p->value[5], 6.0, 0.0);
+        apq_params_init_constant(p, 0, 10.0F);
+        apq_params_average_step(p, 0.75);
+        apq_params_average_end(p);
+        assert_near((double)p->value[5], 4.75, 1e-6);
+        assert_null(p->average);
+    }
+    file = stored(&a, true); /* none is kept, none is stored or asked for */
+    assert_int_equal(apq_tensor_file_length(file), 4);
+    assert_int_equal(apq_params_get(&b, true, file), APQ_OK);
+    assert_int_equal(apq_params_average_begin(&b), APQ_OK);
+    assert_int_equal(apq_params_get(&b, true, file), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(), "average.layer.weight"));
+    apq_tensor_file_destroy(file);
+    apq_params_fini(&a);
+    apq_params_fini(&b);
+}
+
 static void other_shapes_are_refused(void **state) {
     (void)state;
     apq_params a = make(3, 5);
@@ -172,6 +206,7 @@ int main(void) {
         cmocka_unit_test(tensors_lie_apart_on_cache_lines),
         cmocka_unit_test(initial_weights_depend_on_seed_and_index),
         cmocka_unit_test(storage_returns_values_and_momenta),
+        cmocka_unit_test(averages_follow_the_values),
         cmocka_unit_test(other_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
