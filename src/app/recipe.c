@@ -90,6 +90,7 @@ static const recipe_field fields[] = {
     FIELD("train", "cutout", train.cutout, FIELD_INT, 0, 1024),
     FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
           0.999999),
+    BOOL("train", "residual_zero", train.residual_zero),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),
     FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,

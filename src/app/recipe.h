@@ -36,6 +36,7 @@ typedef struct apq_recipe {
         int crop_padding, cutout;
         bool crop_reflect;
         double weight_average; /* decay a step; 0: none */
+        bool residual_zero;    /* apq_supernet_zero_residuals */
     } train;
     struct {
         int float_records, quantised_records;

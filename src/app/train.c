@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A fresh supernet as the recipe wants it to start. */
+static apq_status create_supernet(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
+    if (r->train.residual_zero) {
+        apq_supernet_zero_residuals(session->supernet);
+    }
+    return APQ_OK;
+}
+
 static apq_status train_into(apq_session *session) {
     const apq_recipe *r = session->recipe;
     char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
@@ -28,7 +38,7 @@ static apq_status train_into(apq_session *session) {
         .crop_reflect = r->train.crop_reflect,
         .cutout = r->train.cutout,
     };
-    APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
+    APQ_TRY(create_supernet(session));
     const apq_train_options options = {
         .backend = session->backend,
         .progress = session->progress,

@@ -70,3 +70,23 @@ load 'helper'
     expect_status 3
     expect_output 'cutout 17 is not in 0\.\.16'
 }
+
+@test "each training option makes another supernet" {
+    recipe=$ROOT/recipes/tiny.yaml
+    train() { # NAME SETTING...
+        "$APQ" train "$recipe" "${@:2}" --run "$1" --threads 1 \
+            --quiet >"$1.out" || return 1
+        # Without the header, which holds the recipe.
+        header=$(od -An -tu8 -N8 "$1/supernet.safetensors")
+        tail -c "+$((header + 9))" "$1/supernet.safetensors" | md5sum
+    }
+    usual=$(train usual)
+    [ "$(train again)" = "$usual" ]
+    n=0
+    for setting in flip=alternating crop_padding=1 crop_reflect=true cutout=4 \
+        weight_average=0.5 residual_zero=true; do
+        n=$((n + 1))
+        other=$(train "run$n" "train.$setting")
+        [ "$other" != "$usual" ]
+    done
+}

@@ -336,6 +336,44 @@ static void sorting_channels_keeps_the_function(void **state) {
 }
 
 /* With identity matrices the smaller kernel is the centre of the larger. */
+/* Blocks with a residual then add nothing but beta: their weights do not
+ * matter and have no gradient, but the scales do, so that training goes on. */
+static void zero_residuals_are_identities(void **state) {
+    fixture *f = *state;
+    apq_params *p = apq_supernet_params(f->supernet);
+    apq_policy policy;
+    apq_policy_largest(&f->space, 8, &policy);
+    apq_supernet_zero_residuals(f->supernet);
+    double loss = loss_of(f, &policy, true);
+    int n_residuals = 0;
+    for (int b = 0; b < f->space.n_blocks; b++) {
+        char weight[APQ_PARAM_NAME_MAX], gamma[APQ_PARAM_NAME_MAX];
+        (void)snprintf(weight, sizeof weight, "block%d.project.weight", b);
+        (void)snprintf(gamma, sizeof gamma, "block%d.project.gamma", b);
+        for (size_t t = 0; t < p->n_items; t++) {
+            bool is_weight = strcmp(p->items[t].name, weight) == 0;
+            bool is_gamma = strcmp(p->items[t].name, gamma) == 0;
+            const float *value = apq_params_value(p, t);
+            const float *grad = apq_params_grad(p, t);
+            for (size_t i = 0; i < p->items[t].n && is_gamma; i++) {
+                assert_true((value[i] == 0.0F) ==
+                            f->space.blocks[b].has_residual);
+                assert_true(grad[i] != 0.0F && isfinite(grad[i]));
+            }
+            for (size_t i = 0; i < p->items[t].n && is_weight; i++) {
+                assert_true((grad[i] == 0.0F) ==
+                            f->space.blocks[b].has_residual);
+            }
+        }
+        if (f->space.blocks[b].has_residual) {
+            n_residuals++;
+            policy.kernel[b] = (int8_t)f->space.kernels[0];
+        }
+    }
+    assert_true(n_residuals > 0 && n_residuals < f->space.n_blocks);
+    assert_true(loss_of(f, &policy, false) == loss);
+}
+
 static void identity_shrinks_to_the_centre(void **state) {
     (void)state;
     enum { C = 3, LD = 5 };
@@ -367,6 +405,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(sorting_channels_keeps_the_function,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(zero_residuals_are_identities, setup,
+                                        teardown),
         cmocka_unit_test(identity_shrinks_to_the_centre),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
