@@ -91,6 +91,7 @@ static const recipe_field fields[] = {
     FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
           0.999999),
     BOOL("train", "residual_zero", train.residual_zero),
+    FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),
     FIELD("collect", "quantised_records", collect.quantised_records, FIELD_INT,
@@ -185,7 +186,8 @@ void apq_recipe_default(apq_recipe *out) {
                    * CIFAR-10, rates 0.96, 0.08 and 0.24 of 2.6. */
                   .phases = {.length = {0.54, 0.1, 0.03, 0.1, 0.03, 0.2},
                              .rate = {1, 0.37, 0.031, 0.092, 0.031, 0.092}},
-                  .crop_padding = -1},
+                  .crop_padding = -1,
+                  .bias_rate = 1},
         .collect = {.float_records = 2000,
                     .quantised_records = 500,
                     .val_images = 2000,

@@ -14,6 +14,7 @@ static apq_status create_supernet(apq_session *session) {
     if (r->train.residual_zero) {
         apq_supernet_zero_residuals(session->supernet);
     }
+    apq_supernet_set_shift_rate(session->supernet, r->train.bias_rate);
     return APQ_OK;
 }
 

@@ -33,7 +33,8 @@ apq_status apq_params_add(apq_params *params, const char *name, int rank,
     *p = (apq_param){.rank = rank,
                      .offset = params->n_values,
                      .n = 1,
-                     .has_decay = has_decay};
+                     .has_decay = has_decay,
+                     .rate = 1.0F};
     (void)snprintf(p->name, sizeof p->name, "%s", name);
     for (int d = 0; d < rank; d++) {
         APQ_ASSERT(shape[d] > 0);
@@ -89,10 +90,10 @@ void apq_params_zero_grad(apq_params *params) {
 
 void apq_params_step(apq_params *params, double learning_rate, double momentum,
                      double weight_decay) {
-    float lr = (float)learning_rate;
     float mu = (float)momentum;
     for (size_t t = 0; t < params->n_items; t++) {
         const apq_param *p = &params->items[t];
+        float lr = (float)learning_rate * p->rate;
         float decay = p->has_decay ? (float)weight_decay : 0.0F;
         float *restrict w = params->value + p->offset;
         float *restrict m = params->momentum + p->offset;

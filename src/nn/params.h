@@ -19,6 +19,7 @@ typedef struct apq_param {
     int64_t shape[4];
     size_t offset, n; /* floats */
     bool has_decay;   /* weight decay applies */
+    float rate;       /* multiplies the learning rate; 1 when added */
 } apq_param;
 
 typedef struct apq_params {
@@ -45,7 +46,8 @@ void apq_params_init_normal(apq_params *params, size_t index, uint64_t seed,
 void apq_params_init_constant(apq_params *params, size_t index, float value);
 
 void apq_params_zero_grad(apq_params *params);
-/* SGD with Nesterov momentum: g += wd*w; m = mu*m + g; w -= lr*(g + mu*m). */
+/* SGD with Nesterov momentum: g += wd*w; m = mu*m + g;
+ * w -= lr*rate*(g + mu*m). */
 void apq_params_step(apq_params *params, double learning_rate, double momentum,
                      double weight_decay);
 

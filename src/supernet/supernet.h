@@ -25,6 +25,11 @@ apq_params *apq_supernet_params(apq_supernet *supernet);
  * the blocks start as the identity. Source: BigNAS (ECCV 2020). */
 void apq_supernet_zero_residuals(apq_supernet *supernet);
 
+/* The learning rate of every batch-norm shift is multiplied by `rate`, >= 0,
+ * from now on; it is not stored in files.
+ * Source: Jordan 2024 (arXiv 2404.00498), there 64. */
+void apq_supernet_set_shift_rate(apq_supernet *supernet, double rate);
+
 /* A sub-network bound to the shared weights. Depthwise kernels smaller than
  * the largest are computed into the arena at bind, so a binding is valid
  * until the arena is reset or a weight changes. */

@@ -64,6 +64,27 @@ static void steps_match_the_hand_computation(void **state) {
     apq_params_fini(&p);
 }
 
+/* As the second tensor above, three times as fast; at 0 it stands still. */
+static void a_rate_multiplies_the_learning_rate(void **state) {
+    (void)state;
+    apq_params p = make(2, 3);
+    for (size_t t = 0; t < 2; t++) {
+        assert_true(p.items[t].rate == 1.0F);
+        p.items[t].rate = t == 0 ? 0.0F : 3.0F;
+        apq_params_init_constant(&p, t, 1.0F);
+        for (size_t i = 0; i < p.items[t].n; i++) {
+            apq_params_grad(&p, t)[i] = 0.5F;
+        }
+    }
+    apq_params_step(&p, 0.1, 0.9, 0.01);
+    apq_params_step(&p, 0.1, 0.9, 0.01);
+    assert_near((double)apq_params_value(&p, 0)[5], 1.0, 0.0);
+    assert_near((double)apq_params_value(&p, 1)[1], 1 - 3 * (0.095 + 0.1355),
+                1e-6);
+    assert_near((double)p.momentum[p.items[1].offset], 0.95, 1e-6);
+    apq_params_fini(&p);
+}
+
 static void tensors_lie_apart_on_cache_lines(void **state) {
     (void)state;
     apq_params p = {0};
@@ -203,6 +224,7 @@ static void other_shapes_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_match_the_hand_computation),
+        cmocka_unit_test(a_rate_multiplies_the_learning_rate),
         cmocka_unit_test(tensors_lie_apart_on_cache_lines),
         cmocka_unit_test(initial_weights_depend_on_seed_and_index),
         cmocka_unit_test(storage_returns_values_and_momenta),

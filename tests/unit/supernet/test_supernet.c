@@ -374,6 +374,27 @@ static void zero_residuals_are_identities(void **state) {
     assert_true(loss_of(f, &policy, false) == loss);
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Shifts, and nothing else, learn at their own rate; only weights decay. */
+static void shifts_have_their_own_rate(void **state) {
+    fixture *f = *state;
+    apq_supernet_set_shift_rate(f->supernet, 8.0);
+    const apq_params *p = apq_supernet_params(f->supernet);
+    int n_shifts = 0;
+    for (size_t t = 0; t < p->n_items; t++) {
+        bool is_shift = ends_with(p->items[t].name, ".beta");
+        n_shifts += is_shift;
+        assert_true(p->items[t].rate == (is_shift ? 8.0F : 1.0F));
+        assert_int_equal(p->items[t].has_decay,
+                         ends_with(p->items[t].name, ".weight"));
+    }
+    assert_int_equal(n_shifts, 4 + 3 * f->space.n_blocks);
+}
+
 static void identity_shrinks_to_the_centre(void **state) {
     (void)state;
     enum { C = 3, LD = 5 };
@@ -406,6 +427,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(sorting_channels_keeps_the_function,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(zero_residuals_are_identities, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(shifts_have_their_own_rate, setup,
                                         teardown),
         cmocka_unit_test(identity_shrinks_to_the_centre),
     };
