@@ -54,6 +54,7 @@ typedef struct recipe_field {
 #define LARGEST 9007199254740992.0
 
 /* In the order of the enums that they are turned into. */
+static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
@@ -91,6 +92,7 @@ static const recipe_field fields[] = {
     FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
           0.999999),
     BOOL("train", "residual_zero", train.residual_zero),
+    CHOICE("train", "distill", train.distill, distills),
     FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,
           10000000),

@@ -37,6 +37,7 @@ typedef struct apq_recipe {
         bool crop_reflect;
         double weight_average; /* decay a step; 0: none */
         bool residual_zero;    /* apq_supernet_zero_residuals */
+        int distill;           /* apq_distill */
         double bias_rate;      /* apq_supernet_set_shift_rate */
     } train;
     struct {

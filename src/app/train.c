@@ -62,6 +62,7 @@ static apq_status train_into(apq_session *session) {
         .loader_threads = 1,
         .augmentation = &augmentation,
         .weight_average = r->train.weight_average,
+        .distill = (apq_distill)r->train.distill,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));
     APQ_TRY(apq_session_save_supernet(session, path));

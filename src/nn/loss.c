@@ -73,3 +73,36 @@ apq_loss_sum apq_loss_soft(const float *logits, const float *targets,
     }
     return sum;
 }
+
+/* q/p, at most 5 (AlphaNet's clip), also where p is 0. */
+static double clipped_ratio(double q, double p) {
+    return q < 5.0 * p ? q / p : 5.0;
+}
+
+apq_loss_sum apq_loss_alpha(const float *logits, const float *targets,
+                            const int *labels, int n, int n_classes,
+                            int accumulate, float *dlogits) {
+    apq_loss_sum sum = {0};
+    for (int i = 0; i < n; i++) {
+        const float *x = logits + (int64_t)i * n_classes;
+        const float *target = targets + (int64_t)i * n_classes;
+        float *dx = dlogits + (int64_t)i * n_classes;
+        double norm = log_sum_exp(x, n_classes);
+        double kl = 0, mean_ratio = 0; /* under q */
+        for (int k = 0; k < n_classes; k++) {
+            double log_q = (double)x[k] - norm, p = (double)target[k];
+            kl += p > 0 ? p * (log(p) - log_q) : 0;
+            mean_ratio += exp(log_q) * clipped_ratio(exp(log_q), p);
+        }
+        double claims = (mean_ratio - 1) / 2;
+        sum.loss += claims > kl ? claims : kl;
+        for (int k = 0; k < n_classes; k++) {
+            double q = exp((double)x[k] - norm), p = (double)target[k];
+            double g =
+                claims > kl ? q * (clipped_ratio(q, p) - mean_ratio) : q - p;
+            dx[k] = (accumulate ? dx[k] : 0.0F) + (float)(g / n);
+        }
+        sum.correct += argmax(x, n_classes) == labels[i];
+    }
+    return sum;
+}

@@ -20,6 +20,17 @@ apq_loss_sum apq_loss_soft(const float *logits, const float *targets,
                            const int *labels, int n, int n_classes,
                            double weight, int accumulate, float *dlogits);
 
+/* The larger, image by image, of two divergences of q = softmax(logits) from
+ * targets p (N, K): KL(p||q), which punishes where q lacks what p has, and
+ * (sum q^2/p - 1) / 2, which punishes where q claims too much; with alpha 1 and
+ * -1 of the alpha-divergences. The ratio q/p of the latter is at most 5.
+ * dlogits as above: with ratios as constants, the mean's gradient.
+ * Source: AlphaNet (ICML 2021) section 3 and its code, in which the ratio of
+ * alpha 1 is not clipped either. */
+apq_loss_sum apq_loss_alpha(const float *logits, const float *targets,
+                            const int *labels, int n, int n_classes,
+                            int accumulate, float *dlogits);
+
 /* probabilities (N, K); may alias logits. */
 void apq_softmax(const float *logits, int n, int n_classes,
                  float *probabilities);

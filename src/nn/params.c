@@ -130,6 +130,13 @@ void apq_params_average_end(apq_params *params) {
     params->average = NULL;
 }
 
+void apq_params_clip_grad(apq_params *params, float limit) {
+    for (size_t i = 0; i < params->n_values; i++) {
+        float g = params->grad[i];
+        params->grad[i] = g > limit ? limit : g < -limit ? -limit : g;
+    }
+}
+
 bool apq_params_finite(const apq_params *params) {
     for (size_t i = 0; i < params->n_values; i++) {
         if (!isfinite(params->value[i])) {

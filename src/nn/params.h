@@ -58,6 +58,9 @@ void apq_params_average_step(apq_params *params, double decay);
 /* The values become the average, which is no longer kept. */
 void apq_params_average_end(apq_params *params);
 
+/* Gradients into -limit ... limit, one by one. */
+void apq_params_clip_grad(apq_params *params, float limit);
+
 bool apq_params_finite(const apq_params *params);
 
 /* Values to and from a file and, when asked, what a training needs to go on:

@@ -4,18 +4,22 @@
 
 #include "nn/loss.h"
 
-static apq_loss_sum loss_of(const apq_lesson *lesson, const float *logits,
-                            const apq_train_batch *batch, int n_classes,
-                            float *dlogits) {
+static apq_loss_sum loss_of(const apq_lesson *lesson, apq_distill distill,
+                            const float *logits, const apq_train_batch *batch,
+                            int n_classes, float *dlogits) {
     apq_loss_sum sum = {0};
     if (lesson->label_weight > 0) {
         sum = apq_loss_labels(logits, batch->labels, batch->n, n_classes,
                               lesson->smoothing, dlogits);
     }
     if (lesson->soft != NULL) {
+        bool accumulate = lesson->label_weight > 0;
         apq_loss_sum soft =
-            apq_loss_soft(logits, lesson->soft, batch->labels, batch->n,
-                          n_classes, 1.0, lesson->label_weight > 0, dlogits);
+            distill == APQ_DISTILL_ALPHA
+                ? apq_loss_alpha(logits, lesson->soft, batch->labels, batch->n,
+                                 n_classes, accumulate, dlogits)
+                : apq_loss_soft(logits, lesson->soft, batch->labels, batch->n,
+                                n_classes, 1.0, accumulate, dlogits);
         sum.loss += soft.loss;
         sum.correct = soft.correct;
     }
@@ -44,7 +48,8 @@ apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
         }
     }
     if (st == APQ_OK) {
-        *sum = loss_of(lesson, logits, batch, k, dlogits);
+        *sum =
+            loss_of(lesson, env->options->distill, logits, batch, k, dlogits);
         if (probabilities != NULL) {
             apq_softmax(logits, batch->n, k, probabilities);
         }

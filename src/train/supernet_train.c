@@ -70,6 +70,9 @@ static apq_status train_step(trainer *t, const float *images, const int *labels,
     const apq_train_batch batch = {images, labels, n, t->position.step};
     apq_params_zero_grad(params);
     APQ_TRY(t->method->gradients(t->state, &batch, &t->sums));
+    if (o->distill == APQ_DISTILL_ALPHA) {
+        apq_params_clip_grad(params, 1.0F);
+    }
     apq_params_step(params, t->method->learning_rate(t->state, batch.step),
                     o->momentum, o->weight_decay);
     if (!isfinite(t->sums.largest.loss) || !isfinite(t->sums.others.loss)) {

@@ -10,6 +10,13 @@
 
 #include <stdint.h>
 
+/* How a teacher's soft output teaches. */
+typedef enum apq_distill {
+    APQ_DISTILL_SOFT,  /* cross-entropy */
+    APQ_DISTILL_ALPHA, /* apq_loss_alpha; gradients of the weights are clipped
+                          to -1 ... 1, as in AlphaNet */
+} apq_distill;
+
 /* Training of the shared weights. What a step trains is the schedule's:
  *
  *   sandwich     the largest sub-network on the labels, the smallest and a few
@@ -38,6 +45,7 @@ typedef struct apq_train_options {
     /* Decay a step of a running average of the weights, which the training
      * ends with; 0: none. The first steps forget faster. */
     double weight_average;
+    apq_distill distill;
     int loader_threads;
     const apq_augmentation *augmentation; /* NULL: the usual one */
 } apq_train_options;

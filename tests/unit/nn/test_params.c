@@ -85,6 +85,20 @@ static void a_rate_multiplies_the_learning_rate(void **state) {
     apq_params_fini(&p);
 }
 
+static void gradients_are_clipped_one_by_one(void **state) {
+    (void)state;
+    apq_params p = make(2, 3);
+    const float grads[6] = {0.5F, -3.0F, 1.0F, 7.0F, -1.0F, NAN};
+    const double clipped[5] = {0.5, -1.0, 1.0, 1.0, -1.0};
+    memcpy(apq_params_grad(&p, 0), grads, sizeof grads);
+    apq_params_clip_grad(&p, 1.0F);
+    for (int i = 0; i < 5; i++) {
+        assert_near((double)apq_params_grad(&p, 0)[i], clipped[i], 0.0);
+    }
+    assert_true(isnan(apq_params_grad(&p, 0)[5])); /* to be noticed later */
+    apq_params_fini(&p);
+}
+
 static void tensors_lie_apart_on_cache_lines(void **state) {
     (void)state;
     apq_params p = {0};
@@ -225,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_match_the_hand_computation),
         cmocka_unit_test(a_rate_multiplies_the_learning_rate),
+        cmocka_unit_test(gradients_are_clipped_one_by_one),
         cmocka_unit_test(tensors_lie_apart_on_cache_lines),
         cmocka_unit_test(initial_weights_depend_on_seed_and_index),
         cmocka_unit_test(storage_returns_values_and_momenta),

@@ -34,6 +34,7 @@ static apq_train_options all_options(const trainee *t) {
     apq_train_options o = trainee_options(t);
     o.augmentation = &alternating;
     o.weight_average = 0.9;
+    o.distill = APQ_DISTILL_ALPHA;
     return o;
 }
 
@@ -132,9 +133,44 @@ static void the_average_is_of_the_weights_after_each_step(void **state) {
     trainee_close_checkpoint(folder);
 }
 
+/* The largest momentum after the first step, which is its gradient, of a
+ * supernet that is sure of itself and wrong. */
+static double steepest(const trainee *t, apq_distill distill) {
+    apq_train_options o = trainee_options(t);
+    o.largest_epochs = 0;
+    o.weight_decay = 0;
+    o.distill = distill;
+    apq_supernet *s = trainee_supernet(&t->space);
+    apq_params *p = apq_supernet_params(s);
+    for (size_t i = 0; i < p->n_items; i++) {
+        for (size_t k = 0; k < p->items[i].n &&
+                           strcmp(p->items[i].name, "classifier.weight") == 0;
+             k++) {
+            apq_params_value(p, i)[k] *= 40.0F;
+        }
+    }
+    stopper stop;
+    stopper_set(&stop, 1);
+    o.progress = &stop.progress;
+    assert_int_equal(apq_train_supernet(s, t->dataset, &o),
+                     APQ_ERR_INTERRUPTED);
+    double most = 0;
+    for (size_t i = 0; i < p->n_values; i++) {
+        most = fmax(most, fabs((double)p->momentum[i]));
+    }
+    apq_supernet_destroy(s);
+    return most;
+}
+
+static void alpha_clips_gradients(void **state) {
+    const trainee *t = *state;
+    assert_true(steepest(t, APQ_DISTILL_SOFT) > 2.0);
+    assert_true(fabs(steepest(t, APQ_DISTILL_ALPHA) - 1.0) <= 0.0);
+}
+
 /* Each option on its own: it is not forgotten on the way. */
 static void every_option_matters(void **state) {
-    enum { N = 2 };
+    enum { N = 3 };
     const trainee *t = *state;
     apq_train_options o[N];
     for (int i = 0; i < N; i++) {
@@ -142,6 +178,7 @@ static void every_option_matters(void **state) {
     }
     o[0].augmentation = &alternating;
     o[1].weight_average = 0.9;
+    o[2].distill = APQ_DISTILL_ALPHA;
     apq_train_options usual = trainee_options(t);
     apq_supernet *a = trainee_train(t, &usual);
     for (int i = 0; i < N; i++) {
@@ -161,6 +198,7 @@ int main(void) {
         WITH_TRAINEE(progressive_training_resumes_alike),
         WITH_TRAINEE(averages_are_sorted_with_their_channels),
         WITH_TRAINEE(the_average_is_of_the_weights_after_each_step),
+        WITH_TRAINEE(alpha_clips_gradients),
         WITH_TRAINEE(every_option_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
