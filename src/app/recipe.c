@@ -55,6 +55,7 @@ typedef struct recipe_field {
 
 /* In the order of the enums that they are turned into. */
 static const char *const distills[] = {"soft", "alpha", NULL};
+static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
@@ -92,6 +93,8 @@ static const recipe_field fields[] = {
     FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
           0.999999),
     BOOL("train", "residual_zero", train.residual_zero),
+    CHOICE("train", "lr_schedule", train.lr_schedule, lr_schedules),
+    FIELD("train", "final_rate", train.final_rate, FIELD_DOUBLE, 0, 1),
     CHOICE("train", "distill", train.distill, distills),
     FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("collect", "float_records", collect.float_records, FIELD_INT, 0,

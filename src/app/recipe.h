@@ -37,6 +37,8 @@ typedef struct apq_recipe {
         bool crop_reflect;
         double weight_average; /* decay a step; 0: none */
         bool residual_zero;    /* apq_supernet_zero_residuals */
+        int lr_schedule;       /* apq_rate_shape */
+        double final_rate;     /* of the peak */
         int distill;           /* apq_distill */
         double bias_rate;      /* apq_supernet_set_shift_rate */
     } train;

@@ -62,6 +62,8 @@ static apq_status train_into(apq_session *session) {
         .loader_threads = 1,
         .augmentation = &augmentation,
         .weight_average = r->train.weight_average,
+        .lr_schedule = (apq_rate_shape)r->train.lr_schedule,
+        .final_rate = r->train.final_rate,
         .distill = (apq_distill)r->train.distill,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));

@@ -199,9 +199,13 @@ static double progressive_learning_rate(const void *state, int64_t step) {
     int64_t first = first_step(p, phase);
     int64_t length = p->end[phase] - first;
     double warmup = o->warmup_epochs * (double)p->env->steps_per_epoch;
-    return apq_schedule_cosine(o->learning_rate * o->phases.rate[phase],
-                               step - first, length,
-                               fmin(warmup, (double)length / 5));
+    const apq_rate_plan plan = {
+        .shape = o->lr_schedule,
+        .peak = o->learning_rate * o->phases.rate[phase],
+        .final_fraction = o->final_rate,
+        .warmup_steps = fmin(warmup, (double)length / 5),
+    };
+    return apq_schedule_rate(&plan, step - first, length);
 }
 
 static apq_status progressive_flop_per_image(const apq_space *space,

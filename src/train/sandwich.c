@@ -75,9 +75,13 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
 static double sandwich_learning_rate(const void *state, int64_t step) {
     const sandwich *s = state;
     const apq_train_options *o = s->env->options;
-    return apq_schedule_cosine(o->learning_rate, step, s->env->n_steps,
-                               o->warmup_epochs *
-                                   (double)s->env->steps_per_epoch);
+    const apq_rate_plan plan = {
+        .shape = o->lr_schedule,
+        .peak = o->learning_rate,
+        .final_fraction = o->final_rate,
+        .warmup_steps = o->warmup_epochs * (double)s->env->steps_per_epoch,
+    };
+    return apq_schedule_rate(&plan, step, s->env->n_steps);
 }
 
 static apq_status sandwich_flop_per_image(const apq_space *space,

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "data/data.h"
 #include "supernet/supernet.h"
+#include "train/schedule.h"
 #include "train/phases.h"
 
 #include <stdint.h>
@@ -40,8 +41,10 @@ typedef struct apq_train_options {
     int largest_epochs;      /* sandwich: first that train only the largest */
     apq_train_phases phases; /* progressive */
     double learning_rate, momentum, weight_decay, label_smoothing;
-    double warmup_epochs; /* linear; then cosine to zero; in progressive
+    double warmup_epochs; /* linear; then by lr_schedule; in progressive
                            * training of each phase, at most a fifth of it */
+    apq_rate_shape lr_schedule;
+    double final_rate; /* where it ends, as a fraction of the peak */
     /* Decay a step of a running average of the weights, which the training
      * ends with; 0: none. The first steps forget faster. */
     double weight_average;

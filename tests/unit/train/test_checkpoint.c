@@ -36,6 +36,36 @@ static void rate_warms_up_then_falls(void **state) {
     assert_near(apq_schedule_cosine(0.4, 0, 1, 0), 0.2, 1e-12);
 }
 
+/* The line from 0.4 over 20 steps loses 0.02 a step; down to 0.1 of it, 0.018;
+ * the warm-up is the same. */
+static void rate_falls_along_a_line_or_to_more_than_zero(void **state) {
+    (void)state;
+    apq_rate_plan plan = {
+        .shape = APQ_RATE_LINEAR, .peak = 0.4, .warmup_steps = 4};
+    assert_near(apq_schedule_rate(&plan, 3, 24), 0.35, 1e-12);
+    assert_near(apq_schedule_rate(&plan, 4, 24), 0.39, 1e-12);
+    assert_near(apq_schedule_rate(&plan, 23, 24), 0.01, 1e-12);
+    plan.final_fraction = 0.1;
+    assert_near(apq_schedule_rate(&plan, 3, 24), 0.35, 1e-12);
+    assert_near(apq_schedule_rate(&plan, 4, 24), 0.391, 1e-12);
+    assert_near(apq_schedule_rate(&plan, 23, 24), 0.049, 1e-12);
+    plan.shape = APQ_RATE_COSINE;
+    assert_near(apq_schedule_rate(&plan, 23, 24),
+                0.04 + 0.18 * (1 - cos(3.14159265358979 / 40)), 1e-12);
+    plan.final_fraction = 1; /* stays at the peak */
+    assert_near(apq_schedule_rate(&plan, 23, 24), 0.4, 1e-12);
+}
+
+/* Bit for bit what training used before there was a choice. */
+static void the_usual_rate_is_unchanged(void **state) {
+    (void)state;
+    for (int64_t step = 3; step < 391; step++) {
+        double phase = ((double)step + 0.5 - 3.25) / (391 - 3.25);
+        assert_true(apq_schedule_cosine(0.15, step, 391, 3.25) ==
+                    0.5 * 0.15 * (1.0 + cos(3.14159265358979323846 * phase)));
+    }
+}
+
 static void rate_stays_positive_and_below_the_peak(void **state) {
     (void)state;
     static const double warmups[] = {0, 0.5, 3, 9.5, 40};
@@ -129,6 +159,8 @@ static void log_lines_are_appended(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rate_warms_up_then_falls),
+        cmocka_unit_test(rate_falls_along_a_line_or_to_more_than_zero),
+        cmocka_unit_test(the_usual_rate_is_unchanged),
         cmocka_unit_test(rate_stays_positive_and_below_the_peak),
         cmocka_unit_test(positions_come_back),
         cmocka_unit_test(other_runs_are_a_mismatch),

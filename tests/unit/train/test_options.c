@@ -35,6 +35,8 @@ static apq_train_options all_options(const trainee *t) {
     o.augmentation = &alternating;
     o.weight_average = 0.9;
     o.distill = APQ_DISTILL_ALPHA;
+    o.lr_schedule = APQ_RATE_LINEAR;
+    o.final_rate = 0.1;
     return o;
 }
 
@@ -170,7 +172,7 @@ static void alpha_clips_gradients(void **state) {
 
 /* Each option on its own: it is not forgotten on the way. */
 static void every_option_matters(void **state) {
-    enum { N = 3 };
+    enum { N = 5 };
     const trainee *t = *state;
     apq_train_options o[N];
     for (int i = 0; i < N; i++) {
@@ -179,6 +181,8 @@ static void every_option_matters(void **state) {
     o[0].augmentation = &alternating;
     o[1].weight_average = 0.9;
     o[2].distill = APQ_DISTILL_ALPHA;
+    o[3].lr_schedule = APQ_RATE_LINEAR;
+    o[4].final_rate = 0.3;
     apq_train_options usual = trainee_options(t);
     apq_supernet *a = trainee_train(t, &usual);
     for (int i = 0; i < N; i++) {
