@@ -10,23 +10,10 @@
 
 static apq_status choose_policy(const apq_space *space, const char *text,
                                 apq_policy *out) {
-    if (strcmp(text, "largest") == 0) {
-        apq_policy_largest(space, 8, out);
-        return APQ_OK;
-    }
-    if (strcmp(text, "smallest") == 0) {
-        apq_policy_smallest(space, 8, out);
-        return APQ_OK;
-    }
-    if (strncmp(text, "random:", 7) == 0) {
-        char *end;
-        unsigned long long seed = strtoull(text + 7, &end, 10);
-        if (end == text + 7 || *end != '\0') {
-            APQ_FAIL(APQ_ERR_ARG, "--policy %s: expected random:SEED", text);
-        }
-        apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
-        apq_policy_random(space, &rng, out);
-        return APQ_OK;
+    bool is_name;
+    apq_status named = apq_policy_named(space, text, &is_name, out);
+    if (named != APQ_OK || is_name) {
+        return named;
     }
     char *json;
     size_t n_bytes;

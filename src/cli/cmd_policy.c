@@ -1,4 +1,5 @@
-/* apq policy convert: policies from either form to the one asked for. */
+/* apq policy convert|show: policies from either form to the one asked for, and
+ * policies that have a name. */
 #include "cli/command.h"
 
 #include "app/app.h"
@@ -6,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* "show" and names; as many as apq_common_options holds. */
+enum { MAX_WORDS = 16 };
 
 typedef struct policy_options {
     apq_common_options common;
@@ -17,15 +21,11 @@ typedef struct policy_context {
     apq_space space;
 } policy_context;
 
-static apq_status convert(const char *text, const char *where, size_t i,
-                          void *ctx) {
-    (void)i;
-    const policy_context *self = ctx;
-    apq_policy policy;
-    APQ_TRY(apq_cli_policy(&self->space, text, where, &policy));
+static apq_status print(const policy_context *self, const apq_policy *policy,
+                        const char *where) {
     char *out = strcmp(self->options->to, "apq") == 0
-                    ? apq_policy_to_authors_json(&self->space, &policy)
-                    : apq_policy_to_json(&self->space, &policy);
+                    ? apq_policy_to_authors_json(&self->space, policy)
+                    : apq_policy_to_json(&self->space, policy);
     if (out == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
     }
@@ -34,13 +34,41 @@ static apq_status convert(const char *text, const char *where, size_t i,
     return APQ_OK;
 }
 
+static apq_status convert(const char *text, const char *where, size_t i,
+                          void *ctx) {
+    (void)i;
+    const policy_context *self = ctx;
+    apq_policy policy;
+    APQ_TRY(apq_cli_policy(&self->space, text, where, &policy));
+    return print(self, &policy, where);
+}
+
+static apq_status show(const policy_context *self) {
+    const apq_common_options *common = &self->options->common;
+    for (int i = 1; i < common->n_words; i++) {
+        const char *name = common->words[i];
+        apq_policy policy;
+        bool is_name;
+        APQ_TRY(apq_policy_named(&self->space, name, &is_name, &policy));
+        if (!is_name) {
+            APQ_FAIL(APQ_ERR_ARG,
+                     "policy %s: expected largest, smallest or random:SEED",
+                     name);
+        }
+        APQ_TRY(print(self, &policy, name));
+    }
+    return APQ_OK;
+}
+
 static const apq_command_help help = {
-    .usage = "apq policy convert --space S --specs F [--to FORM] [options]",
+    .usage = "apq policy convert --specs F | show NAME... [--space S] "
+             "[--to FORM] [options]",
     .summary = "Policies in the native form or in that of the APQ authors' "
-               "files, one JSON a line.",
+               "files, one JSON a line: those of a file, or by name.",
     .examples =
         "  apq policy convert --space imagenet-apq --specs best.json --to apq\n"
-        "  apq policy convert --space imagenet-apq --specs authors.jsonl\n",
+        "  apq policy convert --space imagenet-apq --specs authors.jsonl\n"
+        "  apq policy show largest random:1 smallest --space cifar10\n",
 };
 
 static const char *const forms[] = {"native", "apq", NULL};
@@ -55,9 +83,8 @@ static const apq_option table[] = {
     {.name = "specs",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "policies, one JSON a line; - is standard input",
-     .offset = AT(specs),
-     .is_required = true},
+     .help = "convert: policies, one JSON a line; - is standard input",
+     .offset = AT(specs)},
     {.name = "to",
      .type = APQ_OPTION_CHOICE,
      .argument = "FORM",
@@ -67,21 +94,40 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
+static apq_status check_usage(const policy_options *options) {
+    int n_words = options->common.n_words;
+    const char *what = n_words > 0 ? options->common.words[0] : "";
+    if (strcmp(what, "show") == 0) {
+        if (n_words < 2 || options->specs != NULL) {
+            APQ_FAIL(APQ_ERR_ARG, "policy show takes names and no --specs: "
+                                  "largest, smallest, random:SEED");
+        }
+        return APQ_OK;
+    }
+    if (strcmp(what, "convert") != 0 || n_words != 1) {
+        APQ_FAIL(APQ_ERR_ARG, "policy what? convert, or show with names");
+    }
+    if (options->specs == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "policy convert needs --specs FILE");
+    }
+    return APQ_OK;
+}
+
 int apq_cmd_policy(int argc, char **argv) {
     policy_options options = {.space = "cifar10", .to = forms[0]};
-    int code = apq_cli_parse(&help, table, argc, argv, 1, &options);
+    int code = apq_cli_parse(&help, table, argc, argv, MAX_WORDS, &options);
     if (code >= 0) {
         return code;
     }
-    if (options.common.n_words != 1 ||
-        strcmp(options.common.words[0], "convert") != 0) {
-        (void)APQ_ERROR(APQ_ERR_ARG, "policy what? only convert is known");
+    if (check_usage(&options) != APQ_OK) {
         return apq_cli_usage("policy");
     }
     policy_context self = {.options = &options};
     apq_status st = apq_space_load(options.space, &self.space);
     if (st == APQ_OK) {
-        st = apq_cli_each_spec(options.specs, convert, &self);
+        st = options.specs == NULL
+                 ? show(&self)
+                 : apq_cli_each_spec(options.specs, convert, &self);
     }
     return apq_cli_exit(st);
 }

@@ -161,12 +161,17 @@ static json_t *layer_json(const apq_ir_network *network, size_t i,
                           const apq_layer_cost *c, double share) {
     const apq_ir_layer *l = &network->layers[i];
     json_t *object = json_pack(
-        "{s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "name",
+        "{s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "name",
         l->name, "kind", apq_ir_kind_name(l->kind), "is_counted", l->is_priced,
         "in_channels", l->in_channels, "out_channels", l->out_channels,
         "kernel", l->kernel, "stride", l->stride, "in_size", l->in_size,
         "out_size", l->out_size, "weight_bits", l->weight_bits, "act_bits",
-        l->act_bits);
+        l->act_bits, "has_relu6", l->has_relu6);
+    (void)json_object_set_new(
+        object, "residual_from",
+        l->residual_from < 0
+            ? json_null()
+            : json_string(network->layers[l->residual_from].name));
     json_t *numbers =
         json_pack("{s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I}", "latency_ms",
                   c->latency_ms, "latency_share", apq_json_number(share),

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "space/gene.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Hash and memcmp of whole policies rely on the absence of padding. */
@@ -48,6 +50,28 @@ void apq_policy_largest(const apq_space *space, int bits, apq_policy *out) {
 
 void apq_policy_smallest(const apq_space *space, int bits, apq_policy *out) {
     corner(space, false, bits, out);
+}
+
+apq_status apq_policy_named(const apq_space *space, const char *text,
+                            bool *is_name, apq_policy *out) {
+    enum { BITS = 8 };
+    *is_name = true;
+    if (strcmp(text, "largest") == 0) {
+        apq_policy_largest(space, BITS, out);
+    } else if (strcmp(text, "smallest") == 0) {
+        apq_policy_smallest(space, BITS, out);
+    } else if (strncmp(text, "random:", 7) == 0) {
+        char *end;
+        unsigned long long seed = strtoull(text + 7, &end, 10);
+        if (!isdigit((unsigned char)text[7]) || *end != '\0') {
+            APQ_FAIL(APQ_ERR_ARG, "policy %s: expected random:SEED", text);
+        }
+        apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
+        apq_policy_random(space, &rng, out);
+    } else {
+        *is_name = false;
+    }
+    return APQ_OK;
 }
 
 apq_status apq_policy_check(const apq_space *space, const apq_policy *policy) {

@@ -94,6 +94,12 @@ void apq_policy_largest(const apq_space *space, int bits, apq_policy *out);
 void apq_policy_smallest(const apq_space *space, int bits, apq_policy *out);
 /* All four bit genes of every block. */
 void apq_policy_set_bits(const apq_space *space, int bits, apq_policy *policy);
+/* "largest" and "smallest" with 8 bits, or "random:SEED", the first policy of
+ * that seed. Any other text is none: `*is_name` is false and `out` is left as
+ * it was. Errors: ARG for a seed that is no number. */
+APQ_NODISCARD apq_status apq_policy_named(const apq_space *space,
+                                          const char *text, bool *is_name,
+                                          apq_policy *out);
 
 /* Uniform over every gene and depth independently; repaired to legality by
  * redrawing only the offending gene (dw act bits when k7/A4). So not uniform

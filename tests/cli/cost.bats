@@ -220,6 +220,36 @@ YAML
     expect_status 2
 }
 
+@test "policy show: named policies, and all their layers" {
+    "$APQ" policy show largest random:7 smallest --space tiny >named.jsonl
+    "$APQ" policy show random:7 --space tiny --to apq |
+        "$APQ" policy convert --space tiny --specs - >again.jsonl
+    [ "$(sed -n 2p named.jsonl)" = "$(cat again.jsonl)" ]
+    jq -es 'length == 3 and .[0].depth >= .[2].depth and
+        ([.[0, 2].bits[][]] | unique) == [8]' named.jsonl
+    "$APQ" cost --space tiny --specs named.jsonl --explain --json \
+        --all-layers >layers.jsonl
+    jq -es '.[0].macs > .[1].macs and .[1].macs > .[2].macs' layers.jsonl
+    # Blocks begin and end without ReLU6; a residual joins equal shapes.
+    jq -es '[.[].layers | INDEX(.name) as $of | all(.[];
+        .has_relu6 == (.name | test("project$|first.pointwise|classifier") | not)
+        and (.residual_from == null or
+            ($of[.residual_from] | [.out_channels, .out_size]) ==
+            [.out_channels, .out_size]))] | all' layers.jsonl
+    jq -es 'any(.[].layers[]; .residual_from != null)' layers.jsonl
+    for wrong in 'show' 'convert' 'show largest --specs named.jsonl' 'hide'; do
+        # The list is meant to split into words.
+        # shellcheck disable=SC2086
+        run "$APQ" policy $wrong --space tiny
+        expect_status 2
+    done
+    for wrong in largets random: random:x random:-1; do
+        run "$APQ" policy show "$wrong" --space tiny
+        expect_status 3
+        expect_output "policy $wrong: expected .*random:SEED"
+    done
+}
+
 @test "the authors' policies: cost, encoding, prediction, conversion" {
     needs apq_policies.jsonl
     needs predictor_random.safetensors
