@@ -322,6 +322,23 @@ static void note_excluded(const apq_search_job *self) {
     }
 }
 
+/* What budgets are possible, before any is refused. */
+static void note_range(const apq_search_job *self) {
+    const apq_app_search_result *out = self->out;
+    static const char *const units[N_FIELDS] = {"ms", "mJ", "GBitOps", "kB"};
+    char text[256] = "";
+    for (int f = 0; f < N_FIELDS; f++) {
+        size_t used = strlen(text);
+        if (!isnan(out->low[f])) {
+            (void)snprintf(text + used, sizeof text - used, "%s%.4g to %.4g %s",
+                           used > 0 ? ", " : "", out->low[f], out->high[f],
+                           units[f]);
+        }
+    }
+    apq_note(self->progress, "search: space %s on %s: %s", out->space.name,
+             out->target, text);
+}
+
 /* What needs space and target only. */
 apq_status apq_search_job_prepare(apq_search_job *self) {
     apq_app_search_result *out = self->out;
@@ -340,9 +357,10 @@ apq_status apq_search_job_prepare(apq_search_job *self) {
     APQ_TRY(apq_price_table_create(&out->space, self->target, &self->prices));
     apq_cost low, high;
     APQ_TRY(apq_app_range(self->prices, &low, &high));
-    note_excluded(self);
     apq_budget_of_cost(&low, out->low);
     apq_budget_of_cost(&high, out->high);
+    note_range(self);
+    note_excluded(self);
     for (int f = N_FIELDS - 1; f >= 0; f--) {
         if (out->budget[f] > 0) {
             out->plot_field = (apq_budget_field)f;

@@ -55,6 +55,11 @@ setup() {
     run "$APQ" search --space tiny --predictor "$P" --latency-ms 0.0001
     expect_status 4
     expect_output 'latency_ms 0\.0001; the smallest possible is 0\.00'
+    # What is possible is said first, before the refusal.
+    low=$("$APQ" cost --space tiny --range --json | jq .low.latency_ms)
+    first=${lines[0]}
+    [[ $first =~ ^search:\ space\ tiny\ on\ bitfusion:\ ([0-9.]+)\ to ]]
+    jq -en "($low - ${BASH_REMATCH[1]}) | fabs < 1e-5"
     run "$APQ" search --space tiny --predictor "$P" --size-kb 0.5
     expect_status 4
     expect_output 'size_kb'
