@@ -1,6 +1,7 @@
 #ifndef APQ_BACKEND_BACKEND_H
 #define APQ_BACKEND_BACKEND_H
 
+#include "backend/infer.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -180,6 +181,9 @@ typedef struct apq_backend {
     apq_status (*bn_apply)(const apq_bn_apply_args *args);
     apq_status (*bn_backward_reduce)(const apq_bn_backward_args *args);
     apq_status (*bn_backward_apply)(const apq_bn_backward_args *args);
+
+    /* OPTIONAL. NULL: networks are evaluated operator by operator. */
+    const apq_infer_ops *infer;
 } apq_backend;
 
 /* "ref", "cpu", or "auto" (the fastest available). Borrowed, static. Unknown

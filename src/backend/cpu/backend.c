@@ -2,9 +2,19 @@
  * for the instruction set of this machine. */
 #include "backend/cpu/cpu.h"
 
+#include "backend/cpu/infer_plan.h"
+
 static bool is_available(void) {
     return true;
 }
+
+static const apq_infer_ops infer = {
+    .has_bfloat16 = apq_cpu_infer_has_bfloat16,
+    .bfloat16_peak = apq_cpu_infer_bfloat16_peak,
+    .create = apq_cpu_infer_create,
+    .destroy = apq_cpu_infer_destroy,
+    .run = apq_cpu_infer_run,
+};
 
 const apq_backend apq_backend_cpu = {
     .name = "cpu",
@@ -20,4 +30,5 @@ const apq_backend apq_backend_cpu = {
     .bn_apply = apq_cpu_bn_apply,
     .bn_backward_reduce = apq_cpu_bn_backward_reduce,
     .bn_backward_apply = apq_cpu_bn_backward_apply,
+    .infer = &infer,
 };

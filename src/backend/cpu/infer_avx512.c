@@ -1,0 +1,5 @@
+/* Evaluation kernels compiled for AVX-512; reached only after a run-time check.
+ */
+#define INFER_SYMBOL   apq_infer_avx512
+#define INFER_BFLOAT16 0
+#include "backend/cpu/infer_impl.h"
