@@ -54,6 +54,7 @@ typedef struct apq_eval_request {
     const char *policy; /* largest, smallest, random:SEED, or a JSON file */
     const char *split;  /* val or test */
     bool is_quantised;  /* the policy's bits; else float */
+    bool is_bfloat16;   /* products of a float network in bfloat16 */
     int64_t limit;      /* images; 0 = all */
     int qat_steps; /* of a copy before measuring; needs is_quantised; 0: none */
 } apq_eval_request;
@@ -75,9 +76,11 @@ APQ_NODISCARD apq_status apq_app_eval(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_bench_search(const apq_recipe *recipe,
                                               char **json);
 
-/* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. */
+/* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. dtype: "float32",
+ * "bfloat16" (evaluation only), NULL for all that the machine has. */
 APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
                                        const char *what,
+                                       const char *dtype_or_null,
                                        const apq_progress *progress,
                                        char **json);
 

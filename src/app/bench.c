@@ -1,9 +1,13 @@
 /* `apq bench train|eval`: images per second of whole steps on made-up images,
- * and the fraction of the GEMM peak measured in the same run. */
+ * and the fraction of the GEMM peak of the same type measured in the same run.
+ * Evaluation folds and packs weights once, as apq_evaluate() does; that is
+ * not timed. */
 #include "app/app.h"
 
+#include "app/json.h"
 #include "app/machine.h"
 #include "app/session.h"
+#include "nn/infer.h"
 #include "nn/loss.h"
 
 #include <jansson.h>
@@ -16,13 +20,22 @@ static const double BENCH_SECONDS = 4.0;
 typedef struct bench {
     apq_session *session;
     apq_arena *arena;
-    float *images;
+    float *images, *logits; /* logits: of a fused evaluation */
     int labels[BENCH_BATCH];
     bool is_training;
-    double peak_flops;
+    double peak_flops, bfloat16_peak_flops;
 } bench;
 
-static apq_status one_step(bench *b, const apq_policy *policy) {
+/* One sub-network in one type. */
+typedef struct bench_case {
+    const char *network;
+    const apq_policy *policy;
+    bool is_bfloat16;
+    apq_subnet subnet; /* evaluation only, as is infer */
+    apq_infer *infer;  /* NULL: operator by operator */
+} bench_case;
+
+static apq_status train_step(bench *b, const apq_policy *policy) {
     apq_arena_reset(b->arena);
     apq_params *params = apq_supernet_params(b->session->supernet);
     apq_subnet subnet;
@@ -33,11 +46,10 @@ static apq_status one_step(bench *b, const apq_policy *policy) {
     dlogits =
         apq_arena_alloc(b->arena, (size_t)(BENCH_BATCH * k), sizeof *dlogits);
     if (st == APQ_OK) {
-        st = apq_nn_forward(&subnet.net,
-                            b->is_training ? APQ_NN_TRAIN : APQ_NN_EVAL,
-                            b->images, BENCH_BATCH, &logits);
+        st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, b->images, BENCH_BATCH,
+                            &logits);
     }
-    if (st == APQ_OK && b->is_training) {
+    if (st == APQ_OK) {
         apq_params_zero_grad(params);
         (void)apq_loss_labels(logits, b->labels, BENCH_BATCH, k, 0.1, dlogits);
         st = apq_nn_backward(&subnet.net, dlogits);
@@ -50,80 +62,166 @@ static apq_status one_step(bench *b, const apq_policy *policy) {
     return st;
 }
 
+/* What evaluation does once for all batches. */
+static apq_status prepare(bench *b, bench_case *c) {
+    apq_arena_reset(b->arena);
+    APQ_TRY(apq_subnet_bind(b->session->supernet, c->policy,
+                            b->session->backend, b->arena, &c->subnet));
+    return apq_nn_infer_create(&c->subnet.net, c->is_bfloat16, &c->infer);
+}
+
+static void release(bench *b, bench_case *c) {
+    if (c->infer != NULL) {
+        b->session->backend->infer->destroy(c->infer);
+    }
+    apq_subnet_fini(&c->subnet);
+}
+
+static apq_status one_step(bench *b, bench_case *c) {
+    if (b->is_training) {
+        return train_step(b, c->policy);
+    }
+    if (c->infer != NULL) {
+        b->session->backend->infer->run(c->infer, b->images, BENCH_BATCH,
+                                        b->logits);
+        return APQ_OK;
+    }
+    apq_arena_mark mark = apq_arena_position(b->arena);
+    float *logits;
+    apq_status st = apq_nn_forward(&c->subnet.net, APQ_NN_EVAL, b->images,
+                                   BENCH_BATCH, &logits);
+    apq_arena_rewind(b->arena, mark);
+    return st;
+}
+
 static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static apq_status run_case(bench *b, const char *name, const apq_policy *policy,
-                           json_t *results) {
-    double seconds[MAX_STEPS];
+static apq_status time_steps(bench *b, bench_case *c, double *seconds,
+                             int *n_steps) {
     int n = 0;
-    APQ_TRY(one_step(b, policy));
-    APQ_TRY(one_step(b, policy));
+    APQ_TRY(one_step(b, c));
+    APQ_TRY(one_step(b, c));
     double start = apq_now_s();
     while (n < MAX_STEPS &&
            (n < MIN_STEPS || apq_now_s() - start < BENCH_SECONDS)) {
         double step_start = apq_now_s();
-        APQ_TRY(one_step(b, policy));
+        APQ_TRY(one_step(b, c));
         seconds[n++] = apq_now_s() - step_start;
     }
     qsort(seconds, (size_t)n, sizeof seconds[0], compare_doubles);
+    *n_steps = n;
+    return APQ_OK;
+}
+
+static apq_status run_case(bench *b, bench_case *c, json_t *results) {
+    double seconds[MAX_STEPS];
+    int n = 0;
+    apq_status st = b->is_training ? APQ_OK : prepare(b, c);
+    if (st == APQ_OK) {
+        st = time_steps(b, c, seconds, &n);
+    }
+    release(b, c);
+    APQ_TRY(st);
     apq_ir_network ir;
-    APQ_TRY(apq_policy_lower(&b->session->space, policy, &ir));
+    APQ_TRY(apq_policy_lower(&b->session->space, c->policy, &ir));
     double macs = 0;
     for (size_t i = 0; i < ir.n_layers; i++) {
         macs += (double)apq_ir_layer_macs(&ir.layers[i]);
     }
     double rate = BENCH_BATCH / seconds[n / 2];
     double flops = rate * macs * (b->is_training ? 6.0 : 2.0);
+    double peak = c->is_bfloat16 ? b->bfloat16_peak_flops : b->peak_flops;
     json_array_append_new(
         results,
-        json_pack("{s:s,s:s,s:i,s:i,s:f,s:f,s:f,s:f,s:i}", "network", name,
-                  "dtype", "float32", "threads", apq_backend_threads(), "batch",
-                  BENCH_BATCH, "images_per_s", rate, "peak_fraction",
-                  flops / b->peak_flops, "spread",
+        json_pack("{s:s,s:s,s:i,s:i,s:f,s:o,s:f,s:f,s:i}", "network",
+                  c->network, "dtype", c->is_bfloat16 ? "bfloat16" : "float32",
+                  "threads", apq_backend_threads(), "batch", BENCH_BATCH,
+                  "images_per_s", rate, "peak_fraction",
+                  apq_json_number(flops / peak), "spread",
                   (seconds[n * 9 / 10] - seconds[n / 10]) / seconds[n / 2],
                   "m_macs", macs * 1e-6, "steps", n));
     return APQ_OK;
 }
 
-static apq_status run_cases(bench *b, char **json) {
+/* Made-up images and labels, and room for the logits. */
+static apq_status make_batch(bench *b, apq_rng *rng) {
     const apq_space *space = &b->session->space;
-    apq_policy large, middle, small;
-    apq_policy_largest(space, 8, &large);
-    apq_policy_smallest(space, 8, &small);
-    apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 0);
-    apq_policy_random(space, &rng, &middle);
     for (int i = 0; i < BENCH_BATCH; i++) {
         b->labels[i] = i % space->n_classes;
     }
     size_t n = (size_t)BENCH_BATCH * (size_t)space->resolution *
                (size_t)space->resolution * (size_t)space->image_channels;
     b->images = apq_calloc(n, sizeof *b->images);
-    if (b->images == NULL) {
+    b->logits =
+        apq_calloc((size_t)(BENCH_BATCH * space->n_classes), sizeof *b->logits);
+    if (b->images == NULL || b->logits == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "bench: out of memory");
     }
     for (size_t i = 0; i < n; i++) {
-        b->images[i] = (float)apq_rng_normal(&rng);
+        b->images[i] = (float)apq_rng_normal(rng);
     }
+    return APQ_OK;
+}
+
+/* The three networks in one type. */
+static apq_status run_type(bench *b, bool is_bfloat16, json_t *results) {
+    const apq_space *space = &b->session->space;
+    static const char *const k_names[] = {"largest", "middle", "smallest"};
+    apq_policy policies[3];
+    apq_policy_largest(space, 8, &policies[0]);
+    apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 0);
+    apq_policy_random(space, &rng, &policies[1]);
+    apq_policy_smallest(space, 8, &policies[2]);
+    for (int i = 0; i < 3; i++) {
+        bench_case c = {.network = k_names[i],
+                        .policy = &policies[i],
+                        .is_bfloat16 = is_bfloat16};
+        APQ_TRY(run_case(b, &c, results));
+    }
+    return APQ_OK;
+}
+
+static bool has_bfloat16(const bench *b) {
+    const apq_infer_ops *infer = b->session->backend->infer;
+    return !b->is_training && infer != NULL && infer->has_bfloat16();
+}
+
+/* dtype NULL: every type there is. */
+static apq_status run_types(bench *b, const char *dtype, json_t *results) {
+    bool is_bfloat16 = dtype != NULL && strcmp(dtype, "bfloat16") == 0;
+    if (is_bfloat16 && !has_bfloat16(b)) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED,
+                 "bench: no bfloat16 here; it takes bench eval, backend cpu "
+                 "and a processor with AVX512_BF16");
+    }
+    apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 1);
+    APQ_TRY(make_batch(b, &rng));
     b->peak_flops = apq_backend_gemm_peak(b->session->backend, 1.0);
+    if (!is_bfloat16) {
+        APQ_TRY(run_type(b, false, results));
+    }
+    if (is_bfloat16 || (dtype == NULL && has_bfloat16(b))) {
+        b->bfloat16_peak_flops = b->session->backend->infer->bfloat16_peak(1.0);
+        APQ_TRY(run_type(b, true, results));
+    }
+    return APQ_OK;
+}
+
+static apq_status run_cases(bench *b, const char *dtype, char **json) {
     json_t *results = json_array();
-    apq_status st = run_case(b, "largest", &large, results);
-    if (st == APQ_OK) {
-        st = run_case(b, "middle", &middle, results);
-    }
-    if (st == APQ_OK) {
-        st = run_case(b, "smallest", &small, results);
-    }
+    apq_status st = run_types(b, dtype, results);
     apq_machine machine;
     apq_machine_probe(&machine);
     char *machine_text = apq_machine_to_json(&machine);
     json_t *root = json_pack(
-        "{s:o?,s:s,s:s,s:f,s:o}", "machine",
+        "{s:o?,s:s,s:s,s:f,s:f,s:o}", "machine",
         machine_text == NULL ? NULL : json_loads(machine_text, 0, NULL),
-        "space", space->name, "backend", b->session->backend->name,
-        "gemm_peak_gflops", b->peak_flops * 1e-9, "results", results);
+        "space", b->session->space.name, "backend", b->session->backend->name,
+        "gemm_peak_gflops", b->peak_flops * 1e-9, "bfloat16_peak_gflops",
+        b->bfloat16_peak_flops * 1e-9, "results", results);
     free(machine_text);
     if (st == APQ_OK && root != NULL) {
         *json = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
@@ -135,6 +233,7 @@ static apq_status run_cases(bench *b, char **json) {
 }
 
 apq_status apq_app_bench(const apq_recipe *recipe, const char *what,
+                         const char *dtype_or_null,
                          const apq_progress *progress, char **json) {
     bool is_training = strcmp(what, "train") == 0;
     if (!is_training && strcmp(what, "eval") != 0) {
@@ -151,9 +250,10 @@ apq_status apq_app_bench(const apq_recipe *recipe, const char *what,
         st = apq_arena_create(&b.arena);
     }
     if (st == APQ_OK) {
-        st = run_cases(&b, json);
+        st = run_cases(&b, dtype_or_null, json);
     }
     free(b.images);
+    free(b.logits);
     apq_arena_destroy(b.arena);
     apq_session_fini(&session);
     return st;

@@ -37,6 +37,7 @@ static apq_status eval_with(apq_session *session,
     apq_status st = apq_meter_open(
         &meter, session, is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
         (size_t)(request->limit > 0 ? request->limit : 0));
+    meter.is_bfloat16 = request->is_bfloat16;
     if (st == APQ_OK) {
         st = request->qat_steps > 0
                  ? apq_meter_after_qat(&meter, &out->policy, request->qat_steps,

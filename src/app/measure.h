@@ -10,6 +10,7 @@ typedef struct apq_meter {
     apq_session *session;
     apq_loader *calibration, *images;
     apq_arena *arena;
+    bool is_bfloat16; /* evaluates float networks in bfloat16 */
 } apq_meter;
 
 /* limit 0: the whole split. Fini also after an error. */

@@ -17,7 +17,22 @@
 static const char *const kinds[] = {"train", "eval", "search", "cost", NULL};
 static const double MIN_SECONDS = 0.5;
 
-static const apq_option table[] = {APQ_STEP_TABLE, {.name = NULL}};
+typedef struct bench_options {
+    apq_step_options step;
+    const char *dtype;
+} bench_options;
+
+static const char *const dtypes[] = {"float32", "bfloat16", NULL};
+static const apq_option table[] = {
+    APQ_STEP_TABLE,
+    {.name = "dtype",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .help = "train, eval: arithmetic; else all that the machine has",
+     .offset = offsetof(bench_options, dtype),
+     .choices = dtypes},
+    {.name = NULL},
+};
 static const apq_command_help help = {
     .usage = "apq bench train|eval|search|cost [options]",
     .summary = "Speed on this machine.",
@@ -198,13 +213,14 @@ static void print_table(const json_t *document) {
 }
 
 static apq_status measure_app(const apq_recipe *recipe, const char *what,
-                              const apq_progress *progress, json_t **out) {
+                              const char *dtype, const apq_progress *progress,
+                              json_t **out) {
     bool is_search = strcmp(what, "search") == 0;
     char *text = NULL;
     if (is_search) {
         APQ_TRY(apq_app_bench_search(recipe, &text));
     } else {
-        APQ_TRY(apq_app_bench(recipe, what, progress, &text));
+        APQ_TRY(apq_app_bench(recipe, what, dtype, progress, &text));
     }
     *out = json_loads(text, 0, NULL);
     free(text);
@@ -214,9 +230,10 @@ static apq_status measure_app(const apq_recipe *recipe, const char *what,
 }
 
 static apq_status measure(const apq_recipe *recipe, const char *what,
-                          const apq_progress *progress, json_t **out) {
+                          const char *dtype, const apq_progress *progress,
+                          json_t **out) {
     if (strcmp(what, "cost") != 0) {
-        return measure_app(recipe, what, progress, out);
+        return measure_app(recipe, what, dtype, progress, out);
     }
     json_t *rows = json_array();
     apq_status st = bench_cost(recipe, rows);
@@ -250,29 +267,30 @@ static bool is_kind(const char *word) {
 }
 
 int apq_cmd_bench(int argc, char **argv) {
-    apq_step_options options = {.recipe = NULL};
+    bench_options options = {.dtype = NULL};
     int code =
         apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
     if (code >= 0) {
         return code;
     }
-    if (options.common.n_words == 0 || !is_kind(options.common.words[0])) {
+    if (options.step.common.n_words == 0 ||
+        !is_kind(options.step.common.words[0])) {
         (void)APQ_ERROR(APQ_ERR_ARG,
                         "bench what? one of train, eval, search, cost");
         return apq_cli_usage("bench");
     }
     apq_cli_progress progress;
-    apq_cli_progress_init(&progress, options.common.quiet);
+    apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_recipe recipe;
     json_t *document = NULL;
-    apq_status st = apq_step_recipe(&options, 1, &recipe);
+    apq_status st = apq_step_recipe(&options.step, 1, &recipe);
     if (st == APQ_OK) {
         apq_machine_set_threads(recipe.threads);
-        st = measure(&recipe, options.common.words[0], &progress.base,
-                     &document);
+        st = measure(&recipe, options.step.common.words[0], options.dtype,
+                     &progress.base, &document);
     }
     apq_cli_progress_end(&progress);
-    if (st == APQ_OK && options.common.json) {
+    if (st == APQ_OK && options.step.common.json) {
         apq_cli_print_json(document, false);
         return apq_cli_exit(st);
     }

@@ -9,13 +9,14 @@
 
 typedef struct eval_options {
     apq_step_options step;
-    const char *split, *policy, *bits;
+    const char *split, *policy, *bits, *dtype;
     int64_t limit, qat_steps;
 } eval_options;
 
 #define AT(member) offsetof(eval_options, member)
 static const char *const splits[] = {"val", "test", NULL};
 static const char *const bit_modes[] = {"float", "policy", NULL};
+static const char *const dtypes[] = {"float32", "bfloat16", NULL};
 static const apq_option table[] = {
     APQ_STEP_TABLE,
     {.name = "split",
@@ -35,6 +36,12 @@ static const apq_option table[] = {
      .help = "arithmetic",
      .offset = AT(bits),
      .choices = bit_modes},
+    {.name = "dtype",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .help = "products of --bits float",
+     .offset = AT(dtype),
+     .choices = dtypes},
     {.name = "qat-steps",
      .type = APQ_OPTION_COUNT,
      .argument = "N",
@@ -82,8 +89,10 @@ static apq_status print_answer(const eval_options *options,
 }
 
 int apq_cmd_eval(int argc, char **argv) {
-    eval_options options = {
-        .split = "test", .policy = "largest", .bits = "float"};
+    eval_options options = {.split = "test",
+                            .policy = "largest",
+                            .bits = "float",
+                            .dtype = "float32"};
     int code =
         apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
     if (code >= 0) {
@@ -93,12 +102,18 @@ int apq_cmd_eval(int argc, char **argv) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --bits policy");
         return apq_cli_usage("eval");
     }
+    bool is_bfloat16 = strcmp(options.dtype, "bfloat16") == 0;
+    if (is_bfloat16 && strcmp(options.bits, "float") != 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--dtype bfloat16 needs --bits float");
+        return apq_cli_usage("eval");
+    }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_eval_request request = {
         .policy = options.policy,
         .split = options.split,
         .is_quantised = strcmp(options.bits, "policy") == 0,
+        .is_bfloat16 = is_bfloat16,
         .limit = options.limit,
         .qat_steps = (int)options.qat_steps,
     };

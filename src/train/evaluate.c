@@ -2,13 +2,27 @@
 #include "train/evaluate.h"
 
 #include "base/log.h"
+#include "nn/infer.h"
 #include "nn/loss.h"
 
-apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
-                        apq_evaluation *out) {
-    double start = apq_now_s();
-    apq_loss_sum total = {0};
-    int64_t count = 0;
+/* logits (N, n_classes) of a batch, in the net's arena. */
+static apq_status run_batch(apq_nn_net *net, apq_infer *infer,
+                            const float *images, int n, float **logits) {
+    if (infer == NULL) {
+        return apq_nn_forward(net, APQ_NN_EVAL, images, n, logits);
+    }
+    *logits = apq_arena_alloc(net->arena, (size_t)n * (size_t)net->n_classes,
+                              sizeof **logits);
+    if (*logits == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "evaluation: out of memory");
+    }
+    net->backend->infer->run(infer, images, n, *logits);
+    return APQ_OK;
+}
+
+static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
+                            apq_infer *infer, apq_loss_sum *total,
+                            int64_t *count) {
     APQ_TRY(apq_loader_start(loader, 0, 0));
     for (;;) {
         const float *images;
@@ -20,16 +34,33 @@ apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
         }
         apq_arena_mark mark = apq_arena_position(net->arena);
         float *logits;
-        APQ_TRY(apq_nn_forward(net, APQ_NN_EVAL, images, n, &logits));
+        APQ_TRY(run_batch(net, infer, images, n, &logits));
         apq_loss_sum sum =
             apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL);
-        total.loss += sum.loss;
-        total.correct += sum.correct;
-        count += n;
+        total->loss += sum.loss;
+        total->correct += sum.correct;
+        *count += n;
         apq_arena_rewind(net->arena, mark);
     }
-    if (count == 0) {
+    if (*count == 0) {
         APQ_FAIL(APQ_ERR_ARG, "evaluation: no images");
+    }
+    return APQ_OK;
+}
+
+apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader, bool is_bfloat16,
+                        apq_evaluation *out) {
+    double start = apq_now_s();
+    apq_loss_sum total = {0};
+    int64_t count = 0;
+    apq_infer *infer;
+    APQ_TRY(apq_nn_infer_create(net, is_bfloat16, &infer));
+    apq_status st = run_epoch(net, loader, infer, &total, &count);
+    if (infer != NULL) {
+        net->backend->infer->destroy(infer);
+    }
+    if (st != APQ_OK) {
+        return st;
     }
     *out = (apq_evaluation){
         .top1 = (double)total.correct / (double)count,

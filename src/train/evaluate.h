@@ -5,6 +5,7 @@
 #include "data/data.h"
 #include "nn/net.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct apq_evaluation {
@@ -14,10 +15,13 @@ typedef struct apq_evaluation {
     double seconds;
 } apq_evaluation;
 
-/* Runs a whole epoch of the loader in evaluation mode. The arena is reset
- * after every batch, except for what lay in it before. */
+/* Runs a whole epoch of the loader in evaluation mode: float networks by the
+ * backend's fused path where it has one (see nn/infer.h), with is_bfloat16 in
+ * bfloat16; others layer by layer. The arena is reset after every batch, except
+ * for what lay in it before.
+ * Errors: UNSUPPORTED, bfloat16 without a path for it; those of the loader. */
 APQ_NODISCARD apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
-                                      apq_evaluation *out);
+                                      bool is_bfloat16, apq_evaluation *out);
 
 /* Batch-norm statistics from the first `n_batches` of the loader's epoch 0:
  * sample-weighted averages of batch means and variances, in the net's current

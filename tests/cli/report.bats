@@ -219,6 +219,20 @@ setup() {
     expect_output '--bits policy'
 }
 
+@test "eval: bfloat16 is close to float32, which is the default" {
+    for dtype in '' '--dtype float32' '--dtype bfloat16'; do
+        "$APQ" eval --run run --policy largest --split val $dtype \
+            --json --quiet | jq .loss >"loss$dtype"
+    done
+    cmp loss 'loss--dtype float32'
+    run "$APQ" eval --run run --policy largest --bits policy --dtype bfloat16
+    expect_status 2
+    expect_output '--bits float'
+    [ -s 'loss--dtype bfloat16' ] || skip 'needs AVX512_BF16'
+    jq -se '.[0] != .[1] and (.[0] - .[1] | fabs) < 0.02' \
+        loss 'loss--dtype bfloat16'
+}
+
 @test "without --run: the shipped artefacts" {
     cd "$ROOT"
     "$APQ" report --json | jq -e '.is_shipped

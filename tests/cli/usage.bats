@@ -46,6 +46,9 @@ load 'helper'
     expect_status 2
     run "$APQ" bench nothing
     expect_status 2
+    run "$APQ" bench eval --space tiny --dtype float16
+    expect_status 2
+    expect_output 'float32, bfloat16'
     run "$APQ" train recipes/tiny.yaml
     expect_status 2
     expect_output '--run DIR is required'

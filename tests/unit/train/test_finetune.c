@@ -9,6 +9,7 @@
 #include "unit/train/trainee.h"
 
 #include "base/file.h"
+#include "nn/loss.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -225,10 +226,10 @@ static void evaluation_counts_images_once(void **state) {
     tuned n = finished(t, &o);
     apq_evaluation by_four, whole;
     apq_loader *loader = loader_of(t, APQ_SPLIT_TEST, 4);
-    assert_int_equal(apq_evaluate(&n.net, loader, &by_four), APQ_OK);
+    assert_int_equal(apq_evaluate(&n.net, loader, false, &by_four), APQ_OK);
     apq_loader_destroy(loader);
     loader = loader_of(t, APQ_SPLIT_TEST, 16);
-    assert_int_equal(apq_evaluate(&n.net, loader, &whole), APQ_OK);
+    assert_int_equal(apq_evaluate(&n.net, loader, false, &whole), APQ_OK);
     apq_loader_destroy(loader);
     assert_int_equal(by_four.count, 10);
     assert_int_equal(whole.count, 10);
@@ -243,6 +244,48 @@ static void expect_refusal(const trainee *t, uint64_t number,
     tuned n = cut(t, number);
     assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, o), expected);
     assert_non_null(strstr(apq_error_message(), o->checkpoint_path));
+    discard(&n);
+}
+
+static double loss_by_layers(const trainee *t, apq_nn_net *net) {
+    apq_loader *loader = loader_of(t, APQ_SPLIT_TEST, 10);
+    const float *images;
+    const int *labels;
+    float *logits;
+    int n;
+    assert_int_equal(apq_loader_start(loader, 0, 0), APQ_OK);
+    assert_int_equal(apq_loader_next(loader, &images, &labels, &n), APQ_OK);
+    assert_int_equal(n, 10);
+    assert_int_equal(apq_nn_forward(net, APQ_NN_EVAL, images, n, &logits),
+                     APQ_OK);
+    double loss =
+        apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL).loss;
+    apq_loader_destroy(loader);
+    return loss / n;
+}
+
+/* Float networks take the fused path, in the statistics they have by then. */
+static void float_evaluation_is_that_of_the_layers(void **state) {
+    const trainee *t = *state;
+    tuned n = cut(t, 0);
+    apq_loader *train = loader_of(t, APQ_SPLIT_TRAIN, TRAINEE_BATCH);
+    apq_loader *test = loader_of(t, APQ_SPLIT_TEST, 4);
+    assert_int_equal(apq_recalibrate(&n.net, train, 4), APQ_OK);
+    apq_evaluation float32, bfloat16;
+    assert_int_equal(apq_evaluate(&n.net, test, false, &float32), APQ_OK);
+    double want = loss_by_layers(t, &n.net);
+    assert_int_equal(float32.count, 10);
+    assert_true(fabs(float32.loss - want) <= 1e-5 * want);
+    if (t->backend->infer->has_bfloat16()) {
+        assert_int_equal(apq_evaluate(&n.net, test, true, &bfloat16), APQ_OK);
+        assert_true(bfloat16.loss != float32.loss);
+        assert_true(fabs(bfloat16.loss - want) <= 0.02 * want);
+    } else {
+        assert_int_equal(apq_evaluate(&n.net, test, true, &bfloat16),
+                         APQ_ERR_UNSUPPORTED);
+    }
+    apq_loader_destroy(train);
+    apq_loader_destroy(test);
     discard(&n);
 }
 
@@ -289,6 +332,7 @@ int main(void) {
         WITH_TRAINEE(no_steps_only_calibrate),
         WITH_TRAINEE(tuning_ends_with_recalibration),
         WITH_TRAINEE(evaluation_counts_images_once),
+        WITH_TRAINEE(float_evaluation_is_that_of_the_layers),
         WITH_TRAINEE(other_checkpoints_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
