@@ -1,4 +1,4 @@
-/* Whole-file reading, atomic replacing and content hashes. */
+/* Whole-file reading, atomic replacing, logs of lines and content hashes. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -136,6 +136,57 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
     }
     sync_folder_of(path);
+    return APQ_OK;
+}
+
+enum { MAX_LINE_BYTES = 4096 };
+
+/* End of the last whole line: where the next one begins. */
+static bool find_end(int fd, off_t *end) {
+    off_t size = lseek(fd, 0, SEEK_END);
+    char tail[MAX_LINE_BYTES];
+    off_t from = size > MAX_LINE_BYTES ? size - MAX_LINE_BYTES : 0;
+    ssize_t n = size < 0 ? -1 : pread(fd, tail, (size_t)(size - from), from);
+    if (n < 0) {
+        return false;
+    }
+    while (n > 0 && tail[n - 1] != '\n') {
+        n--;
+    }
+    *end = from + n;
+    return true;
+}
+
+static bool append(int fd, const char *bytes, size_t n) {
+    off_t end;
+    if (!find_end(fd, &end) || ftruncate(fd, end) != 0) {
+        return false;
+    }
+    ssize_t written = write(fd, bytes, n);
+    if (written != (ssize_t)n || fsync(fd) != 0) {
+        int cause = written >= 0 && written < (ssize_t)n ? ENOSPC : errno;
+        (void)!ftruncate(fd, end);
+        errno = cause;
+        return false;
+    }
+    return true;
+}
+
+apq_status apq_file_append_line(const char *path, const char *line) {
+    char bytes[MAX_LINE_BYTES];
+    size_t n = strlen(line);
+    APQ_ASSERT(n < sizeof bytes);
+    memcpy(bytes, line, n);
+    bytes[n] = '\n';
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    bool ok = fd >= 0 && append(fd, bytes, n + 1);
+    int cause = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (!ok) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(cause));
+    }
     return APQ_OK;
 }
 

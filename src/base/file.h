@@ -20,6 +20,13 @@ APQ_NODISCARD apq_status apq_file_read(const char *path, char **bytes,
 APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
                                         size_t n_bytes);
 
+/* Adds `line` and a line feed at the end of a file, made when missing, by one
+ * write that is synchronised. What an earlier writer left unfinished, the rest
+ * after the last line feed, is cut off first. Lines of 4095 bytes at most.
+ * Errors: APQ_ERR_IO, the file is as before. */
+APQ_NODISCARD apq_status apq_file_append_line(const char *path,
+                                              const char *line);
+
 bool apq_file_exists(const char *path);
 bool apq_dir_exists(const char *path);
 /* Makes a folder and its parents; an existing one is fine. */

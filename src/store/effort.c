@@ -1,18 +1,12 @@
-/* The lines of cost.jsonl. Each is added by one write(2) at the end of the
- * file, after the remains of a torn one are cut off. */
+/* The lines of cost.jsonl. */
 #include "store/effort.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-enum { LINE_MAX_BYTES = 1024 };
 
 static json_t *effort_json(const apq_effort *e) {
     char ended[APQ_EFFORT_STEP_MAX];
@@ -34,37 +28,6 @@ static json_t *effort_json(const apq_effort *e) {
                      e->cpu, "ended", ended);
 }
 
-/* End of the last whole line: where the next one begins. */
-static bool find_end(int fd, off_t *end) {
-    off_t size = lseek(fd, 0, SEEK_END);
-    char tail[LINE_MAX_BYTES];
-    off_t from = size > LINE_MAX_BYTES ? size - LINE_MAX_BYTES : 0;
-    ssize_t n = size < 0 ? -1 : pread(fd, tail, (size_t)(size - from), from);
-    if (n < 0) {
-        return false;
-    }
-    while (n > 0 && tail[n - 1] != '\n') {
-        n--;
-    }
-    *end = from + n;
-    return true;
-}
-
-static bool append(int fd, const char *line, size_t n) {
-    off_t end;
-    if (!find_end(fd, &end) || ftruncate(fd, end) != 0) {
-        return false;
-    }
-    ssize_t written = write(fd, line, n);
-    if (written != (ssize_t)n || fsync(fd) != 0) {
-        int cause = written >= 0 && written < (ssize_t)n ? ENOSPC : errno;
-        (void)!ftruncate(fd, end);
-        errno = cause;
-        return false;
-    }
-    return true;
-}
-
 apq_status apq_effort_append(const char *path, const apq_effort *effort) {
     json_t *object = effort_json(effort);
     char *text =
@@ -76,19 +39,9 @@ apq_status apq_effort_append(const char *path, const apq_effort *effort) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory, or a text is not UTF-8",
                  path);
     }
-    size_t n = strlen(text);
-    text[n] = '\n'; /* in place of the NUL: the length is given */
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && append(fd, text, n + 1);
-    int cause = errno;
+    apq_status st = apq_file_append_line(path, text);
     free(text);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(cause));
-    }
-    return APQ_OK;
+    return st;
 }
 
 static bool copy_text(const json_t *line, const char *key, char *out,

@@ -1,4 +1,4 @@
-/* Position metadata of checkpoints and the append-only training log. */
+/* Position metadata of checkpoints. */
 #include "train/checkpoint.h"
 
 #include "base/file.h"
@@ -84,18 +84,5 @@ apq_status apq_checkpoint_get_position(const apq_tensor_file *file,
                  expected->n_steps);
     }
     *step = (int64_t)at;
-    return APQ_OK;
-}
-
-apq_status apq_log_append(const char *path, const char *line) {
-    FILE *file = fopen(path, "a");
-    if (file == NULL) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    }
-    bool ok = fprintf(file, "%s\n", line) > 0;
-    ok = fclose(file) == 0 && ok;
-    if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
-    }
     return APQ_OK;
 }

@@ -29,7 +29,4 @@ APQ_NODISCARD apq_status apq_checkpoint_drop_other(const char *path,
                                                    const char *input,
                                                    bool *is_dropped);
 
-/* Appends a line to a log, creating it when missing. */
-APQ_NODISCARD apq_status apq_log_append(const char *path, const char *line);
-
 #endif

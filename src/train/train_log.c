@@ -2,8 +2,8 @@
  * is only ever appended to. */
 #include "train/train_log.h"
 
+#include "base/file.h"
 #include "base/log.h"
-#include "train/checkpoint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,6 +50,7 @@ apq_status apq_train_log_epoch(const apq_train_options *options, int64_t epoch,
     apq_note(options->progress,
              "epoch %" PRId64 "/%d  largest: loss %.3f, train top-1 %.2f %%%s",
              epoch, options->epochs, loss, 100 * top1, smaller);
-    return options->log_path == NULL ? APQ_OK
-                                     : apq_log_append(options->log_path, line);
+    return options->log_path == NULL
+               ? APQ_OK
+               : apq_file_append_line(options->log_path, line);
 }

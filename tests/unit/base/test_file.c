@@ -1,5 +1,5 @@
-/* Whole-file reading and atomic replacing: what a failed write leaves, folder
- * making, path limits and content hashes. */
+/* Whole-file reading and atomic replacing: what a failed write leaves, lines
+ * added to logs, folder making, path limits and content hashes. */
 #include "base/file.h"
 
 #include "unit/store/scratch.h"
@@ -161,6 +161,23 @@ static void folders_are_made_with_parents(void **state) {
     assert_int_equal(rmdir(path), 0);
 }
 
+/* A kill in the middle of a write leaves half a line: the next one is not
+ * glued to it. */
+static void lines_are_appended_whole(void **state) {
+    char path[APQ_PATH_MAX];
+    path_in(*state, "log", path);
+    assert_int_equal(apq_file_append_line(path, "one"), APQ_OK);
+    assert_int_equal(apq_file_append_line(path, "two"), APQ_OK);
+    assert_content(path, "one\ntwo\n", 8);
+    assert_int_equal(apq_file_write(path, "one\ntw", 6), APQ_OK);
+    assert_int_equal(apq_file_append_line(path, "three"), APQ_OK);
+    assert_content(path, "one\nthree\n", 10);
+    assert_int_equal(apq_file_write(path, "on", 2), APQ_OK);
+    assert_int_equal(apq_file_append_line(path, ""), APQ_OK);
+    assert_content(path, "\n", 1);
+    assert_int_equal(apq_file_append_line(*state, "x"), APQ_ERR_IO);
+}
+
 /* The published XXH3-64 value of no input. */
 static void hashes_follow_content(void **state) {
     char path[APQ_PATH_MAX], a[APQ_HASH_MAX], b[APQ_HASH_MAX];
@@ -187,6 +204,7 @@ int main(void) {
         IN_SCRATCH(devices_are_written_not_replaced),
         IN_SCRATCH(unusable_paths_are_refused),
         IN_SCRATCH(folders_are_made_with_parents),
+        IN_SCRATCH(lines_are_appended_whole),
         IN_SCRATCH(hashes_follow_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,6 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 
-#include "base/file.h"
-#include "unit/store/scratch.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -143,19 +141,6 @@ static void damaged_positions_are_refused(void **state) {
     apq_tensor_file_destroy(file);
 }
 
-static void log_lines_are_appended(void **state) {
-    char path[APQ_PATH_MAX];
-    assert_int_equal(apq_path_join(path, *state, "log"), APQ_OK);
-    assert_int_equal(apq_log_append(path, "one"), APQ_OK);
-    assert_int_equal(apq_log_append(path, "two"), APQ_OK);
-    char *text = NULL;
-    size_t n;
-    assert_int_equal(apq_file_read(path, &text, &n), APQ_OK);
-    assert_string_equal(text, "one\ntwo\n");
-    free(text);
-    assert_int_equal(apq_log_append(*state, "x"), APQ_ERR_IO);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rate_warms_up_then_falls),
@@ -165,8 +150,6 @@ int main(void) {
         cmocka_unit_test(positions_come_back),
         cmocka_unit_test(other_runs_are_a_mismatch),
         cmocka_unit_test(damaged_positions_are_refused),
-        cmocka_unit_test_setup_teardown(log_lines_are_appended, scratch_make,
-                                        scratch_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
