@@ -19,6 +19,9 @@ typedef struct apq_progress {
     /* `done` of `total` units of `what`; `detail` is the best so far. */
     void (*update)(void *ctx, const char *what, uint64_t done, uint64_t total,
                    const char *detail);
+    /* A measured value of a series, e.g. an accuracy in percent, at `at` of its
+     * own units, e.g. epochs; those of a series come in ascending order. */
+    void (*measure)(void *ctx, const char *series, double at, double value);
     /* True when the user asked to stop. */
     bool (*stop_requested)(void *ctx);
 } apq_progress;

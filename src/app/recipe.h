@@ -41,6 +41,8 @@ typedef struct apq_recipe {
         double final_rate;     /* of the peak */
         int distill;           /* apq_distill */
         double bias_rate;      /* apq_supernet_set_shift_rate */
+        int eval_epochs;       /* accuracies every so many epochs; 0: never */
+        int eval_images;       /* of the validation split, for them */
     } train;
     struct {
         int float_records, quantised_records;

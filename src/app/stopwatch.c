@@ -45,6 +45,11 @@ static void update(void *ctx, const char *what, uint64_t done, uint64_t total,
     apq_progress_update(watch->outer, what, done, total, detail);
 }
 
+static void measure(void *ctx, const char *series, double at, double value) {
+    apq_stopwatch *watch = ctx;
+    apq_progress_measure(watch->outer, series, at, value);
+}
+
 static bool stop_requested(void *ctx) {
     apq_stopwatch *watch = ctx;
     return apq_stop_requested(watch->outer);
@@ -56,6 +61,7 @@ void apq_stopwatch_start(apq_stopwatch *watch, double interval_s,
         .base = {.ctx = watch,
                  .note = note,
                  .update = update,
+                 .measure = measure,
                  .stop_requested = stop_requested},
         .outer = outer,
         .interval_s = fmin(60, fmax(0.1, interval_s)),

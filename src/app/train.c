@@ -18,15 +18,28 @@ static apq_status create_supernet(apq_session *session) {
     return APQ_OK;
 }
 
+/* Hash of all that decides the weights: not how often they are measured. */
+static apq_status training_input(const apq_session *session,
+                                 char input[APQ_HASH_MAX]) {
+    apq_recipe recipe = *session->recipe;
+    recipe.train.eval_epochs = 0;
+    recipe.train.eval_images = 1;
+    apq_session silent = *session;
+    silent.recipe = &recipe;
+    return apq_session_input_hash(&silent, "train",
+                                  apq_dataset_hash(session->dataset), input);
+}
+
 static apq_status train_into(apq_session *session) {
     const apq_recipe *r = session->recipe;
     char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
+    char events[APQ_PATH_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", path));
     APQ_TRY(apq_rundir_file(session->dir, "train.checkpoint", checkpoint));
     APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", log));
-    APQ_TRY(apq_session_input_hash(session, "train",
-                                   apq_dataset_hash(session->dataset), input));
+    APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq", events));
+    APQ_TRY(training_input(session, input));
     APQ_TRY(apq_rundir_bind(session->dir, "train_input", input));
     if (apq_rundir_step_done(session->dir, "train", input)) {
         apq_note(session->progress, "train: done before, %s", path);
@@ -46,6 +59,9 @@ static apq_status train_into(apq_session *session) {
         .checkpoint_path = checkpoint,
         .input = input,
         .log_path = log,
+        .events_path = events,
+        .eval_epochs = r->train.eval_epochs,
+        .eval_images = r->train.eval_images,
         .checkpoint_s = r->checkpoint_s,
         .seed = r->seed,
         .epochs = r->train.epochs,

@@ -24,6 +24,13 @@ void apq_progress_update(const apq_progress *progress, const char *what,
     }
 }
 
+void apq_progress_measure(const apq_progress *progress, const char *series,
+                          double at, double value) {
+    if (progress != NULL && progress->measure != NULL) {
+        progress->measure(progress->ctx, series, at, value);
+    }
+}
+
 bool apq_stop_requested(const apq_progress *progress) {
     return progress != NULL && progress->stop_requested != NULL &&
            progress->stop_requested(progress->ctx);

@@ -13,6 +13,8 @@ void apq_note(const apq_progress *progress, const char *format, ...)
     APQ_PRINTF(2, 3);
 void apq_progress_update(const apq_progress *progress, const char *what,
                          uint64_t done, uint64_t total, const char *detail);
+void apq_progress_measure(const apq_progress *progress, const char *series,
+                          double at, double value);
 bool apq_stop_requested(const apq_progress *progress);
 
 /* Monotonic seconds. */

@@ -442,6 +442,10 @@ static void print_curves(const json_t *root, FILE *out) {
                 out);
     print_curve(train, "others_train_top1", "train top-1, smallest and random",
                 100, " %", out);
+    print_curve(train, "largest_val_top1", "validation top-1, largest", 100,
+                " %", out);
+    print_curve(train, "smallest_val_top1", "validation top-1, smallest", 100,
+                " %", out);
     print_curve(train, "largest_loss", "train loss, largest", 1, "", out);
     print_curve(search, "best", "search, best predicted top-1", 100, " %", out);
     print_curve(search, "mean", "search, mean of the population", 100, " %",

@@ -5,8 +5,10 @@
 #include "train/supernet_train.h"
 
 #include "base/file.h"
+#include "base/tfevents.h"
 #include "train/checkpoint.h"
 #include "train/method.h"
+#include "train/probe.h"
 #include "train/schedule.h"
 #include "train/train_log.h"
 
@@ -14,6 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct trainer {
     apq_train_env env;
@@ -21,7 +24,10 @@ typedef struct trainer {
     void *state; /* the method's */
     apq_loader *loader;
     apq_train_position position;
-    apq_train_sums sums; /* since the last line of the log */
+    apq_probe *probe;    /* NULL: none */
+    apq_train_sums sums; /* since the last line of the log, as all below */
+    int64_t n_images;
+    double start_s;
     double last_save_s;
 } trainer;
 
@@ -86,6 +92,7 @@ static apq_status train_step(trainer *t, const float *images, const int *labels,
             params, apq_schedule_average(o->weight_average, batch.step));
     }
     t->position.step++;
+    t->n_images += n;
     return APQ_OK;
 }
 
@@ -136,16 +143,67 @@ static apq_status resume(trainer *t) {
     return st;
 }
 
+static void start_epoch(trainer *t) {
+    t->sums = (apq_train_sums){0};
+    t->n_images = 0;
+    t->start_s = apq_now_s();
+}
+
+static const char *phase_of(const trainer *t, int64_t step) {
+    return t->method->phase == NULL ? NULL : t->method->phase(t->state, step);
+}
+
+static void swap_average(apq_params *params) {
+    float *value = params->value;
+    params->value = params->average;
+    params->average = value;
+}
+
+/* Of the average where one is kept, since the training ends with it. */
+static apq_status measure(trainer *t, apq_probe_result *out) {
+    apq_params *params = apq_supernet_params(t->env.supernet);
+    bool has_average = params->average != NULL;
+    if (has_average) {
+        swap_average(params);
+    }
+    apq_status st = apq_probe_run(t->probe, t->env.supernet,
+                                  t->env.options->backend, t->env.arena, out);
+    if (has_average) {
+        swap_average(params);
+    }
+    return st;
+}
+
+static apq_status log_epoch(trainer *t) {
+    const apq_train_options *o = t->env.options;
+    int64_t last_step = t->position.step - 1;
+    apq_train_epoch e = {
+        .epoch = t->position.step / t->env.steps_per_epoch,
+        .sums = t->sums,
+        .phase = phase_of(t, last_step),
+        .learning_rate = t->method->learning_rate(t->state, last_step),
+        .n_images = t->n_images,
+        .seconds = apq_now_s() - t->start_s,
+    };
+    e.is_probed = t->probe != NULL &&
+                  (e.epoch % o->eval_epochs == 0 || e.epoch == o->epochs);
+    if (e.is_probed) {
+        APQ_TRY(measure(t, &e.probe));
+    }
+    APQ_TRY(apq_train_log_epoch(o, &e));
+    start_epoch(t);
+    return APQ_OK;
+}
+
 static apq_status after_step(trainer *t) {
     const apq_train_options *o = t->env.options;
     char detail[64];
-    apq_train_log_detail(&t->sums, detail, sizeof detail);
+    apq_train_log_detail(&t->sums, phase_of(t, t->position.step - 1), detail,
+                         sizeof detail);
     apq_progress_update(o->progress, "train", (uint64_t)t->position.step,
                         (uint64_t)t->position.n_steps, detail);
     if (t->position.step % t->env.steps_per_epoch == 0) {
-        APQ_TRY(apq_train_log_epoch(
-            o, t->position.step / t->env.steps_per_epoch, &t->sums));
-        t->sums = (apq_train_sums){0};
+        APQ_TRY(log_epoch(t));
     }
     if (apq_stop_requested(o->progress)) {
         APQ_TRY(save(t));
@@ -205,6 +263,21 @@ static apq_status open_loader(trainer *t, const apq_dataset *dataset) {
     return APQ_OK;
 }
 
+static apq_status open_probe(trainer *t, const apq_dataset *dataset) {
+    const apq_train_options *o = t->env.options;
+    return o->eval_epochs > 0
+               ? apq_probe_create(dataset, o->eval_images, o->seed, &t->probe)
+               : APQ_OK;
+}
+
+/* What a run that was killed told after its last checkpoint is told again. */
+static apq_status resume_events(trainer *t) {
+    const char *path = t->env.options->events_path;
+    int64_t next = t->position.step / t->env.steps_per_epoch + 1;
+    return path == NULL ? APQ_OK
+                        : apq_tfevents_resume(path, (double)time(NULL), next);
+}
+
 static apq_status open_method(trainer *t) {
     t->state = calloc(1, t->method->state_bytes);
     if (t->state == NULL) {
@@ -236,16 +309,24 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     if (st == APQ_OK && options->weight_average > 0) {
         st = apq_params_average_begin(params);
     }
-    t.last_save_s = apq_now_s();
+    if (st == APQ_OK) {
+        st = open_probe(&t, dataset);
+    }
     if (st == APQ_OK) {
         st = resume(&t);
     }
+    if (st == APQ_OK) {
+        st = resume_events(&t);
+    }
+    t.last_save_s = apq_now_s();
+    start_epoch(&t);
     if (st == APQ_OK) {
         st = train_loop(&t);
     }
     if (st == APQ_OK && options->weight_average > 0) {
         apq_params_average_end(params);
     }
+    apq_probe_destroy(t.probe);
     close_method(&t);
     apq_arena_destroy(t.env.arena);
     apq_loader_destroy(t.loader);

@@ -32,8 +32,12 @@ typedef struct apq_train_options {
     const char *checkpoint_path; /* NULL: none */
     const char *input; /* hash kept in the checkpoint of all that the training
                         * is made from (weights, data, recipe); NULL: none */
-    const char *log_path; /* JSON lines, appended; NULL: none */
-    double checkpoint_s;  /* seconds between checkpoints */
+    const char *log_path;    /* JSON lines, appended; NULL: none */
+    const char *events_path; /* TensorBoard events, appended; NULL: none */
+    int eval_epochs; /* from one measuring of a few sub-networks' accuracies to
+                      * the next, and at the end; 0: never */
+    int eval_images; /* of the validation split, at most; >= 1 */
+    double checkpoint_s; /* seconds between checkpoints */
     uint64_t seed;
     int epochs, batch;
     const char *schedule;    /* of apq_train_schedule_names; NULL: sandwich */

@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "nn/loss.h"
+#include "train/probe.h"
 #include "train/supernet_train.h"
 
 #include <stddef.h>
@@ -17,13 +18,25 @@ typedef struct apq_train_sums {
 void apq_train_sums_largest(apq_train_sums *sums, apq_loss_sum more, int n);
 void apq_train_sums_others(apq_train_sums *sums, apq_loss_sum more, int n);
 
-/* The progress detail of an unfinished epoch. */
-void apq_train_log_detail(const apq_train_sums *sums, char *out, size_t size);
+/* What there is to tell of an epoch; after a resume, of the rest of it. */
+typedef struct apq_train_epoch {
+    int64_t epoch; /* 1 ... options->epochs, just finished */
+    apq_train_sums sums;
+    const char *phase;    /* of its last step; NULL: there are none */
+    double learning_rate; /* of its last step */
+    int64_t n_images;     /* trained on, each once */
+    double seconds;       /* of training them */
+    bool is_probed;       /* the accuracies were measured */
+    apq_probe_result probe;
+} apq_train_epoch;
 
-/* The sums of epoch 1 ... options->epochs, just finished: a note and, with a
- * log_path, a line of the log. */
+/* The progress detail of an unfinished epoch. */
+void apq_train_log_detail(const apq_train_sums *sums, const char *phase,
+                          char *out, size_t size);
+
+/* A note, the accuracies to the progress and, where the options have a path, a
+ * line of the log. */
 APQ_NODISCARD apq_status apq_train_log_epoch(const apq_train_options *options,
-                                             int64_t epoch,
-                                             const apq_train_sums *sums);
+                                             const apq_train_epoch *epoch);
 
 #endif

@@ -2,7 +2,6 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 
-
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,70 @@
+#!/usr/bin/env bats
+# What a training tells: the log and TensorBoard's events.
+
+load 'helper'
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    cp "$ROOT/recipes/tiny.yaml" r.yaml
+}
+
+@test "an epoch a line, with accuracies as often as asked for" {
+    "$APQ" train r.yaml train.epochs=5 train.eval_epochs=2 --run run --quiet
+    jq -es 'map(.epoch) == [1, 2, 3, 4, 5]
+        and (map(has("largest_val_top1")) == [false, true, false, true, true])
+        and all(.[]; .lr > 0 and .images_per_s > 0 and .seconds > 0)
+        and (.[4] | .largest_val_top1, .smallest_val_top1, .random1_val_top1,
+             .random2_val_top1 | . >= 0 and . <= 1)' run/train.jsonl
+    [ -s run/events.out.tfevents.apq ]
+    "$APQ" train r.yaml train.eval_epochs=0 --run never --quiet
+    jq -es 'length == 2 and all(.[]; has("largest_val_top1") | not)' \
+        never/train.jsonl
+}
+
+@test "measuring changes no weight" {
+    "$APQ" train r.yaml train.eval_epochs=0 --run a --threads 1 --quiet
+    "$APQ" train r.yaml train.eval_epochs=1 --run b --threads 1 --quiet
+    # The recipe is in the file, so the tensors are compared.
+    for run in a b; do
+        "$APQ" eval --run $run --policy smallest --limit 50 --threads 1 \
+            --quiet --json | jq -c '[.top1, .loss]' >$run.json
+    done
+    cmp a.json b.json
+}
+
+@test "an interrupted training may be measured otherwise afterwards" {
+    "$APQ" train r.yaml train.epochs=3000 --run run --quiet &
+    pid=$!
+    for _ in $(seq 1 200); do
+        [ -s run/train.jsonl ] && break
+        sleep 0.05
+    done
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 130 ]
+    n=$(wc -l <run/train.jsonl)
+    printf '{"epoch":' >>run/train.jsonl # of a line that was never finished
+    printf 'torn' >>run/events.out.tfevents.apq
+    "$APQ" train r.yaml train.epochs=3000 train.eval_epochs=7 \
+        --run run --quiet &
+    pid=$!
+    for _ in $(seq 1 200); do
+        [ "$(wc -l <run/train.jsonl)" -ge $((n + 9)) ] && break
+        sleep 0.05
+    done
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 130 ]
+    jq -es --argjson n "$n" '(map(.epoch) | . == sort) and length > $n + 8
+        and (.[$n + 1:] | all(.[]; (.epoch % 7 == 0)
+                                   == has("largest_val_top1")))' \
+        run/train.jsonl
+    run grep -c torn run/events.out.tfevents.apq
+    expect_status 1
+    # Another learning rate is another training.
+    run "$APQ" train r.yaml train.epochs=3000 train.learning_rate=0.1 \
+        --run run --quiet
+    expect_status 6
+}
