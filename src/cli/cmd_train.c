@@ -5,10 +5,17 @@
 
 static const apq_command_help help = {
     .usage = "apq train [RECIPE] [KEY=VALUE ...] --run DIR [options]",
-    .summary = "Trains the supernet; an interrupted training goes on where it "
-               "stopped.",
+    .summary =
+        "Trains the supernet; an interrupted training goes on where it "
+        "stopped.\n"
+        "train.schedule=sandwich trains all sizes in every step,\n"
+        "train.schedule=progressive the largest first, then ever smaller "
+        "ones.\n"
+        "The run's train.jsonl, and events for TensorBoard, tell each epoch,\n"
+        "with accuracies every train.eval_epochs. All keys: docs/training.md.",
     .examples = "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "
-                "apq train --run runs/first train.epochs=60\n",
+                "apq train recipes/tiny.yaml train.schedule=progressive "
+                "--run runs/tiny\n",
 };
 
 int apq_cmd_train(int argc, char **argv) {

@@ -16,12 +16,6 @@ struct apq_probe {
     apq_loader *calibration, *images;
 };
 
-const char *apq_probe_name(int i) {
-    static const char *const names[APQ_N_PROBED] = {"largest", "smallest",
-                                                    "random1", "random2"};
-    return names[i];
-}
-
 static void policy_of(const apq_space *space, int i, apq_policy *out) {
     if (i == 0) {
         apq_policy_largest(space, 8, out);

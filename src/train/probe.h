@@ -22,9 +22,6 @@ typedef struct apq_probe_result {
     double seconds;
 } apq_probe_result;
 
-/* "largest", "smallest", "random1", "random2". */
-const char *apq_probe_name(int i);
-
 /* On up to n_images validation images; *out is NULL when the data have none.
  * The dataset is borrowed. */
 APQ_NODISCARD apq_status apq_probe_create(const apq_dataset *dataset,

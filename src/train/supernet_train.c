@@ -197,7 +197,7 @@ static apq_status log_epoch(trainer *t) {
 
 static apq_status after_step(trainer *t) {
     const apq_train_options *o = t->env.options;
-    char detail[64];
+    char detail[96];
     apq_train_log_detail(&t->sums, phase_of(t, t->position.step - 1), detail,
                          sizeof detail);
     apq_progress_update(o->progress, "train", (uint64_t)t->position.step,

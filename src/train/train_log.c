@@ -30,14 +30,15 @@ static double mean(double sum, int64_t n) {
 
 void apq_train_log_detail(const apq_train_sums *sums, const char *phase,
                           char *out, size_t size) {
-    bool is_largest = sums->n_largest > 0;
+    /* Only the largest is trained in a first phase, only others later on. */
+    bool is_largest = phase == NULL ? sums->n_largest > 0 : sums->n_others == 0;
     apq_loss_sum sum = is_largest ? sums->largest : sums->others;
     int64_t n = is_largest ? sums->n_largest : sums->n_others;
+    const char *who = phase != NULL ? phase : is_largest ? "largest" : "others";
     out[0] = '\0';
     if (n > 0) {
-        (void)snprintf(out, size, "%s%s%s: loss %.3f, top-1 %.1f %%",
-                       phase == NULL ? "" : phase, phase == NULL ? "" : ", ",
-                       is_largest ? "largest" : "others", sum.loss / (double)n,
+        (void)snprintf(out, size, "%s%s: loss %.3f, train top-1 %.2f %%",
+                       phase == NULL ? "" : "phase ", who, sum.loss / (double)n,
                        100.0 * (double)sum.correct / (double)n);
     }
 }
@@ -120,32 +121,26 @@ static apq_status append_events(const char *path, const apq_train_epoch *e,
                                used);
 }
 
-/* "  NAME: loss 1.234, train top-1 56.78 %", or nothing. */
-static void describe(const char *name, apq_loss_sum sum, int64_t n,
-                     char out[96]) {
-    out[0] = '\0';
-    if (n > 0) {
-        (void)snprintf(out, 96, "  %s: loss %.3f, train top-1 %.2f %%", name,
-                       sum.loss / (double)n,
-                       100.0 * (double)sum.correct / (double)n);
-    }
-}
-
+/* The loss and the accuracy of who is trained, of the others the accuracy. */
 static void tell(const apq_train_options *options, const apq_train_epoch *e) {
-    char largest[96], others[96], val[96] = "";
-    describe("largest", e->sums.largest, e->sums.n_largest, largest);
-    describe("others", e->sums.others, e->sums.n_others, others);
+    const apq_train_sums *s = &e->sums;
+    char trained[96], others[32] = "", val[48] = "";
+    apq_train_log_detail(s, e->phase, trained, sizeof trained);
+    if (e->phase == NULL && s->n_largest > 0 && s->n_others > 0) {
+        (void)snprintf(others, sizeof others, "  others: %.2f %%",
+                       100 * mean((double)s->others.correct, s->n_others));
+    }
     if (e->is_probed) {
-        (void)snprintf(val, sizeof val,
-                       "  val: largest %.2f %%, smallest %.2f %%",
+        (void)snprintf(val, sizeof val, "  val: %.1f, smallest %.1f %%",
                        100 * e->probe.top1[0], 100 * e->probe.top1[1]);
     }
-    apq_note(options->progress, "epoch %" PRId64 "/%d%s%s%s%s%s", e->epoch,
-             options->epochs, e->phase == NULL ? "" : "  ",
-             e->phase == NULL ? "" : e->phase, largest, others, val);
-    for (int i = 0; e->is_probed && i < 2; i++) {
-        apq_progress_measure(options->progress, apq_probe_name(i),
-                             (double)e->epoch, 100 * e->probe.top1[i]);
+    apq_note(options->progress, "epoch %" PRId64 "/%d  %s%s%s", e->epoch,
+             options->epochs, trained, others, val);
+    if (e->is_probed) {
+        apq_progress_measure(options->progress, "largest val %",
+                             (double)e->epoch, 100 * e->probe.top1[0]);
+        apq_progress_measure(options->progress, "smallest val %",
+                             (double)e->epoch, 100 * e->probe.top1[1]);
     }
 }
 

@@ -30,7 +30,8 @@ typedef struct apq_train_epoch {
     apq_probe_result probe;
 } apq_train_epoch;
 
-/* The progress detail of an unfinished epoch. */
+/* "largest: loss 1.234, train top-1 56.78 %" or, of a method with phases,
+ * "phase kernel: ..." of who is trained in it; empty before the first image. */
 void apq_train_log_detail(const apq_train_sums *sums, const char *phase,
                           char *out, size_t size);
 

@@ -68,3 +68,22 @@ setup() {
         --run run --quiet
     expect_status 6
 }
+
+@test "a chart on a terminal, no escapes elsewhere" {
+    command -v script >/dev/null || skip "needs script(1) of util-linux"
+    train() { # RUN, on a terminal of 80 x 24
+        TERM=xterm script -qec "stty cols 80 rows 24; '$APQ' train r.yaml \
+            train.epochs=60 --run $1 $2" /dev/null </dev/null
+    }
+    train run "" >screen
+    grep -q 'largest val %' screen
+    grep -qF "$(printf '\033[7A')" screen
+    [ -s run/supernet.safetensors ]
+    TERM=dumb "$APQ" train r.yaml train.epochs=60 --run plain 2>log
+    grep -q 'epoch 60/60  largest: loss' log
+    run grep -c "$(printf '\033')" log
+    expect_status 1
+    train quiet --quiet >screen
+    run grep -c "$(printf '\033')" screen
+    expect_status 1
+}

@@ -23,7 +23,7 @@ enum { MAX_MEASURES = 16 };
 typedef struct listener {
     apq_progress progress;
     int n;
-    char series[MAX_MEASURES][16];
+    char series[MAX_MEASURES][24];
     double at[MAX_MEASURES], value[MAX_MEASURES];
 } listener;
 
@@ -144,8 +144,8 @@ static void epochs_are_logged(void **state) {
     assert_true(fabs(number(rows, 2, "random2_val_top1") -
                      top1_of(t, s, &policy, o.seed)) <= 1e-4);
     assert_int_equal(l.n, 4); /* largest and smallest, twice */
-    assert_string_equal(l.series[2], "largest");
-    assert_string_equal(l.series[3], "smallest");
+    assert_string_equal(l.series[2], "largest val %");
+    assert_string_equal(l.series[3], "smallest val %");
     assert_true(l.at[3] == 3 && fabs(l.value[3] - 100 * smallest) <= 1e-9);
     json_decref(rows);
     apq_supernet_destroy(quiet);
