@@ -56,6 +56,7 @@ typedef struct recipe_field {
 /* In the order of the enums that they are turned into. */
 static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const lr_schedules[] = {"cosine", "linear", NULL};
+static const char *const stems[] = {"learned", "whitened", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
@@ -95,6 +96,9 @@ static const recipe_field fields[] = {
     BOOL("train", "residual_zero", train.residual_zero),
     CHOICE("train", "lr_schedule", train.lr_schedule, lr_schedules),
     FIELD("train", "final_rate", train.final_rate, FIELD_DOUBLE, 0, 1),
+    CHOICE("train", "stem", train.stem, stems),
+    FIELD("train", "stem_frozen_epochs", train.stem_frozen_epochs, FIELD_INT, 0,
+          100000),
     CHOICE("train", "distill", train.distill, distills),
     FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("train", "eval_epochs", train.eval_epochs, FIELD_INT, 0, 100000),

@@ -37,12 +37,14 @@ typedef struct apq_recipe {
         bool crop_reflect;
         double weight_average; /* decay a step; 0: none */
         bool residual_zero;    /* apq_supernet_zero_residuals */
-        int lr_schedule;       /* apq_rate_shape */
-        double final_rate;     /* of the peak */
-        int distill;           /* apq_distill */
-        double bias_rate;      /* apq_supernet_set_shift_rate */
-        int eval_epochs;       /* accuracies every so many epochs; 0: never */
-        int eval_images;       /* of the validation split, for them */
+        int stem;              /* 1: whitened, see apq_train_whiten_stem */
+        int stem_frozen_epochs;
+        int lr_schedule;   /* apq_rate_shape */
+        double final_rate; /* of the peak */
+        int distill;       /* apq_distill */
+        double bias_rate;  /* apq_supernet_set_shift_rate */
+        int eval_epochs;   /* accuracies every so many epochs; 0: never */
+        int eval_images;   /* of the validation split, for them */
     } train;
     struct {
         int float_records, quantised_records;

@@ -3,6 +3,7 @@
 
 #include "app/session.h"
 #include "train/supernet_train.h"
+#include "train/whiten.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@ static apq_status create_supernet(apq_session *session) {
         apq_supernet_zero_residuals(session->supernet);
     }
     apq_supernet_set_shift_rate(session->supernet, r->train.bias_rate);
-    return APQ_OK;
+    return r->train.stem == 1
+               ? apq_train_whiten_stem(session->supernet, session->dataset)
+               : APQ_OK;
 }
 
 /* Hash of all that decides the weights: not how often they are measured. */
@@ -80,6 +83,7 @@ static apq_status train_into(apq_session *session) {
         .weight_average = r->train.weight_average,
         .lr_schedule = (apq_rate_shape)r->train.lr_schedule,
         .final_rate = r->train.final_rate,
+        .stem_frozen_epochs = r->train.stem_frozen_epochs,
         .distill = (apq_distill)r->train.distill,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));

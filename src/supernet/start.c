@@ -25,3 +25,7 @@ void apq_supernet_set_shift_rate(apq_supernet *supernet, double rate) {
         items[blk->project.beta].rate = (float)rate;
     }
 }
+
+size_t apq_supernet_stem(const apq_supernet *supernet) {
+    return supernet->stem.weight;
+}

@@ -21,6 +21,10 @@ void apq_supernet_destroy(apq_supernet *supernet);
 const apq_space *apq_supernet_space(const apq_supernet *supernet);
 apq_params *apq_supernet_params(apq_supernet *supernet);
 
+/* Index of the stem's weights (stem channels, 9 * image channels), tap-major,
+ * among the parameters. */
+size_t apq_supernet_stem(const apq_supernet *supernet);
+
 /* The last batch-norm scale of each block with a residual becomes 0, so that
  * the blocks start as the identity. Source: BigNAS (ECCV 2020). */
 void apq_supernet_zero_residuals(apq_supernet *supernet);

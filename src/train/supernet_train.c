@@ -74,6 +74,11 @@ static apq_status train_step(trainer *t, const float *images, const int *labels,
     const apq_train_options *o = t->env.options;
     apq_params *params = apq_supernet_params(t->env.supernet);
     const apq_train_batch batch = {images, labels, n, t->position.step};
+    /* The rate alone: momentum is at hand when the stem begins to learn. */
+    bool is_frozen =
+        batch.step < o->stem_frozen_epochs * t->env.steps_per_epoch;
+    params->items[apq_supernet_stem(t->env.supernet)].rate =
+        is_frozen ? 0.0F : 1.0F;
     apq_params_zero_grad(params);
     APQ_TRY(t->method->gradients(t->state, &batch, &t->sums));
     if (o->distill == APQ_DISTILL_ALPHA) {

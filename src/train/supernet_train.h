@@ -53,6 +53,7 @@ typedef struct apq_train_options {
      * ends with; 0: none. The first steps forget faster. */
     double weight_average;
     apq_distill distill;
+    int stem_frozen_epochs; /* first that leave the stem's weights alone */
     int loader_threads;
     const apq_augmentation *augmentation; /* NULL: the usual one */
 } apq_train_options;

@@ -37,6 +37,7 @@ static apq_train_options all_options(const trainee *t) {
     o.distill = APQ_DISTILL_ALPHA;
     o.lr_schedule = APQ_RATE_LINEAR;
     o.final_rate = 0.1;
+    o.stem_frozen_epochs = 1;
     return o;
 }
 
@@ -170,9 +171,45 @@ static void alpha_clips_gradients(void **state) {
     assert_true(fabs(steepest(t, APQ_DISTILL_ALPHA) - 1.0) <= 0.0);
 }
 
+/* Largest change of the stem's weights, and of its scales, in `epochs`. */
+static void stem_changes(const trainee *t, int epochs, double *weights,
+                         double *scales) {
+    apq_train_options o = trainee_options(t);
+    o.epochs = epochs;
+    o.stem_frozen_epochs = 2;
+    apq_supernet *fresh = trainee_supernet(&t->space);
+    apq_supernet *s = trainee_train(t, &o);
+    const apq_params *p = apq_supernet_params(fresh);
+    const apq_params *q = apq_supernet_params(s);
+    size_t stem = apq_supernet_stem(s);
+    double *out[] = {weights, scales};
+    assert_string_equal(p->items[stem].name, "stem.weight");
+    assert_string_equal(p->items[stem + 1].name, "stem.gamma");
+    for (size_t k = 0; k < 2; k++) {
+        *out[k] = 0;
+        for (size_t i = 0; i < p->items[stem + k].n; i++) {
+            double change = (double)apq_params_value(p, stem + k)[i] -
+                            (double)apq_params_value(q, stem + k)[i];
+            *out[k] = fmax(*out[k], fabs(change));
+        }
+    }
+    apq_supernet_destroy(s);
+    apq_supernet_destroy(fresh);
+}
+
+static void frozen_stems_learn_later(void **state) {
+    const trainee *t = *state;
+    double weights, scales;
+    stem_changes(t, 2, &weights, &scales);
+    assert_true(!(weights > 0.0));
+    assert_true(scales > 1e-4);
+    stem_changes(t, 3, &weights, &scales);
+    assert_true(weights > 1e-4);
+}
+
 /* Each option on its own: it is not forgotten on the way. */
 static void every_option_matters(void **state) {
-    enum { N = 5 };
+    enum { N = 6 };
     const trainee *t = *state;
     apq_train_options o[N];
     for (int i = 0; i < N; i++) {
@@ -183,6 +220,7 @@ static void every_option_matters(void **state) {
     o[2].distill = APQ_DISTILL_ALPHA;
     o[3].lr_schedule = APQ_RATE_LINEAR;
     o[4].final_rate = 0.3;
+    o[5].stem_frozen_epochs = 1;
     apq_train_options usual = trainee_options(t);
     apq_supernet *a = trainee_train(t, &usual);
     for (int i = 0; i < N; i++) {
@@ -203,6 +241,7 @@ int main(void) {
         WITH_TRAINEE(averages_are_sorted_with_their_channels),
         WITH_TRAINEE(the_average_is_of_the_weights_after_each_step),
         WITH_TRAINEE(alpha_clips_gradients),
+        WITH_TRAINEE(frozen_stems_learn_later),
         WITH_TRAINEE(every_option_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
