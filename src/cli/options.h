@@ -42,7 +42,7 @@ typedef struct apq_common_options {
     int threads;     /* 0 = all cores */
     const char *run; /* run directory, or NULL */
     int n_words;     /* arguments that are not options */
-    const char *words[16];
+    const char *words[64];
 } apq_common_options;
 
 /* Parses argv[first..argc) into `target`, a struct that begins with

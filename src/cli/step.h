@@ -10,7 +10,7 @@ typedef struct apq_step_options {
     const char *recipe, *space, *target, *data, *backend;
 } apq_step_options;
 
-enum { APQ_STEP_MAX_WORDS = 16 };
+enum { APQ_STEP_MAX_WORDS = 64 };
 
 #define APQ_STEP_AT(member) offsetof(apq_step_options, member)
 #define APQ_STEP_TABLE                                                         \

@@ -82,12 +82,18 @@ load 'helper'
     }
     usual=$(train usual)
     [ "$(train again)" = "$usual" ]
+    all=()
     n=0
     for setting in flip=alternating crop_padding=1 crop_reflect=true cutout=4 \
         weight_average=0.5 residual_zero=true bias_rate=8 distill=alpha \
         lr_schedule=linear final_rate=0.5 stem=whitened stem_frozen_epochs=1; do
         n=$((n + 1))
+        all+=("train.$setting")
         other=$(train "run$n" "train.$setting")
         [ "$other" != "$usual" ]
     done
+    # All at once: many words, and none keeps another from working.
+    other=$(train all "${all[@]}" train.epochs=3 train.batch=40 seed=2 \
+        train.momentum=0.8)
+    [ "$other" != "$usual" ]
 }
