@@ -107,8 +107,9 @@ void apq_params_step(apq_params *params, double learning_rate, double momentum,
 }
 
 apq_status apq_params_average_begin(apq_params *params) {
-    APQ_ASSERT(params->average == NULL);
-    params->average = apq_calloc(params->n_values, sizeof(float));
+    if (params->average == NULL) {
+        params->average = apq_calloc(params->n_values, sizeof(float));
+    }
     if (params->average == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "parameters: out of memory for %zu averages",
                  params->n_values);

@@ -51,7 +51,8 @@ void apq_params_zero_grad(apq_params *params);
 void apq_params_step(apq_params *params, double learning_rate, double momentum,
                      double weight_decay);
 
-/* A running average kept beside the values, which it starts from. */
+/* A running average kept beside the values, which it starts from, anew if it is
+ * kept already. */
 APQ_NODISCARD apq_status apq_params_average_begin(apq_params *params);
 /* average += (1 - decay) * (value - average), 0 <= decay < 1. */
 void apq_params_average_step(apq_params *params, double decay);

@@ -192,6 +192,8 @@ static void averages_follow_the_values(void **state) {
     apq_params_init_constant(&a, 0, 2.0F);
     assert_int_equal(apq_params_average_begin(&a), APQ_OK);
     assert_int_equal(apq_params_average_begin(&b), APQ_OK);
+    assert_int_equal(apq_params_average_begin(&a), APQ_OK); /* anew */
+    assert_near((double)a.average[5], 2.0, 0.0);
     apq_params_init_constant(&a, 0, 6.0F);
     apq_params_average_step(&a, 0.75);
     assert_near((double)a.average[5], 3.0, 1e-6);
