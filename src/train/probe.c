@@ -88,7 +88,7 @@ apq_status apq_probe_run(const apq_probe *probe, apq_supernet *supernet,
                                  RECALIBRATION_BATCHES);
         }
         if (st == APQ_OK) {
-            st = apq_evaluate(&subnet.net, probe->images, &evaluation);
+            st = apq_evaluate(&subnet.net, probe->images, false, &evaluation);
         }
         apq_subnet_fini(&subnet);
         out->top1[i] = evaluation.top1;
