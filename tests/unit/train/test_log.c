@@ -86,7 +86,7 @@ static double top1_of(const trainee *t, apq_supernet *s,
     options = (apq_loader_options){.split = APQ_SPLIT_VAL, .batch = 8};
     assert_int_equal(apq_loader_create(t->dataset, &options, &images), APQ_OK);
     assert_int_equal(apq_recalibrate(&net, calibration, 4), APQ_OK);
-    assert_int_equal(apq_evaluate(&net, images, &e), APQ_OK);
+    assert_int_equal(apq_evaluate(&net, images, false, &e), APQ_OK);
     apq_loader_destroy(calibration);
     apq_loader_destroy(images);
     apq_nn_net_fini(&net);
