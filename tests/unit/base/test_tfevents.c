@@ -167,7 +167,8 @@ static void a_reader_finds_every_point(void **state) {
     path_in(*state, path);
     for (int64_t step = 0; step < 20; step++) {
         (void)snprintf(tag, sizeof tag, "group/%lld", (long long)step);
-        const apq_scalar scalars[] = {{tag, (double)step / 4}, {"nan", NAN}};
+        const apq_scalar scalars[] = {{tag, (double)step / 4},
+                                      {"nan", (double)NAN}};
         int64_t far = step * 1000000007;
         assert_int_equal(apq_tfevents_append(path, 1e9, far, scalars, 2),
                          APQ_OK);
