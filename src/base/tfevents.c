@@ -177,7 +177,7 @@ static apq_status append(const char *path, const writer *w) {
 apq_status apq_tfevents_append(const char *path, double wall_s, int64_t step,
                                const apq_scalar *scalars, size_t n_scalars) {
     APQ_ASSERT(step >= 0);
-    size_t most = 2 * MOST_EVENT;
+    size_t most = (size_t)2 * MOST_EVENT;
     for (size_t i = 0; i < n_scalars; i++) {
         most += MOST_VALUE + strlen(scalars[i].tag);
     }

@@ -138,7 +138,7 @@ int apq_chart_draw(const apq_chart *chart, int columns,
     for (int end = 0; end < 2; end++) {
         char label[16];
         int n = snprintf(label, sizeof label, "%6.5g", b.value[1 - end]);
-        memcpy(lines[end * (APQ_CHART_ROWS - 1)], label,
+        memcpy(lines[end == 0 ? 0 : APQ_CHART_ROWS - 1], label,
                (size_t)(n < MARGIN - 1 ? n : MARGIN - 1));
     }
     draw_legend(chart, &b, (size_t)columns, lines[APQ_CHART_ROWS]);
