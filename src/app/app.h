@@ -77,7 +77,7 @@ APQ_NODISCARD apq_status apq_app_bench_search(const apq_recipe *recipe,
                                               char **json);
 
 /* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. dtype: "float32",
- * "bfloat16" (evaluation only), NULL for all that the machine has. */
+ * "bfloat16", NULL for all that the machine has instructions for. */
 APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
                                        const char *what,
                                        const char *dtype_or_null,

@@ -35,17 +35,18 @@ typedef struct bench_case {
     apq_infer *infer;  /* NULL: operator by operator */
 } bench_case;
 
-static apq_status train_step(bench *b, const apq_policy *policy) {
+static apq_status train_step(bench *b, const bench_case *c) {
     apq_arena_reset(b->arena);
     apq_params *params = apq_supernet_params(b->session->supernet);
     apq_subnet subnet;
-    apq_status st = apq_subnet_bind(b->session->supernet, policy,
+    apq_status st = apq_subnet_bind(b->session->supernet, c->policy,
                                     b->session->backend, b->arena, &subnet);
     float *logits, *dlogits;
     int k = b->session->space.n_classes;
     dlogits =
         apq_arena_alloc(b->arena, (size_t)(BENCH_BATCH * k), sizeof *dlogits);
     if (st == APQ_OK) {
+        subnet.net.precision = c->is_bfloat16 ? APQ_BFLOAT16 : APQ_FLOAT32;
         st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, b->images, BENCH_BATCH,
                             &logits);
     }
@@ -79,7 +80,7 @@ static void release(bench *b, bench_case *c) {
 
 static apq_status one_step(bench *b, bench_case *c) {
     if (b->is_training) {
-        return train_step(b, c->policy);
+        return train_step(b, c);
     }
     if (c->infer != NULL) {
         b->session->backend->infer->run(c->infer, b->images, BENCH_BATCH,
@@ -136,11 +137,12 @@ static apq_status run_case(bench *b, bench_case *c, json_t *results) {
     double peak = c->is_bfloat16 ? b->bfloat16_peak_flops : b->peak_flops;
     json_array_append_new(
         results,
-        json_pack("{s:s,s:s,s:i,s:i,s:f,s:o,s:f,s:f,s:i}", "network",
+        json_pack("{s:s,s:s,s:i,s:i,s:f,s:o,s:o,s:f,s:f,s:i}", "network",
                   c->network, "dtype", c->is_bfloat16 ? "bfloat16" : "float32",
                   "threads", apq_backend_threads(), "batch", BENCH_BATCH,
                   "images_per_s", rate, "peak_fraction",
-                  apq_json_number(flops / peak), "spread",
+                  apq_json_number(flops / peak), "float32_peak_fraction",
+                  apq_json_number(flops / b->peak_flops), "spread",
                   (seconds[n * 9 / 10] - seconds[n / 10]) / seconds[n / 2],
                   "m_macs", macs * 1e-6, "steps", n));
     return APQ_OK;
@@ -184,18 +186,22 @@ static apq_status run_type(bench *b, bool is_bfloat16, json_t *results) {
     return APQ_OK;
 }
 
+/* Whether the processor has instructions for it. */
 static bool has_bfloat16(const bench *b) {
     const apq_infer_ops *infer = b->session->backend->infer;
-    return !b->is_training && infer != NULL && infer->has_bfloat16();
+    return infer != NULL && infer->has_bfloat16();
 }
 
-/* dtype NULL: every type there is. */
+/* dtype NULL: every type there is; training that is asked for by name may be
+ * emulated. */
 static apq_status run_types(bench *b, const char *dtype, json_t *results) {
     bool is_bfloat16 = dtype != NULL && strcmp(dtype, "bfloat16") == 0;
-    if (is_bfloat16 && !has_bfloat16(b)) {
+    if (is_bfloat16 && b->is_training) {
+        APQ_TRY(apq_session_check_precision(b->session, APQ_BFLOAT16));
+    } else if (is_bfloat16 && !has_bfloat16(b)) {
         APQ_FAIL(APQ_ERR_UNSUPPORTED,
-                 "bench: no bfloat16 here; it takes bench eval, backend cpu "
-                 "and a processor with AVX512_BF16");
+                 "bench eval: no bfloat16 here; it takes backend cpu and a "
+                 "processor with AVX512_BF16");
     }
     apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 1);
     APQ_TRY(make_batch(b, &rng));

@@ -57,6 +57,7 @@ typedef struct recipe_field {
 static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const stems[] = {"learned", "whitened", NULL};
+static const char *const dtypes[] = {"float32", "bfloat16", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
@@ -87,6 +88,7 @@ static const recipe_field fields[] = {
     PHASE("depth_2", APQ_PHASE_DEPTH_2),
     PHASE("width_1", APQ_PHASE_WIDTH_1),
     PHASE("width_2", APQ_PHASE_WIDTH_2),
+    CHOICE("train", "dtype", train.dtype, dtypes),
     CHOICE("train", "flip", train.flip, flips),
     FIELD("train", "crop_padding", train.crop_padding, FIELD_INT, -1, 1023),
     BOOL("train", "crop_reflect", train.crop_reflect),

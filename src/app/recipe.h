@@ -31,6 +31,7 @@ typedef struct apq_recipe {
         int random_subnets;      /* beside largest and smallest: the sandwich */
         int largest_epochs;      /* first epochs that train the largest only */
         apq_train_phases phases; /* of the progressive schedule */
+        int dtype;               /* apq_precision, of the arithmetic */
         /* Of images, see apq_augmentation. */
         int flip; /* apq_flip */
         int crop_padding, cutout;

@@ -118,6 +118,16 @@ apq_status apq_session_input_hash(const apq_session *session,
     return APQ_OK;
 }
 
+apq_status apq_session_check_precision(const apq_session *session,
+                                       apq_precision precision) {
+    if (precision == APQ_BFLOAT16 && !session->backend->has_bfloat16) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED,
+                 "backend \"%s\" computes in float32 only, not in bfloat16",
+                 session->backend->name);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_session_tensor_file(const apq_session *session,
                                    const char *format, const char *key,
                                    const char *value, apq_tensor_file **out) {

@@ -82,6 +82,10 @@ APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
                                                 const char *salt,
                                                 char out[APQ_HASH_MAX]);
 
+/* UNSUPPORTED where the backend does not compute in it. */
+APQ_NODISCARD apq_status apq_session_check_precision(const apq_session *session,
+                                                     apq_precision precision);
+
 enum { APQ_EVAL_BATCH = 64 };
 
 /* The loaders of calibration (augmented training images, fixed order) and

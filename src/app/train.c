@@ -38,6 +38,8 @@ static apq_status train_into(apq_session *session) {
     char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
     char events[APQ_PATH_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
+    apq_precision precision = (apq_precision)r->train.dtype;
+    APQ_TRY(apq_session_check_precision(session, precision));
     APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", path));
     APQ_TRY(apq_rundir_file(session->dir, "train.checkpoint", checkpoint));
     APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", log));
@@ -58,6 +60,7 @@ static apq_status train_into(apq_session *session) {
     APQ_TRY(create_supernet(session));
     const apq_train_options options = {
         .backend = session->backend,
+        .precision = precision,
         .progress = session->progress,
         .checkpoint_path = checkpoint,
         .input = input,

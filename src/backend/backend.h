@@ -9,13 +9,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The arithmetic. Activations are NHWC float32, densely packed with the
- * active channel count C; weights are views into larger tensors, given by a
- * pointer and a leading dimension. `ref` is the definition: plain loops.
- * Every other backend is tested against it over the whole registry.
+/* The arithmetic. Activations are NHWC, float32 unless a call says otherwise,
+ * densely packed with the active channel count C; weights are views into
+ * larger tensors, given by a pointer and a leading dimension. `ref` is the
+ * definition: plain loops. Every other backend is tested against it over the
+ * whole registry.
  *
  * Letters: N images, H W input sides, P = N*H'*W' output pixels, C input
  * channels, K output channels, R = S kernel side. */
+
+/* Precision of a convolution. APQ_BFLOAT16 rounds both factors of the products
+ * of pointwise convolutions and expansions to bfloat16 (the upper half of a
+ * float, half to even) and adds in float; depthwise convolutions, norms and
+ * sums stay in float. */
+typedef enum apq_precision { APQ_FLOAT32, APQ_BFLOAT16 } apq_precision;
+
+/* How a convolution computes and what it reads and writes. bfloat16 tensors
+ * need the precision APQ_BFLOAT16. */
+typedef struct apq_format {
+    apq_precision precision;
+    bool is_x_bf16; /* x and dx are bfloat16, else float */
+    bool is_z_bf16; /* z and g */
+} apq_format;
 
 /* c (m,n) = op(a) op(b) + beta * c, row-major, beta 0 or 1.
  * op(a) is (m,k): a is (m,k) with lda >= k, or (k,m) with lda >= m when
@@ -114,13 +129,15 @@ typedef struct apq_expand {
     int64_t lddw;
 } apq_expand;
 
-/* z = convolution of N(x) with w. mean, variance (K), biased, are those of z;
- * both NULL: not wanted. z must not alias x. */
+/* z = convolution of N(x) with w. mean, variance (K), biased, are those of z
+ * before it is rounded to its format; both NULL: not wanted. z must not alias
+ * x. */
 typedef struct apq_conv_forward {
-    const float *x;
+    apq_format format;
+    const void *x;
     apq_norm norm;
     const float *w;
-    float *z;
+    void *z;
     float *mean, *variance;
     apq_expand expand; /* depthwise only: makes x, which is not read; needs a
                           norm */
@@ -136,14 +153,15 @@ typedef struct apq_conv_forward {
  * With an expansion the batch norm between the two is left behind, too: dx is
  * the gradient of expand.x, whose weights' gradient is added to expand.dw. */
 typedef struct apq_conv_backward {
-    const float *g, *z; /* z only with slopes */
+    apq_format format;
+    const void *g, *z; /* z only with slopes */
     apq_bn_slopes slopes;
-    const float *x;
+    const void *x;
     apq_norm norm;
     const float *w;
     float *dw;
     int64_t lddw;
-    float *dx;
+    void *dx; /* float with an expansion */
     float *sum_g, *sum_gx;
     double *clip_grad;
     apq_expand expand; /* as in forward; dx is then required */
@@ -155,6 +173,8 @@ typedef struct apq_backend {
     const char *summary;
     /* Whether this machine can run it. */
     bool (*is_available)(void);
+    /* Whether it computes in APQ_BFLOAT16. */
+    bool has_bfloat16;
 
     /* REQUIRED. All are safe to call from one thread at a time and use up to
      * the OpenMP thread limit inside. */
@@ -197,7 +217,8 @@ const apq_backend *const *apq_backend_list(void);
  * static text. */
 const char *apq_backend_isa(void);
 
-/* Restricts `cpu` to "portable", "avx2" or "avx512" kernels, oneDNN left out;
+/* Restricts `cpu` to "portable", "avx2", "avx512" or "avx512bf16" kernels,
+ * oneDNN left out;
  * NULL lifts it. For tests and benchmarks, between operator calls. Unknown
  * names and sets this machine lacks are refused (APQ_ERR_ARG,
  * APQ_ERR_UNSUPPORTED). */

@@ -83,6 +83,15 @@ apq_status apq_check_im2col(const apq_depthwise_shape *shape) {
     return APQ_OK;
 }
 
+apq_status apq_check_format(const apq_format *format) {
+    if (format->precision == APQ_FLOAT32 &&
+        (format->is_x_bf16 || format->is_z_bf16)) {
+        APQ_FAIL(APQ_ERR_ARG, "convolution: bfloat16 tensors need arithmetic "
+                              "in bfloat16, not float32");
+    }
+    return APQ_OK;
+}
+
 apq_status apq_check_rows(int64_t rows, int channels) {
     if (rows < 1 || channels < 1) {
         APQ_FAIL(APQ_ERR_ARG,

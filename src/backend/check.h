@@ -10,6 +10,7 @@ APQ_NODISCARD apq_status apq_check_depthwise(const apq_depthwise_shape *shape);
 APQ_NODISCARD apq_status apq_check_pointwise(const apq_pointwise_shape *shape);
 /* Like depthwise, but ldw is not read and kernel 1 is allowed. */
 APQ_NODISCARD apq_status apq_check_im2col(const apq_depthwise_shape *shape);
+APQ_NODISCARD apq_status apq_check_format(const apq_format *format);
 APQ_NODISCARD apq_status apq_check_rows(int64_t rows, int channels);
 
 /* Output side of a padded convolution: ceil(in / stride). */

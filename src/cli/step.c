@@ -6,7 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const apq_option table[] = {APQ_STEP_TABLE, {.name = NULL}};
+static const apq_option table[] = {
+    APQ_STEP_TABLE,
+    {.name = "dtype",
+     .type = APQ_OPTION_TEXT,
+     .argument = "TYPE",
+     .help = "train.dtype, supernet training: float32 or bfloat16",
+     .offset = APQ_STEP_AT(dtype)},
+    {.name = NULL},
+};
 
 static apq_status apply_word(apq_recipe *recipe, const char *word) {
     char path[64];
@@ -45,7 +53,8 @@ apq_status apq_step_recipe(const apq_step_options *options, int first_word,
     APQ_TRY(set_if(out, "space", options->space));
     APQ_TRY(set_if(out, "target", options->target));
     APQ_TRY(set_if(out, "data", options->data));
-    return set_if(out, "backend", options->backend);
+    APQ_TRY(set_if(out, "backend", options->backend));
+    return set_if(out, "train.dtype", options->dtype);
 }
 
 /* Kept from the first step on, so that later steps need no recipe again. */

@@ -7,7 +7,7 @@
  * and KEY=VALUE settings of its fields. */
 typedef struct apq_step_options {
     apq_common_options common;
-    const char *recipe, *space, *target, *data, *backend;
+    const char *recipe, *space, *target, *data, *backend, *dtype;
 } apq_step_options;
 
 enum { APQ_STEP_MAX_WORDS = 64 };

@@ -73,7 +73,7 @@ static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
 typedef struct gradient {
     /* Of a layer's output or, when is_reduced, of its norm's output before
      * the clamp, with the sums of bn_backward_reduce. */
-    float *dy;
+    void *dy; /* in the format of the layer's z */
     bool is_reduced;
     float *sum_g, *sum_gx;
     double clip_grad;
@@ -106,7 +106,7 @@ static apq_status make_buffers(apq_nn_net *net, buffers *out) {
     return APQ_OK;
 }
 
-static float *free_buffer(const buffers *b, const float *read,
+static float *free_buffer(const buffers *b, const void *read,
                           const float *held) {
     int k = 0;
     while (b->all[k] == read || b->all[k] == held) {
@@ -184,6 +184,7 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
     gradient below = {.dy = dx, .is_reduced = l->x_norm.scale != NULL};
     APQ_TRY(alloc_sums(net, l->ir.in_channels, &below));
     apq_conv_backward args = {
+        .format = l->format,
         .g = g->dy,
         .z = l->z,
         .slopes = *slopes,
@@ -250,7 +251,9 @@ apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits) {
     gradient g = {0};
     APQ_TRY(
         alloc_sums(net, net->layers[net->n_layers - 2].ir.out_channels, &g));
-    APQ_TRY(classifier_backward(net, dlogits, &g.dy));
+    float *dy;
+    APQ_TRY(classifier_backward(net, dlogits, &dy));
+    g.dy = dy;
     for (size_t i = net->n_layers - 1; i-- > 0;) {
         apq_nn_layer *l = &net->layers[i];
         if (l->ir.residual_from >= 0) {

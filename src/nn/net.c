@@ -151,12 +151,13 @@ static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
     apq_nn_layer *l = &net->layers[i];
     l->x_norm = (apq_norm){0};
     l->raw_x = images;
+    l->x = images;
     if (i > 0) {
         const apq_nn_layer *last = l - 1;
-        l->raw_x = last->y != NULL ? last->y : last->z;
+        l->raw_x = last->y;
+        l->x = last->y != NULL ? last->y : last->z;
         l->x_norm = last->y != NULL ? l->x_norm : last->y_norm;
     }
-    l->x = l->raw_x;
     if (!net->is_quantised || !l->ir.is_act_signed || l->ir.is_input_image) {
         return APQ_OK;
     }
@@ -164,8 +165,8 @@ static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
         (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
     float *quantised;
     ALLOC(quantised, net, n_values);
-    apq_quant_act(l->x, (size_t)n_values, l->act_range, l->ir.act_bits, true,
-                  quantised);
+    apq_quant_act(l->raw_x, (size_t)n_values, l->act_range, l->ir.act_bits,
+                  true, quantised);
     l->x = quantised;
     return APQ_OK;
 }
@@ -188,9 +189,13 @@ static apq_status convolve(apq_nn_net *net, apq_nn_layer *l, int n_images,
                            float *mean, float *variance) {
     const apq_backend *b = net->backend;
     int64_t rows = (int64_t)n_images * l->ir.out_size * l->ir.out_size;
-    ALLOC(l->z, net, rows * l->ir.out_channels);
+    int64_t n_values = rows * l->ir.out_channels;
+    float *z;
+    ALLOC(z, net, l->format.is_z_bf16 ? (n_values + 1) / 2 : n_values);
+    l->z = z;
     apq_depthwise_shape shape = shape_of(l, n_images, l->ldw_used);
     apq_conv_forward args = {
+        .format = l->format,
         .x = l->x,
         .norm = l->x_norm,
         .w = l->w_used,
@@ -306,10 +311,24 @@ static apq_status run_convolution(apq_nn_net *net, size_t i, int n_images,
         l->x, l->w_used, mean, variance, l->moments, net->arena);
 }
 
+/* What a training pass in bfloat16 stores in it: the widest tensors, of which
+ * nothing is added up outside of a convolution. */
+static apq_format format_of(const apq_nn_net *net, size_t i, apq_nn_mode mode) {
+    if (mode != APQ_NN_TRAIN || net->precision == APQ_FLOAT32) {
+        return (apq_format){0};
+    }
+    return (apq_format){
+        .precision = net->precision,
+        .is_x_bf16 = i > 0 && !stores_output(net, i - 1),
+        .is_z_bf16 = !stores_output(net, i),
+    };
+}
+
 static apq_status run_layer(apq_nn_net *net, size_t i, apq_nn_mode mode,
                             int n_images) {
     apq_nn_layer *l = &net->layers[i];
     int channels = l->ir.out_channels;
+    l->format = format_of(net, i, mode);
     if (mode == APQ_NN_EVAL) {
         APQ_TRY(run_convolution(net, i, n_images, NULL, NULL));
         APQ_TRY(make_norm(net, i, l->mean, l->variance));
@@ -427,7 +446,7 @@ apq_status apq_nn_forward(apq_nn_net *net, apq_nn_mode mode,
 static apq_status float_input(apq_nn_net *net, size_t i, int64_t rows,
                               const float **out) {
     *out = net->layers[i].raw_x;
-    if (net->layers[i].x_norm.scale == NULL) {
+    if (*out != NULL) {
         return APQ_OK;
     }
     float *y;
@@ -439,11 +458,14 @@ static apq_status float_input(apq_nn_net *net, size_t i, int64_t rows,
 apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                             int n_images) {
     float *logits;
+    apq_precision precision = net->precision;
     net->is_quantised = false;
     net->keeps_expansions = true;
+    net->precision = APQ_FLOAT32;
     apq_status st =
         apq_nn_forward(net, APQ_NN_TRAIN, images, n_images, &logits);
     net->keeps_expansions = false;
+    net->precision = precision;
     APQ_TRY(st);
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];

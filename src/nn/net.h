@@ -38,10 +38,12 @@ typedef struct apq_nn_layer {
     float *mean, *variance;
 
     /* Of the last forward pass, in the arena. */
-    const float *x;     /* input as convolved, up to x_norm */
+    apq_format format;  /* of the convolution */
+    const void *x;      /* input as convolved, up to x_norm */
     apq_norm x_norm;    /* applied to x as it is read; often none */
-    const float *raw_x; /* input before signed quantisation */
-    float *z;           /* before batch norm; NULL for an expansion that the
+    const float *raw_x; /* input before signed quantisation; NULL: x has a
+                           norm */
+    void *z;            /* before batch norm; NULL for an expansion that the
                            depthwise layer after it forms as it reads */
     float *moments;     /* of x (C + C*C), where z is NULL in training */
     float *y;           /* output; NULL where its reader applies y_norm to z */
@@ -64,6 +66,10 @@ typedef struct apq_nn_net {
     int n_classes, resolution, image_channels;
     bool is_quantised;     /* fake-quantise weights and activations */
     bool keeps_expansions; /* stores every z */
+    /* Of training passes; set by the owner, float32 after init. In bfloat16
+     * also every z that is normalised as it is read is stored in it, and its
+     * gradient. */
+    apq_precision precision;
     float bn_epsilon;
     float *statistics;         /* owned storage of mean and variance */
     double recalibrate_weight; /* images seen since the reset */

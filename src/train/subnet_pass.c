@@ -37,6 +37,7 @@ apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
     int k = subnet.net.n_classes;
     float *logits = NULL, *dlogits = NULL;
     if (st == APQ_OK) {
+        subnet.net.precision = env->options->precision;
         st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, batch->images, batch->n,
                             &logits);
     }

@@ -28,6 +28,7 @@ typedef enum apq_distill {
  *                phase. Source: Once-for-All (ICLR 2020); METHODS 3.1. */
 typedef struct apq_train_options {
     const apq_backend *backend;
+    apq_precision precision; /* of the arithmetic; weights stay in float */
     const apq_progress *progress;
     const char *checkpoint_path; /* NULL: none */
     const char *input; /* hash kept in the checkpoint of all that the training

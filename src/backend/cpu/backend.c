@@ -20,6 +20,7 @@ const apq_backend apq_backend_cpu = {
     .name = "cpu",
     .summary = "threads and vector instructions, products through oneDNN",
     .is_available = is_available,
+    .has_bfloat16 = true,
     .gemm = apq_cpu_gemm,
     .pointwise_forward = apq_cpu_pointwise_forward,
     .pointwise_backward = apq_cpu_pointwise_backward,

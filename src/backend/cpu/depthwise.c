@@ -21,25 +21,28 @@ typedef struct forward {
     apq_sums sums;
 } forward;
 
-/* Rows of an image, `width` channels from `channel` on, normalised into
- * packed blocks; what an expansion makes goes through `tile`. */
-static void pack_input(const forward *f, int image, int channel, int width,
-                       float *packed, float *tile) {
+/* Channels [channel, channel + width) of an image, normalised into packed
+ * blocks; what an expansion makes goes through `tile`. */
+static void pack_input(const forward *f, int thread, int image, int channel,
+                       int width, float *packed, float *tile) {
     const apq_depthwise_plan *plan = &f->plan;
     int lanes = plan->kernels->lanes;
-    int64_t step = plan->channels;
-    const float *x = tile;
-    if (f->expansion.args->x != NULL) {
-        apq_expansion_make(&f->expansion, image, channel, tile);
-        step = f->expansion.group_width;
+    bool is_expanded = f->expansion.args->x != NULL;
+    apq_tile row = {plan->in_w, width, plan->channels,
+                    f->args->format.is_x_bf16};
+    const void *x = tile;
+    if (is_expanded) {
+        apq_expansion_make(&f->expansion, thread, image, channel, tile);
+        row.step = f->expansion.group_width;
+        row.is_bf16 = false;
     } else {
-        x = f->args->x + image * plan->in_h * plan->in_w * step + channel;
+        x = apq_at(f->args->x, row.is_bf16,
+                   image * plan->in_h * plan->in_w * row.step + channel);
     }
     apq_norm norm = apq_norm_from(&f->args->norm, channel);
-    apq_tile row = {plan->in_w, width, step};
     for (int i = 0; i < plan->in_h; i++) {
         plan->kernels->norm_rows(
-            &row, x + i * plan->in_w * step, &norm,
+            &row, apq_at(x, row.is_bf16, i * plan->in_w * row.step), &norm,
             packed + ((int64_t)i * plan->packed_w + plan->left) * lanes, lanes,
             f->block);
     }
@@ -49,22 +52,32 @@ static void pack_input(const forward *f, int image, int channel, int width,
 static void run_group(const forward *f, int thread, int image, int first,
                       float *packed) {
     const apq_depthwise_plan *plan = &f->plan;
+    bool is_z_bf16 = f->args->format.is_z_bf16;
     int lanes = plan->kernels->lanes;
     int channel = first * lanes;
     int left = plan->channels - channel;
     int group =
         plan->n_blocks - first < f->group ? plan->n_blocks - first : f->group;
     int width = left < group * lanes ? left : group * lanes;
-    pack_input(f, image, channel, width, packed, packed + f->group * f->block);
+    float *tile = packed + f->group * f->block;
+    pack_input(f, thread, image, channel, width, packed, tile);
     int64_t pixels = (int64_t)plan->out_h * plan->out_w;
-    float *z = f->args->z + image * pixels * plan->channels;
+    void *z = apq_at_out(f->args->z, is_z_bf16,
+                         image * pixels * plan->channels + channel);
+    /* What is rounded on its way to memory takes the place of what the
+     * expansion made. */
+    float *out = is_z_bf16 ? tile : z;
+    apq_tile result = {pixels, width, is_z_bf16 ? width : plan->channels,
+                       false};
     for (int b = 0; b < group; b++) {
         apq_depthwise_run_block(plan, packed + b * f->block, first + b,
-                                z + channel + b * lanes, plan->channels);
+                                out + b * lanes, result.step);
     }
     if (f->args->mean != NULL) {
-        apq_tile out = {pixels, width, plan->channels};
-        apq_sums_add(&f->sums, thread, &out, channel, z + channel);
+        apq_sums_add(&f->sums, thread, &result, channel, out);
+    }
+    if (is_z_bf16) {
+        plan->kernels->round_rows(&result, out, z, plan->channels);
     }
 }
 
@@ -78,7 +91,8 @@ static apq_status run(const apq_depthwise_shape *shape,
     };
     int n_threads = apq_depthwise_threads(shape);
     f.block = (int64_t)f.plan.in_h * f.plan.packed_w * kernels->lanes;
-    int64_t tile = args->expand.x != NULL
+    /* Of what an expansion makes, or of what is rounded: at most as large. */
+    int64_t tile = args->expand.x != NULL || args->format.is_z_bf16
                        ? (int64_t)f.plan.in_h * f.plan.in_w * kernels->lanes
                        : 0;
     f.group = apq_depthwise_group(f.plan.n_blocks, f.block + tile);
@@ -86,6 +100,7 @@ static apq_status run(const apq_depthwise_shape *shape,
         .kernels = kernels,
         .args = &args->expand,
         .norm = &args->norm,
+        .is_bf16 = args->format.precision == APQ_BFLOAT16,
         .channels = shape->channels,
         .group_width = f.group * kernels->lanes,
         .pixels = (int64_t)f.plan.in_h * f.plan.in_w,
@@ -124,6 +139,7 @@ static apq_status run(const apq_depthwise_shape *shape,
 apq_status apq_cpu_depthwise_forward(const apq_depthwise_shape *shape,
                                      const apq_conv_forward *args) {
     APQ_TRY(apq_check_depthwise(shape));
+    APQ_TRY(apq_check_format(&args->format));
     if (shape->n == 0) {
         return APQ_OK;
     }

@@ -23,7 +23,8 @@ typedef struct backward {
     int group;                 /* channel blocks packed together */
     int64_t gradient, scratch; /* floats of one thread */
     float *gradients, *scratches;
-    int64_t tile; /* floats of a tile's channel block, or 0 */
+    /* Floats of a channel block of part.made and of its gradient, or 0. */
+    int64_t tile, gradient_tile;
     apq_expansion expansion;
     apq_sums sums;
 } backward;
@@ -32,27 +33,25 @@ typedef struct backward {
 typedef struct part {
     int image, thread, channel, width;
     float *x, *dz; /* packed */
-    /* With an expansion: what it makes, and its gradient. */
+    /* With an expansion: what it makes, and its gradient; without, dx before
+     * it is rounded. */
     float *made, *made_gradient;
 } part;
 
 static void pack_gradient(const backward *b, const part *p) {
     int channels = b->shape->channels;
     int lanes = b->kernels->lanes;
+    bool is_bf16 = b->args->format.is_z_bf16;
     int64_t row = (int64_t)b->out_w * channels;
-    int64_t first = p->image * b->out_h * row + p->channel;
+    int64_t at = p->image * b->out_h * row + p->channel;
     apq_bn_slopes slopes = apq_slopes_from(&b->args->slopes, p->channel);
-    apq_tile tile = {b->out_w, p->width, channels};
+    apq_tile tile = {b->out_w, p->width, channels, is_bf16};
     float *dst = p->dz + b->plan.left * lanes;
-    for (int i = 0; i < b->out_h; i++) {
-        const float *g = b->args->g + first + i * row;
-        if (slopes.by_g == NULL) {
-            b->kernels->norm_rows(&tile, g, &(apq_norm){0}, dst, lanes,
-                                  b->dz_block);
-        } else {
-            b->kernels->slope_rows(&tile, g, b->args->z + first + i * row,
-                                   &slopes, dst, lanes, b->dz_block);
-        }
+    for (int i = 0; i < b->out_h; i++, at += row) {
+        const void *z =
+            slopes.by_g == NULL ? NULL : apq_at(b->args->z, is_bf16, at);
+        b->kernels->slope_rows(&tile, apq_at(b->args->g, is_bf16, at), z,
+                               &slopes, dst, lanes, b->dz_block);
         dst += (int64_t)b->dz_width * lanes;
     }
 }
@@ -60,21 +59,25 @@ static void pack_gradient(const backward *b, const part *p) {
 static void pack_input(const backward *b, const part *p) {
     const apq_depthwise_shape *s = b->shape;
     int lanes = b->kernels->lanes;
-    int64_t step = s->channels;
-    const float *x = p->made;
+    apq_tile tile = {s->in_width, p->width, s->channels,
+                     b->args->format.is_x_bf16};
+    const void *x = p->made;
     if (b->expansion.args->x != NULL) {
-        apq_expansion_make(&b->expansion, p->image, p->channel, p->made);
-        step = b->expansion.group_width;
+        apq_expansion_make(&b->expansion, p->thread, p->image, p->channel,
+                           p->made);
+        tile.step = b->expansion.group_width;
+        tile.is_bf16 = false;
     } else {
-        x = b->args->x + p->image * s->in_height * s->in_width * step +
-            p->channel;
+        x = apq_at(b->args->x, tile.is_bf16,
+                   p->image * s->in_height * s->in_width * tile.step +
+                       p->channel);
     }
     apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
-    apq_tile tile = {s->in_width, p->width, step};
     float *dst = p->x + s->kernel / 2 * lanes;
     for (int i = 0; i < s->in_height; i++) {
-        b->kernels->norm_rows(&tile, x + i * s->in_width * step, &norm, dst,
-                              lanes, b->x_block);
+        b->kernels->norm_rows(
+            &tile, apq_at(x, tile.is_bf16, i * s->in_width * tile.step), &norm,
+            dst, lanes, b->x_block);
         dst += (int64_t)b->x_width * lanes;
     }
 }
@@ -118,22 +121,35 @@ static void make_input_gradient(const backward *b, const part *p) {
     int lanes = b->kernels->lanes;
     int64_t pixels = (int64_t)s->in_height * s->in_width;
     bool is_expanded = b->expansion.args->x != NULL;
-    int64_t step = is_expanded ? b->expansion.group_width : s->channels;
-    int64_t offset = p->image * pixels * step + p->channel;
-    float *dx = is_expanded ? p->made_gradient : b->args->dx + offset;
-    const float *x = is_expanded ? p->made : b->args->x + offset;
+    bool is_bf16 = b->args->format.is_x_bf16;
+    apq_tile x_tile = {pixels, p->width, s->channels, is_bf16};
+    int64_t offset = p->image * pixels * s->channels + p->channel;
+    const void *x = p->made;
+    float *dx = p->made_gradient;
+    int64_t step = b->group * lanes;
+    if (is_expanded) {
+        x_tile = (apq_tile){pixels, p->width, step, false};
+    } else {
+        x = apq_at(b->args->x, is_bf16, offset);
+        dx = is_bf16 ? p->made_gradient : (float *)b->args->dx + offset;
+        step = is_bf16 ? step : s->channels;
+    }
     for (int i = 0; i * lanes < p->width; i++) {
         apq_depthwise_run_block(&b->plan, p->dz + i * b->dz_block,
                                 p->channel / lanes + i, dx + i * lanes, step);
     }
     if (b->args->norm.scale != NULL) {
         apq_norm norm = apq_norm_from(&b->args->norm, p->channel);
-        apq_tile tile = {pixels, p->width, step};
-        apq_sums_mask(&b->sums, p->thread, &tile, p->channel, dx, x, &norm);
+        apq_sums_mask(&b->sums, p->thread, &x_tile, p->channel, x, dx, step,
+                      &norm);
     }
     if (is_expanded) {
         apq_expansion_back(&b->expansion, p->thread, p->image, p->channel, dx,
                            b->args->dx);
+    } else if (is_bf16) {
+        apq_tile tile = {pixels, p->width, step, false};
+        b->kernels->round_rows(&tile, dx, apq_at_out(b->args->dx, true, offset),
+                               s->channels);
     }
 }
 
@@ -220,7 +236,8 @@ static backward make_backward(const apq_depthwise_shape *shape,
     b.dz_block = (int64_t)b.out_h * b.dz_width * kernels->lanes;
     int64_t pixels = (int64_t)shape->in_height * shape->in_width;
     b.tile = args->expand.x != NULL ? pixels * kernels->lanes : 0;
-    int64_t block = b.x_block + b.dz_block + 2 * b.tile;
+    b.gradient_tile = args->format.is_x_bf16 ? pixels * kernels->lanes : b.tile;
+    int64_t block = b.x_block + b.dz_block + b.tile + b.gradient_tile;
     b.group = apq_depthwise_group(b.plan.n_blocks, block);
     b.gradient = apq_depthwise_weight_floats(&b.plan);
     b.scratch = b.group * block;
@@ -228,6 +245,7 @@ static backward make_backward(const apq_depthwise_shape *shape,
         .kernels = kernels,
         .args = &args->expand,
         .norm = &args->norm,
+        .is_bf16 = args->format.precision == APQ_BFLOAT16,
         .channels = shape->channels,
         .group_width = b.group * kernels->lanes,
         .pixels = pixels,
@@ -281,6 +299,7 @@ static apq_status run(const apq_depthwise_shape *shape,
 apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,
                                       const apq_conv_backward *args) {
     APQ_TRY(apq_check_depthwise(shape));
+    APQ_TRY(apq_check_format(&args->format));
     if (shape->n == 0) {
         return APQ_OK;
     }

@@ -89,7 +89,7 @@ static int source_tap(const apq_depthwise_plan *plan, int tap0, int count,
 
 void apq_depthwise_pack_weights(apq_depthwise_plan *plan, const float *w,
                                 int64_t ldw, float *packed) {
-    apq_tile channels = {1, plan->channels, 0};
+    apq_tile channels = {1, plan->channels, 0, false};
     plan->w = packed;
     int lanes = plan->kernels->lanes;
     int taps = plan->kernel * plan->kernel;

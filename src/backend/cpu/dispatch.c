@@ -13,6 +13,7 @@ enum {
     ISA_PORTABLE,
     ISA_AVX2,
     ISA_AVX512,
+    ISA_AVX512BF16,
     ISA_UNLIMITED,
 };
 static atomic_int isa_limit = ISA_UNLIMITED;
@@ -24,7 +25,10 @@ static int best_isa(void) {
     if (has_avx2 && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
-        return ISA_AVX512;
+        return __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512bf16")
+                   ? ISA_AVX512BF16
+                   : ISA_AVX512;
     }
     return has_avx2 ? ISA_AVX2 : ISA_PORTABLE;
 #else
@@ -37,6 +41,9 @@ const apq_cpu_kernels *apq_cpu_kernels_get(void) {
     int limit = atomic_load_explicit(&isa_limit, memory_order_relaxed);
     isa = limit < isa ? limit : isa;
 #ifdef APQ_BACKEND_X86
+    if (isa == ISA_AVX512BF16) {
+        return &apq_kernels_avx512bf16;
+    }
     if (isa == ISA_AVX512) {
         return &apq_kernels_avx512;
     }
@@ -53,7 +60,8 @@ int apq_cpu_isa_is_limited(void) {
 }
 
 apq_status apq_backend_limit_isa(const char *isa) {
-    static const char *const k_names[] = {"portable", "avx2", "avx512"};
+    static const char *const k_names[] = {"portable", "avx2", "avx512",
+                                          "avx512bf16"};
     if (isa == NULL) {
         atomic_store(&isa_limit, ISA_UNLIMITED);
         return APQ_OK;
@@ -70,7 +78,7 @@ apq_status apq_backend_limit_isa(const char *isa) {
     }
     APQ_FAIL(APQ_ERR_ARG,
              "unknown instruction set \"%s\" (legal: \"portable\", \"avx2\", "
-             "\"avx512\")",
+             "\"avx512\", \"avx512bf16\")",
              isa);
 }
 

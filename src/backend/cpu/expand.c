@@ -32,9 +32,9 @@ static apq_status open_backward(apq_expansion *e, int n_threads,
         }
     }
     for (int k = 0; k < e->channels; k += e->group_width) {
-        apq_product_pack(e->kernels, width_of(e, k), a->in_channels,
+        apq_product_pack(e->kernels, e->is_bf16, width_of(e, k), a->in_channels,
                          scaled + (int64_t)k * a->in_channels, a->in_channels,
-                         1, e->w_back + k * whole_c);
+                         1, e->w_back + apq_steps(e->is_bf16, k) * whole_c);
     }
     return APQ_OK;
 }
@@ -48,28 +48,57 @@ apq_status apq_expansion_open(apq_expansion *e, bool is_backward, int n_threads,
     APQ_TRY(apq_cpu_take(
         arena, a->in_channels * apq_whole(e->kernels, e->channels), &e->w));
     for (int k = 0; k < e->channels; k += e->group_width) {
-        apq_product_pack(e->kernels, a->in_channels, width_of(e, k),
+        apq_product_pack(e->kernels, e->is_bf16, a->in_channels, width_of(e, k),
                          a->w + k * a->ldw, 1, a->ldw,
-                         e->w + (int64_t)k * a->in_channels);
+                         e->w + k * apq_steps(e->is_bf16, a->in_channels));
+    }
+    if (e->is_bf16) {
+        /* By row and by pair, the pixels rounded up to pairs. */
+        e->x_slots = (e->pixels + 1) * apq_whole(e->kernels, a->in_channels);
+        e->g_slots = is_backward ? (e->pixels + 1) * e->group_width : 0;
+        APQ_TRY(apq_cpu_take(arena, n_threads * (e->x_slots + e->g_slots),
+                             &e->slots));
     }
     return is_backward ? open_backward(e, n_threads, arena) : APQ_OK;
 }
 
-void apq_expansion_make(const apq_expansion *e, int image, int first,
-                        float *tile) {
+/* Both forms of a tile of slots, `whole` channels wide. */
+static apq_slots slots_at(const apq_expansion *e, float *memory,
+                          int64_t whole) {
+    return (apq_slots){memory, memory + e->pixels * whole / 2, whole};
+}
+
+static apq_slots input_slots(const apq_expansion *e, int thread) {
+    return slots_at(e, e->slots + thread * (e->x_slots + e->g_slots),
+                    apq_whole(e->kernels, e->args->in_channels));
+}
+
+void apq_expansion_make(const apq_expansion *e, int thread, int image,
+                        int first, float *tile) {
     int channels = e->args->in_channels;
-    apq_product_run(e->kernels,
-                    &(apq_product){
-                        .is_b_packed = true,
-                        .m = e->pixels,
-                        .n = width_of(e, first),
-                        .depth = channels,
-                        .a = e->args->x + image * e->pixels * channels,
-                        .a_step = channels,
-                        .b = e->w + (int64_t)first * channels,
-                        .c = tile,
-                        .c_step = e->group_width,
-                    });
+    const float *x = e->args->x + image * e->pixels * channels;
+    apq_product product = {
+        .is_bf16 = e->is_bf16,
+        .is_b_packed = true,
+        .m = e->pixels,
+        .n = width_of(e, first),
+        .depth = apq_steps(e->is_bf16, channels),
+        .a = x,
+        .a_step = channels,
+        .b = e->w + first * apq_steps(e->is_bf16, channels),
+        .c = tile,
+        .c_step = e->group_width,
+    };
+    if (e->is_bf16) {
+        apq_slots slots = input_slots(e, thread);
+        if (first == 0) {
+            apq_tile rows = {e->pixels, channels, channels, false};
+            e->kernels->norm_slots(&rows, x, &(apq_norm){0}, &slots);
+        }
+        product.a = slots.by_row;
+        product.a_step = slots.whole / 2;
+    }
+    apq_product_run(e->kernels, &product);
 }
 
 void apq_expansion_back(const apq_expansion *e, int thread, int image,
@@ -78,34 +107,47 @@ void apq_expansion_back(const apq_expansion *e, int thread, int image,
     int width = width_of(e, first);
     int64_t whole_k = apq_whole(e->kernels, e->channels);
     int64_t offset = image * e->pixels * channels;
-    apq_product_run(
-        e->kernels,
-        &(apq_product){
-            .is_b_packed = true,
-            .is_added = first > 0,
-            .m = e->pixels,
-            .n = channels,
-            .depth = width,
-            .a = g,
-            .a_step = e->group_width,
-            .b = e->w_back + first * apq_whole(e->kernels, channels),
-            .c = dx + offset,
-            .c_step = channels,
-        });
-    apq_product_run(e->kernels,
-                    &(apq_product){
-                        .is_a_transposed = true,
-                        .is_added = true,
-                        .m = channels,
-                        .n = width,
-                        .depth = e->pixels,
-                        .a = e->args->x + offset,
-                        .a_step = channels,
-                        .b = g,
-                        .b_step = e->group_width,
-                        .c = e->gradients + thread * e->gradient + first,
-                        .c_step = whole_k,
-                    });
+    apq_product to_dx = {
+        .is_bf16 = e->is_bf16,
+        .is_b_packed = true,
+        .is_added = first > 0,
+        .m = e->pixels,
+        .n = channels,
+        .depth = apq_steps(e->is_bf16, width),
+        .a = g,
+        .a_step = e->group_width,
+        .b = e->w_back +
+             apq_steps(e->is_bf16, first) * apq_whole(e->kernels, channels),
+        .c = dx + offset,
+        .c_step = channels,
+    };
+    apq_product to_dw = {
+        .is_bf16 = e->is_bf16,
+        .is_a_transposed = true,
+        .is_added = true,
+        .m = channels,
+        .n = width,
+        .depth = apq_steps(e->is_bf16, e->pixels),
+        .a = e->args->x + offset,
+        .a_step = channels,
+        .b = g,
+        .b_step = e->group_width,
+        .c = e->gradients + thread * e->gradient + first,
+        .c_step = whole_k,
+    };
+    if (e->is_bf16) {
+        apq_slots x = input_slots(e, thread);
+        apq_slots gradient = slots_at(e, x.by_row + e->x_slots, e->group_width);
+        apq_tile rows = {e->pixels, width, e->group_width, false};
+        e->kernels->norm_slots(&rows, g, &(apq_norm){0}, &gradient);
+        to_dx.a = gradient.by_row;
+        to_dx.a_step = gradient.whole / 2;
+        to_dw.a = x.by_pair;
+        to_dw.a_step = x.whole;
+        to_dw.b = gradient.by_pair;
+    }
+    apq_product_run(e->kernels, &to_dx);
+    apq_product_run(e->kernels, &to_dw);
 }
 
 /* The remaining terms: dz = a*g + b*(z - mean) + c. */
@@ -225,7 +267,7 @@ apq_status apq_expansion_close(const apq_expansion *e, int64_t rows,
     if (e->args->dw != NULL) {
         add_weight_gradient(e, rows, n_threads, &r);
     }
-    apq_product_pack(e->kernels, n, n, r.matrix, whole, 1, packed);
+    apq_product_pack(e->kernels, false, n, n, r.matrix, whole, 1, packed);
     complete_input(e, rows, &r, packed, dx);
     return APQ_OK;
 }

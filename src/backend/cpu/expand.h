@@ -13,14 +13,17 @@ typedef struct apq_expansion {
     const apq_cpu_kernels *kernels;
     const apq_expand *args; /* x NULL: no expansion */
     const apq_norm *norm;
+    bool is_bf16;     /* precision of the products */
     int channels;     /* K */
     int group_width;  /* channels of a group, whole vectors */
     int64_t pixels;   /* of an image */
-    int64_t tile;     /* floats of a group's output for one image */
     float *w;         /* packed for z, a group after the other */
     float *w_back;    /* packed a*w for dx, likewise; backward only */
     int64_t gradient; /* floats of one thread's gradients */
     float *gradients; /* (threads, C, whole K): of w, transposed, by g */
+    /* bfloat16: slots of an image's input and of a group's gradient. */
+    int64_t x_slots, g_slots; /* floats of one thread */
+    float *slots;             /* (threads, x_slots + g_slots) */
 } apq_expansion;
 
 /* Packs the weights; backward also those of dx and makes room for the
@@ -29,9 +32,9 @@ APQ_NODISCARD apq_status apq_expansion_open(apq_expansion *e, bool is_backward,
                                             int n_threads, apq_arena *arena);
 
 /* tile (pixels, group_width) = what is made of an image for the group that
- * begins at channel `first`. */
-void apq_expansion_make(const apq_expansion *e, int image, int first,
-                        float *tile);
+ * begins at channel `first`; the groups of an image in their order. */
+void apq_expansion_make(const apq_expansion *e, int thread, int image,
+                        int first, float *tile);
 /* Passes g (pixels, group_width), masked, of that group through the products:
  * dx of the image and the thread's gradients. */
 void apq_expansion_back(const apq_expansion *e, int thread, int image,

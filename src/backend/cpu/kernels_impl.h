@@ -3,6 +3,7 @@
 #include "backend/cpu/kernels.h"
 
 #include "backend/cpu/vec.h"
+#include "backend/cpu/vec_bf16.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -62,18 +63,13 @@ const apq_cpu_kernels KERNELS_SYMBOL = {
     .slope_rows = slope_rows,
     .column_sums = column_sums,
     .mask_reduce = mask_reduce,
+    .norm_slots = norm_slots,
+    .slope_slots = slope_slots,
+    .round_rows = round_rows,
     .product =
         {
-            {
-                {product_1_1_0, product_4_1_0, product_ROWS_1_1_0},
-                {product_1_2_0, product_4_2_0, product_ROWS_2_2_0},
-                {product_1_3_0, product_4_3_0, product_ROWS_3_3_0},
-            },
-            {
-                {product_1_1_1, product_4_1_1, product_ROWS_1_1_1},
-                {product_1_2_1, product_4_2_1, product_ROWS_2_2_1},
-                {product_1_3_1, product_4_3_1, product_ROWS_3_3_1},
-            },
+            {PRODUCT_TABLE(0, 0), PRODUCT_TABLE(1, 0)},
+            {PRODUCT_TABLE(0, 1), PRODUCT_TABLE(1, 1)},
         },
     .product_rows = {ROWS_1, ROWS_2, ROWS_3},
     .bn_apply = bn_apply,

@@ -39,8 +39,9 @@ typedef struct plan {
     const apq_pointwise_shape *shape;
     const apq_conv_forward *args;
     apq_row_blocks blocks;
-    float *w;     /* packed */
-    float *tiles; /* (threads, block, whole C), NULL: x is read as it is */
+    float *w;         /* packed */
+    float *tiles;     /* (threads, block, whole C), NULL: x is read as it is */
+    float *out_tiles; /* (threads, block, K), NULL: z is written as it is */
     apq_sums sums;
 } plan;
 
@@ -49,13 +50,21 @@ static void run_block(const plan *p, int thread, int64_t index) {
     int64_t first = index * p->blocks.block;
     int64_t rows = p->blocks.rows - first;
     rows = rows < p->blocks.block ? rows : p->blocks.block;
-    const float *x = p->args->x + first * s->in_channels;
-    float *z = p->args->z + first * s->out_channels;
+    const apq_format *format = &p->args->format;
+    bool is_bf16 = format->precision == APQ_BFLOAT16;
+    int64_t step = apq_whole(p->kernels, s->in_channels);
+    apq_tile in = {rows, s->in_channels, s->in_channels, format->is_x_bf16};
+    apq_tile out = {rows, s->out_channels, s->out_channels, false};
+    const void *x =
+        apq_at(p->args->x, format->is_x_bf16, first * s->in_channels);
+    void *z =
+        apq_at_out(p->args->z, format->is_z_bf16, first * s->out_channels);
     apq_product product = {
+        .is_bf16 = is_bf16,
         .is_b_packed = true,
         .m = rows,
         .n = s->out_channels,
-        .depth = s->in_channels,
+        .depth = apq_steps(is_bf16, s->in_channels),
         .a = x,
         .a_step = s->in_channels,
         .b = p->w,
@@ -63,18 +72,26 @@ static void run_block(const plan *p, int thread, int64_t index) {
         .c_step = s->out_channels,
     };
     if (p->tiles != NULL) {
-        int64_t step = apq_whole(p->kernels, s->in_channels);
         float *tile = p->tiles + thread * p->blocks.block * step;
-        apq_tile in = {rows, s->in_channels, s->in_channels};
-        p->kernels->norm_rows(&in, x, &p->args->norm, tile, step,
-                              p->kernels->lanes);
+        if (is_bf16) {
+            p->kernels->norm_slots(&in, x, &p->args->norm,
+                                   &(apq_slots){.by_row = tile, .whole = step});
+        } else {
+            p->kernels->norm_rows(&in, x, &p->args->norm, tile, step,
+                                  p->kernels->lanes);
+        }
         product.a = tile;
-        product.a_step = step;
+        product.a_step = apq_steps(is_bf16, step);
+    }
+    if (p->out_tiles != NULL) {
+        product.c = p->out_tiles + thread * p->blocks.block * s->out_channels;
     }
     apq_product_run(p->kernels, &product);
     if (p->args->mean != NULL) {
-        apq_tile out = {rows, s->out_channels, s->out_channels};
-        apq_sums_add(&p->sums, thread, &out, 0, z);
+        apq_sums_add(&p->sums, thread, &out, 0, product.c);
+    }
+    if (p->out_tiles != NULL) {
+        p->kernels->round_rows(&out, product.c, z, s->out_channels);
     }
 }
 
@@ -93,14 +110,19 @@ static apq_status run(const apq_pointwise_shape *shape,
     APQ_TRY(apq_cpu_take(args->arena, w_floats, &p.w));
     APQ_TRY(apq_cpu_take(
         args->arena, apq_sums_floats(n_threads, shape->out_channels), &sums));
-    if (args->norm.scale != NULL) {
+    bool is_bf16 = args->format.precision == APQ_BFLOAT16;
+    int64_t rows = n_threads * p.blocks.block;
+    if (args->norm.scale != NULL || is_bf16) {
         APQ_TRY(apq_cpu_take(args->arena,
-                             n_threads * p.blocks.block *
-                                 apq_whole(p.kernels, shape->in_channels),
+                             rows * apq_whole(p.kernels, shape->in_channels),
                              &p.tiles));
     }
-    apq_product_pack(p.kernels, shape->in_channels, shape->out_channels,
-                     args->w, 1, shape->ldw, p.w);
+    if (args->format.is_z_bf16) {
+        APQ_TRY(apq_cpu_take(args->arena, rows * shape->out_channels,
+                             &p.out_tiles));
+    }
+    apq_product_pack(p.kernels, is_bf16, shape->in_channels,
+                     shape->out_channels, args->w, 1, shape->ldw, p.w);
     p.sums = apq_sums_make(p.kernels, n_threads, shape->out_channels, sums);
 #pragma omp parallel num_threads(n_threads) if (n_threads > 1)
     {
@@ -121,6 +143,7 @@ static apq_status run(const apq_pointwise_shape *shape,
 apq_status apq_cpu_pointwise_forward(const apq_pointwise_shape *shape,
                                      const apq_conv_forward *args) {
     APQ_TRY(apq_check_pointwise(shape));
+    APQ_TRY(apq_check_format(&args->format));
     if (shape->rows == 0) {
         return APQ_OK;
     }

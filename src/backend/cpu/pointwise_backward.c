@@ -16,9 +16,11 @@ typedef struct plan {
     const apq_pointwise_shape *shape;
     const apq_conv_backward *args;
     apq_row_blocks blocks;
+    bool is_bf16;
     int64_t whole_in, whole_out; /* channels rounded up to whole vectors */
     float *w;                    /* packed for dx */
     float *dz_tiles, *x_tiles;   /* NULL: read where they are */
+    float *dx_tiles;             /* (threads, block, C), NULL: written there */
     /* (threads, gradient): dw or its transpose, whichever has longer rows. */
     bool is_transposed; /* (C, whole K) */
     int64_t gradient;
@@ -26,86 +28,124 @@ typedef struct plan {
     apq_sums sums;
 } plan;
 
-/* Rows of a block, in place or as a tile. */
+/* Rows of a block, in place or as a tile: for the product along the channels
+ * and for that along the rows, which differ in bfloat16 alone. */
 typedef struct operand {
-    const float *data;
-    int64_t step;
+    const float *by_row, *by_pair;
+    int64_t row_step, pair_step;
 } operand;
+
+/* The two forms of a tile of slots: together as large as one of floats. */
+static apq_slots slots_of(const plan *p, float *tile, int64_t whole) {
+    return (apq_slots){tile, tile + p->blocks.block * whole / 2, whole};
+}
+
+static operand of_floats(const float *data, int64_t step) {
+    return (operand){data, data, step, step};
+}
+
+static operand of_slots(const apq_slots *slots) {
+    return (operand){slots->by_row, slots->by_pair, slots->whole / 2,
+                     slots->whole};
+}
 
 static operand output_gradient(const plan *p, int thread, int64_t first,
                                int64_t rows) {
     int channels = p->shape->out_channels;
-    const float *g = p->args->g + first * channels;
+    bool is_bf16 = p->args->format.is_z_bf16;
+    const void *g = apq_at(p->args->g, is_bf16, first * channels);
     if (p->dz_tiles == NULL) {
-        return (operand){g, channels};
+        return of_floats(g, channels);
     }
+    const apq_bn_slopes *slopes = &p->args->slopes;
+    const void *z = slopes->by_g == NULL
+                        ? NULL
+                        : apq_at(p->args->z, is_bf16, first * channels);
     float *tile = p->dz_tiles + thread * p->blocks.block * p->whole_out;
-    apq_tile in = {rows, channels, channels};
-    int lanes = p->kernels->lanes;
-    if (p->args->slopes.by_g == NULL) {
-        p->kernels->norm_rows(&in, g, &(apq_norm){0}, tile, p->whole_out,
-                              lanes);
-    } else {
-        p->kernels->slope_rows(&in, g, p->args->z + first * channels,
-                               &p->args->slopes, tile, p->whole_out, lanes);
+    apq_tile in = {rows, channels, channels, is_bf16};
+    if (p->is_bf16) {
+        apq_slots slots = slots_of(p, tile, p->whole_out);
+        p->kernels->slope_slots(&in, g, z, slopes, &slots);
+        return of_slots(&slots);
     }
-    return (operand){tile, p->whole_out};
+    p->kernels->slope_rows(&in, g, z, slopes, tile, p->whole_out,
+                           p->kernels->lanes);
+    return of_floats(tile, p->whole_out);
 }
 
 static operand input(const plan *p, int thread, int64_t first, int64_t rows) {
     int channels = p->shape->in_channels;
-    const float *x = p->args->x + first * channels;
+    bool is_bf16 = p->args->format.is_x_bf16;
+    const void *x = apq_at(p->args->x, is_bf16, first * channels);
     if (p->x_tiles == NULL) {
-        return (operand){x, channels};
+        return of_floats(x, channels);
     }
     float *tile = p->x_tiles + thread * p->blocks.block * p->whole_in;
-    apq_tile in = {rows, channels, channels};
+    apq_tile in = {rows, channels, channels, is_bf16};
+    if (p->is_bf16) {
+        apq_slots slots = slots_of(p, tile, p->whole_in);
+        slots.by_row = NULL;
+        p->kernels->norm_slots(&in, x, &p->args->norm, &slots);
+        return of_slots(&slots);
+    }
     p->kernels->norm_rows(&in, x, &p->args->norm, tile, p->whole_in,
                           p->kernels->lanes);
-    return (operand){tile, p->whole_in};
+    return of_floats(tile, p->whole_in);
 }
 
 static void add_weight_gradient(const plan *p, int thread, int64_t rows,
-                                operand dz, operand x) {
+                                const operand *dz, const operand *x) {
     bool t = p->is_transposed;
-    operand a = t ? x : dz;
-    operand b = t ? dz : x;
+    const operand *a = t ? x : dz;
+    const operand *b = t ? dz : x;
     int64_t n = t ? p->whole_out : p->whole_in;
     apq_product_run(p->kernels,
                     &(apq_product){
+                        .is_bf16 = p->is_bf16,
                         .is_a_transposed = true,
                         .is_added = true,
                         .m = t ? p->shape->in_channels : p->shape->out_channels,
                         .n = n,
-                        .depth = rows,
-                        .a = a.data,
-                        .a_step = a.step,
-                        .b = b.data,
-                        .b_step = b.step,
+                        .depth = apq_steps(p->is_bf16, rows),
+                        .a = a->by_pair,
+                        .a_step = a->pair_step,
+                        .b = b->by_pair,
+                        .b_step = b->pair_step,
                         .c = p->gradients + thread * p->gradient,
                         .c_step = n,
                     });
 }
 
 static void make_input_gradient(const plan *p, int thread, int64_t first,
-                                int64_t rows, operand dz) {
+                                int64_t rows, const operand *dz) {
     int channels = p->shape->in_channels;
-    float *dx = p->args->dx + first * channels;
-    apq_product_run(p->kernels, &(apq_product){
-                                    .is_b_packed = true,
-                                    .m = rows,
-                                    .n = channels,
-                                    .depth = p->shape->out_channels,
-                                    .a = dz.data,
-                                    .a_step = dz.step,
-                                    .b = p->w,
-                                    .c = dx,
-                                    .c_step = channels,
-                                });
+    bool is_bf16 = p->args->format.is_x_bf16;
+    void *dx = apq_at_out(p->args->dx, is_bf16, first * channels);
+    float *out = p->dx_tiles == NULL
+                     ? dx
+                     : p->dx_tiles + thread * p->blocks.block * channels;
+    apq_product_run(p->kernels,
+                    &(apq_product){
+                        .is_bf16 = p->is_bf16,
+                        .is_b_packed = true,
+                        .m = rows,
+                        .n = channels,
+                        .depth = apq_steps(p->is_bf16, p->shape->out_channels),
+                        .a = dz->by_row,
+                        .a_step = dz->row_step,
+                        .b = p->w,
+                        .c = out,
+                        .c_step = channels,
+                    });
     if (p->args->norm.scale != NULL) {
-        apq_tile out = {rows, channels, channels};
-        apq_sums_mask(&p->sums, thread, &out, 0, dx,
-                      p->args->x + first * channels, &p->args->norm);
+        apq_tile x = {rows, channels, channels, is_bf16};
+        apq_sums_mask(&p->sums, thread, &x, 0,
+                      apq_at(p->args->x, is_bf16, first * channels), out,
+                      channels, &p->args->norm);
+    }
+    if (p->dx_tiles != NULL) {
+        apq_tile tile = {rows, channels, channels, false};
+        p->kernels->round_rows(&tile, out, dx, channels);
     }
 }
 
@@ -115,10 +155,11 @@ static void run_block(const plan *p, int thread, int64_t index) {
     rows = rows < p->blocks.block ? rows : p->blocks.block;
     operand dz = output_gradient(p, thread, first, rows);
     if (p->args->dw != NULL) {
-        add_weight_gradient(p, thread, rows, dz, input(p, thread, first, rows));
+        operand x = input(p, thread, first, rows);
+        add_weight_gradient(p, thread, rows, &dz, &x);
     }
     if (p->args->dx != NULL) {
-        make_input_gradient(p, thread, first, rows, dz);
+        make_input_gradient(p, thread, first, rows, &dz);
     }
 }
 
@@ -145,11 +186,15 @@ static apq_status take_memory(plan *p) {
     int64_t n_threads = p->blocks.n_threads;
     int64_t rows = n_threads * p->blocks.block;
     /* Vectors are read whole, so odd channel counts need padded tiles. */
-    if (a->slopes.by_g != NULL || p->whole_out != s->out_channels) {
+    if (a->slopes.by_g != NULL || p->whole_out != s->out_channels ||
+        p->is_bf16) {
         APQ_TRY(apq_cpu_take(a->arena, rows * p->whole_out, &p->dz_tiles));
     }
-    if (a->norm.scale != NULL || p->whole_in != s->in_channels) {
+    if (a->norm.scale != NULL || p->whole_in != s->in_channels || p->is_bf16) {
         APQ_TRY(apq_cpu_take(a->arena, rows * p->whole_in, &p->x_tiles));
+    }
+    if (a->format.is_x_bf16 && a->dx != NULL) {
+        APQ_TRY(apq_cpu_take(a->arena, rows * s->in_channels, &p->dx_tiles));
     }
     if (a->dw != NULL) {
         p->is_transposed = p->whole_out > p->whole_in;
@@ -165,8 +210,8 @@ static apq_status take_memory(plan *p) {
         APQ_TRY(apq_cpu_take(
             a->arena, apq_sums_floats(p->blocks.n_threads, s->in_channels),
             &sums));
-        apq_product_pack(p->kernels, s->out_channels, s->in_channels, a->w,
-                         s->ldw, 1, p->w);
+        apq_product_pack(p->kernels, p->is_bf16, s->out_channels,
+                         s->in_channels, a->w, s->ldw, 1, p->w);
         p->sums = apq_sums_make(p->kernels, p->blocks.n_threads, s->in_channels,
                                 sums);
     }
@@ -180,6 +225,7 @@ static apq_status run(const apq_pointwise_shape *shape,
         .shape = shape,
         .args = args,
         .blocks = apq_row_blocks_make(shape),
+        .is_bf16 = args->format.precision == APQ_BFLOAT16,
     };
     p.whole_in = apq_whole(p.kernels, shape->in_channels);
     p.whole_out = apq_whole(p.kernels, shape->out_channels);
@@ -207,6 +253,7 @@ static apq_status run(const apq_pointwise_shape *shape,
 apq_status apq_cpu_pointwise_backward(const apq_pointwise_shape *shape,
                                       const apq_conv_backward *args) {
     APQ_TRY(apq_check_pointwise(shape));
+    APQ_TRY(apq_check_format(&args->format));
     if (shape->rows == 0) {
         return APQ_OK;
     }

@@ -9,6 +9,7 @@
  * b is packed by apq_product_pack(), or (depth, n) with rows b_step apart that
  * may be read up to the next multiple of the lanes. */
 typedef struct apq_product {
+    bool is_bf16; /* a, b are slots; depth and steps count slots, too */
     bool is_a_transposed, is_b_packed, is_added;
     int64_t m, n, depth;
     const float *a;
@@ -27,9 +28,14 @@ static inline int64_t apq_whole(const apq_cpu_kernels *kernels, int64_t n) {
 }
 
 /* dst (depth * apq_whole(n)) = b[l,j] = src[l*step_l + j*step_j] in panels of
- * up to three vectors, zero beyond n. */
-void apq_product_pack(const apq_cpu_kernels *kernels, int64_t depth, int64_t n,
-                      const float *src, int64_t step_l, int64_t step_j,
-                      float *dst);
+ * up to three vectors, zero beyond n; in bfloat16 half as many, rounded up. */
+void apq_product_pack(const apq_cpu_kernels *kernels, bool is_bf16,
+                      int64_t depth, int64_t n, const float *src,
+                      int64_t step_l, int64_t step_j, float *dst);
+
+/* Steps of the depth: pairs in bfloat16. */
+static inline int64_t apq_steps(bool is_bf16, int64_t depth) {
+    return is_bf16 ? (depth + 1) / 2 : depth;
+}
 
 #endif

@@ -11,7 +11,7 @@ enum {
 };
 
 APQ_INLINE void product_any(const apq_product_args *args, const int M,
-                            const int N, const int TRANSPOSED) {
+                            const int N, const int TRANSPOSED, const int BF16) {
     vec acc[24];
 #pragma GCC unroll 24
     for (int i = 0; i < M * N; i++) {
@@ -30,10 +30,14 @@ APQ_INLINE void product_any(const apq_product_args *args, const int M,
         }
 #pragma GCC unroll 12
         for (int i = 0; i < M; i++) {
-            vec value = v_set(a[i / 4][i % 4 * row]);
+            /* Copied: a slot is not a float. */
+            float one;
+            memcpy(&one, a[i / 4] + i % 4 * row, sizeof one);
+            vec value = v_set(one);
 #pragma GCC unroll 3
             for (int j = 0; j < N; j++) {
-                acc[i * N + j] = v_fma(value, line[j], acc[i * N + j]);
+                acc[i * N + j] = BF16 ? v_dot(value, line[j], acc[i * N + j])
+                                      : v_fma(value, line[j], acc[i * N + j]);
             }
         }
         a[0] += column;
@@ -57,20 +61,36 @@ APQ_INLINE void product_any(const apq_product_args *args, const int M,
     }
 }
 
-#define PRODUCT_KERNEL(m, n, transposed)                                       \
-    static void product_##m##_##n##_##transposed(                              \
+#define PRODUCT_KERNEL(m, n, transposed, bf16)                                 \
+    static void product_##m##_##n##_##transposed##_##bf16(                     \
         const apq_product_args *args) {                                        \
-        product_any(args, m, n, transposed);                                   \
+        product_any(args, m, n, transposed, bf16);                             \
     }
-#define PRODUCT_KERNELS(n)                                                     \
-    PRODUCT_KERNEL(1, n, 0)                                                    \
-    PRODUCT_KERNEL(1, n, 1)                                                    \
-    PRODUCT_KERNEL(4, n, 0)                                                    \
-    PRODUCT_KERNEL(4, n, 1)                                                    \
-    PRODUCT_KERNEL(ROWS_##n, n, 0)                                             \
-    PRODUCT_KERNEL(ROWS_##n, n, 1)
-PRODUCT_KERNELS(1)
-PRODUCT_KERNELS(2)
-PRODUCT_KERNELS(3)
+#define PRODUCT_KERNELS(n, transposed, bf16)                                   \
+    PRODUCT_KERNEL(1, n, transposed, bf16)                                     \
+    PRODUCT_KERNEL(4, n, transposed, bf16)                                     \
+    PRODUCT_KERNEL(ROWS_##n, n, transposed, bf16)
+#define PRODUCT_SIZES(transposed, bf16)                                        \
+    PRODUCT_KERNELS(1, transposed, bf16)                                       \
+    PRODUCT_KERNELS(2, transposed, bf16)                                       \
+    PRODUCT_KERNELS(3, transposed, bf16)
+PRODUCT_SIZES(0, 0)
+PRODUCT_SIZES(1, 0)
+PRODUCT_SIZES(0, 1)
+PRODUCT_SIZES(1, 1)
+#undef PRODUCT_SIZES
 #undef PRODUCT_KERNELS
 #undef PRODUCT_KERNEL
+
+/* The kernels as apq_cpu_kernels lists them. */
+#define PRODUCT_ROW(n, transposed, bf16)                                       \
+    {                                                                          \
+        product_1_##n##_##transposed##_##bf16,                                 \
+            product_4_##n##_##transposed##_##bf16,                             \
+            product_ROWS_##n##_##n##_##transposed##_##bf16                     \
+    }
+#define PRODUCT_TABLE(transposed, bf16)                                        \
+    {                                                                          \
+        PRODUCT_ROW(1, transposed, bf16), PRODUCT_ROW(2, transposed, bf16),    \
+            PRODUCT_ROW(3, transposed, bf16)                                   \
+    }

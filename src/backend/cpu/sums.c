@@ -78,10 +78,11 @@ void apq_sums_add(const apq_sums *sums, int thread, const apq_tile *tile,
 }
 
 void apq_sums_mask(const apq_sums *sums, int thread, const apq_tile *tile,
-                   int first, float *g, const float *x, const apq_norm *norm) {
+                   int first, const void *x, float *g, int64_t g_step,
+                   const apq_norm *norm) {
     part p = part_of(sums, thread);
-    *p.over += sums->kernels->mask_reduce(tile, g, x, norm, p.tile[0] + first,
-                                          p.tile[1] + first);
+    *p.over += sums->kernels->mask_reduce(tile, x, g, g_step, norm,
+                                          p.tile[0] + first, p.tile[1] + first);
     add_tile(&p, tile, first);
 }
 

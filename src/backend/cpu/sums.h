@@ -24,7 +24,8 @@ void apq_sums_add(const apq_sums *sums, int thread, const apq_tile *tile,
 /* Masks g as mask_reduce() does and adds its sums; x, g and the vectors of
  * norm begin at channel `first`. */
 void apq_sums_mask(const apq_sums *sums, int thread, const apq_tile *tile,
-                   int first, float *g, const float *x, const apq_norm *norm);
+                   int first, const void *x, float *g, int64_t g_step,
+                   const apq_norm *norm);
 
 /* Biased mean and variance of all that was added. */
 void apq_sums_statistics(const apq_sums *sums, float *mean, float *variance);

@@ -43,12 +43,13 @@ static apq_status sloped(const apq_conv_backward *a, int64_t rows, int channels,
     if (a->slopes.by_g == NULL || rows == 0) {
         return APQ_OK;
     }
+    const float *g = a->g, *z = a->z;
     float *out;
     APQ_TRY(take(a->arena, rows * channels, &out));
     for (int64_t i = 0; i < rows * channels; i++) {
         int64_t c = i % channels;
-        out[i] = (float)((double)a->slopes.by_g[c] * (double)a->g[i] +
-                         (double)a->slopes.by_z[c] * (double)a->z[i] +
+        out[i] = (float)((double)a->slopes.by_g[c] * (double)g[i] +
+                         (double)a->slopes.by_z[c] * (double)z[i] +
                          (double)a->slopes.constant[c]);
     }
     *dz = out;
@@ -76,9 +77,11 @@ static apq_status reduce(const apq_conv_backward *a, int64_t rows,
         .sum_gx = a->sum_gx,
         .clip_grad = a->clip_grad,
     }));
+    const float *x = a->x;
+    float *dx = a->dx;
     for (int64_t i = 0; i < rows * channels && norm->clip > 0.0F; i++) {
-        if (!apq_ref_is_inside_clip(norm, a->x[i], i % channels)) {
-            a->dx[i] = 0.0F;
+        if (!apq_ref_is_inside_clip(norm, x[i], i % channels)) {
+            dx[i] = 0.0F;
         }
     }
     return APQ_OK;
@@ -214,9 +217,12 @@ static apq_status depthwise_backward(const apq_depthwise_shape *s,
         return plain_backward(s, a);
     }
     apq_conv_backward wide = *a;
-    float *slopes;
-    APQ_TRY(expanded(e, rows, k, a->arena, &wide.x));
-    APQ_TRY(take(a->arena, rows * k, &wide.dx));
+    const float *z;
+    float *dx, *slopes;
+    APQ_TRY(expanded(e, rows, k, a->arena, &z));
+    APQ_TRY(take(a->arena, rows * k, &dx));
+    wide.x = z;
+    wide.dx = dx;
     APQ_TRY(take(a->arena, 2 * (int64_t)k, &slopes));
     APQ_TRY(plain_backward(s, &wide));
     for (int c = 0; c < k; c++) {
@@ -242,10 +248,20 @@ static apq_status depthwise_backward(const apq_depthwise_shape *s,
         });
 }
 
+/* The definition is that of float. */
+static apq_status refuse_bfloat16(const apq_format *format) {
+    if (format->precision != APQ_FLOAT32) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED,
+                 "backend \"ref\" computes in float32 only");
+    }
+    return APQ_OK;
+}
+
 /* Checks, runs and gives the workspace back, whether it failed or not. */
 #define REWOUND(check, shape, args, run)                                       \
     do {                                                                       \
         APQ_TRY(check(shape));                                                 \
+        APQ_TRY(refuse_bfloat16(&(args)->format));                             \
         apq_arena_mark mark = apq_arena_position((args)->arena);               \
         apq_status st = run((shape), (args));                                  \
         apq_arena_rewind((args)->arena, mark);                                 \

@@ -13,14 +13,15 @@ bool variant_use(const variant *v) {
 }
 
 int variants_all(variant *out, int capacity) {
-    static const char *const k_isas[] = {NULL, "portable", "avx2", "avx512"};
+    static const char *const k_isas[] = {NULL, "portable", "avx2", "avx512",
+                                         "avx512bf16"};
     int n = 0;
     for (int i = 0; apq_backend_list()[i] != NULL; i++) {
         const apq_backend *backend = apq_backend_list()[i];
         if (strcmp(backend->name, "ref") == 0 || !backend->is_available()) {
             continue;
         }
-        int n_isas = strcmp(backend->name, "cpu") == 0 ? 4 : 1;
+        int n_isas = strcmp(backend->name, "cpu") == 0 ? 5 : 1;
         for (int j = 0; j < n_isas && n < capacity; j++) {
             variant v = {.backend = backend, .isa = k_isas[j]};
             if (variant_use(&v)) {

@@ -1,7 +1,7 @@
 /* The convolutions of every backend and instruction set against ref, with and
  * without norms on their input, statistics of their output and gradients that
  * are formed as they are read. Inputs lie between NaN guards. */
-#include "unit/backend/cases.h"
+#include "unit/backend/conv_case.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -9,172 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-/* What a case asks for. */
-enum {
-    WITH_NORM = 1,
-    WITH_CLIP = 2,
-    WITH_STEP = 4,
-    WITH_SLOPES = 8,
-    WITHOUT_DW = 16,
-    WITHOUT_DX = 32,
-};
-
-/* One convolution: sizes, and its shape as either kind. */
-typedef struct conv {
-    bool is_depthwise;
-    apq_pointwise_shape pointwise;
-    apq_depthwise_shape depthwise;
-    int64_t in_rows, out_rows, w_rows, ldw;
-    int in_channels, out_channels;
-} conv;
-
-/* The tensors of a case; what is written has one copy a backend. */
-typedef struct tensors {
-    float *x, *w, *g, *z_given;
-    float *in_vectors;  /* (4, C): scale, shift, mean, inv_std */
-    float *out_vectors; /* (3, K): the slopes */
-    float *z, *statistics;
-    float *dw, *dx, *sums;
-    double clip_grad;
-} tensors;
-
-static const apq_backend *reference(void) {
-    const apq_backend *ref = NULL;
-    assert_int_equal(apq_backend_find("ref", &ref), APQ_OK);
-    return ref;
-}
-
-static void expect_equal(const variant *v, const char *what, const float *got,
-                         const float *want, int64_t n, double tol) {
-    int64_t i = first_difference(got, want, n, tol);
-    if (i >= 0) {
-        fail_msg("%s %s: %s[%lld] is %.9g, want %.9g", v->backend->name,
-                 v->isa != NULL ? v->isa : "auto", what, (long long)i,
-                 (double)got[i], (double)want[i]);
-    }
-    assert_true(guarded_intact(got, n));
-}
-
-static conv make_pointwise(int64_t rows, int in, int out, int64_t extra) {
-    return (conv){
-        .pointwise = {rows, in, out, in + extra},
-        .in_rows = rows,
-        .out_rows = rows,
-        .w_rows = out,
-        .ldw = in + extra,
-        .in_channels = in,
-        .out_channels = out,
-    };
-}
-
-static conv make_depthwise(int n, int height, int width, int channels,
-                           int kernel, int stride, int64_t extra) {
-    int64_t out = (int64_t)n * ((height + stride - 1) / stride) *
-                  ((width + stride - 1) / stride);
-    return (conv){
-        .is_depthwise = true,
-        .depthwise = {n, height, width, channels, kernel, stride,
-                      channels + extra},
-        .in_rows = (int64_t)n * height * width,
-        .out_rows = out,
-        .w_rows = (int64_t)kernel * kernel,
-        .ldw = channels + extra,
-        .in_channels = channels,
-        .out_channels = channels,
-    };
-}
-
-static apq_norm norm_of(const conv *c, const tensors *t, int flags) {
-    if ((flags & WITH_NORM) == 0) {
-        return (apq_norm){0};
-    }
-    return (apq_norm){
-        .scale = t->in_vectors,
-        .shift = t->in_vectors + c->in_channels,
-        .mean = t->in_vectors + 2 * (int64_t)c->in_channels,
-        .inv_std = t->in_vectors + 3 * (int64_t)c->in_channels,
-        .clip = (flags & WITH_CLIP) != 0 ? 0.75F : 0.0F,
-        .step = (flags & WITH_STEP) != 0 ? 0.75F / 15.0F : 0.0F,
-    };
-}
-
-static apq_status run_forward(const apq_backend *b, const conv *c,
-                              const tensors *t, int flags, bool with_sums) {
-    apq_conv_forward args = {
-        .x = t->x,
-        .norm = norm_of(c, t, flags),
-        .w = t->w,
-        .z = t->z,
-        .mean = with_sums ? t->statistics : NULL,
-        .variance = with_sums ? t->statistics + c->out_channels : NULL,
-        .arena = case_arena(),
-    };
-    return c->is_depthwise ? b->depthwise_forward(&c->depthwise, &args)
-                           : b->pointwise_forward(&c->pointwise, &args);
-}
-
-static apq_status run_backward(const apq_backend *b, const conv *c, tensors *t,
-                               int flags) {
-    int k = c->out_channels;
-    apq_conv_backward args = {
-        .g = t->g,
-        .z = t->z_given,
-        .x = t->x,
-        .norm = norm_of(c, t, flags),
-        .w = t->w,
-        .dw = (flags & WITHOUT_DW) != 0 ? NULL : t->dw,
-        .lddw = c->ldw + 2,
-        .dx = (flags & WITHOUT_DX) != 0 ? NULL : t->dx,
-        .sum_g = t->sums,
-        .sum_gx = t->sums + c->in_channels,
-        .clip_grad = &t->clip_grad,
-        .arena = case_arena(),
-    };
-    if ((flags & WITH_SLOPES) != 0) {
-        args.slopes = (apq_bn_slopes){t->out_vectors, t->out_vectors + k,
-                                      t->out_vectors + 2 * (int64_t)k};
-    }
-    return c->is_depthwise ? b->depthwise_backward(&c->depthwise, &args)
-                           : b->pointwise_backward(&c->pointwise, &args);
-}
-
-static void open_inputs(const conv *c, tensors *t) {
-    int64_t in = c->in_channels;
-    t->x = guarded_random(c->in_rows * in, 1);
-    t->w = guarded_random(c->w_rows * c->ldw, 2);
-    t->g = guarded_random(c->out_rows * c->out_channels, 3);
-    t->z_given = guarded_random(c->out_rows * c->out_channels, 4);
-    t->in_vectors = guarded_random(4 * in, 5);
-    t->out_vectors = guarded_random(3 * (int64_t)c->out_channels, 6);
-    for (int64_t i = 0; i < in; i++) {
-        t->in_vectors[i] += 1.5F;
-        t->in_vectors[3 * in + i] += 1.5F;
-    }
-}
-
-static void open_outputs(const conv *c, tensors *t) {
-    t->z = guarded_new(c->out_rows * c->out_channels);
-    t->statistics = guarded_new(2 * (int64_t)c->out_channels);
-    t->dw = guarded_random(c->w_rows * (c->ldw + 2), 7); /* accumulated onto */
-    t->dx = guarded_new(c->in_rows * c->in_channels);
-    t->sums = guarded_new(2 * (int64_t)c->in_channels);
-}
-
-static void close_inputs(tensors *t) {
-    float *all[] = {t->x,       t->w,          t->g,
-                    t->z_given, t->in_vectors, t->out_vectors};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        guarded_free(all[i]);
-    }
-}
-
-static void close_outputs(tensors *t) {
-    float *all[] = {t->z, t->statistics, t->dw, t->dx, t->sums};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        guarded_free(all[i]);
-    }
-}
 
 static void compare_backward(const variant *v, const conv *c,
                              const tensors *got, const tensors *want,
@@ -233,18 +67,6 @@ static const int k_flags[] = {
 
 enum { N_FLAGS = sizeof(k_flags) / sizeof(k_flags[0]) };
 
-/* Runs `check` for every variant. */
-static void for_variants(void (*check)(const variant *v)) {
-    variant list[16];
-    int n = variants_all(list, 16);
-    assert_true(n >= 2);
-    for (int i = 0; i < n; i++) {
-        assert_true(variant_use(&list[i]));
-        check(&list[i]);
-    }
-    assert_int_equal(apq_backend_limit_isa(NULL), APQ_OK);
-}
-
 static void check_pointwise(const variant *v) {
     static const int k_shapes[][3] = {
         {1, 1, 1},     {3, 17, 8},    {40, 33, 1},   {50, 3, 40},
@@ -294,78 +116,6 @@ static void test_depthwise(void **state) {
 }
 
 /* A depthwise convolution behind an expansion from `in` channels ----------- */
-
-/* What the expansion adds to a case. */
-typedef struct expansion {
-    float *x, *w;
-    float *statistics; /* (2, K) and (C + C*C) */
-    float *dw, *dx;
-} expansion;
-
-static expansion open_expansion(const conv *c, int in, int64_t ldw) {
-    int64_t k = c->in_channels;
-    return (expansion){
-        .x = guarded_random(c->in_rows * in, 8),
-        .w = guarded_random(k * ldw, 9),
-        .statistics = guarded_new(2 * k + in + (int64_t)in * in),
-        .dw = guarded_random(k * (ldw + 1), 10),
-        .dx = guarded_new(c->in_rows * in),
-    };
-}
-
-static void close_expansion(expansion *e) {
-    float *all[] = {e->x, e->w, e->statistics, e->dw, e->dx};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        guarded_free(all[i]);
-    }
-}
-
-/* Statistics, forward and backward; the norm between the two convolutions is
- * that of the statistics found. */
-static void run_expanded(const apq_backend *b, const conv *c, tensors *t,
-                         expansion *e, int in, int64_t ldw) {
-    int k = c->in_channels;
-    float *moments = e->statistics + 2 * (int64_t)k;
-    apq_pointwise_shape wide = {c->in_rows, in, k, ldw};
-    assert_int_equal(b->expand_statistics(&wide, e->x, e->w, e->statistics,
-                                          e->statistics + k, moments,
-                                          case_arena()),
-                     APQ_OK);
-    for (int i = 0; i < k; i++) {
-        float inv_std = 1.0F / sqrtf(e->statistics[k + i] + 1e-3F);
-        t->in_vectors[k + i] = 0.4F - e->statistics[i] * t->in_vectors[i];
-        t->in_vectors[2 * k + i] = e->statistics[i];
-        t->in_vectors[3 * k + i] = inv_std;
-    }
-    apq_expand expand = {e->x, in, e->w, ldw, moments, e->dw, ldw + 1};
-    apq_conv_forward forward = {
-        .norm = norm_of(c, t, WITH_NORM | WITH_CLIP),
-        .w = t->w,
-        .z = t->z,
-        .mean = t->statistics,
-        .variance = t->statistics + k,
-        .expand = expand,
-        .arena = case_arena(),
-    };
-    assert_int_equal(b->depthwise_forward(&c->depthwise, &forward), APQ_OK);
-    apq_conv_backward backward = {
-        .g = t->g,
-        .z = t->z_given,
-        .slopes = {t->out_vectors, t->out_vectors + k,
-                   t->out_vectors + 2 * (int64_t)k},
-        .norm = forward.norm,
-        .w = t->w,
-        .dw = t->dw,
-        .lddw = c->ldw + 2,
-        .dx = e->dx,
-        .sum_g = t->sums,
-        .sum_gx = t->sums + k,
-        .clip_grad = &t->clip_grad,
-        .expand = expand,
-        .arena = case_arena(),
-    };
-    assert_int_equal(b->depthwise_backward(&c->depthwise, &backward), APQ_OK);
-}
 
 static void check_expansion_case(const variant *v, const conv *c, int in,
                                  int64_t ldw) {

@@ -57,7 +57,8 @@ static void set(const apq_model *model, size_t index, const float *values) {
 /* Channel c of a layer's output that its reader forms. */
 static double output_of(const apq_nn_layer *l, int c) {
     const apq_norm *n = &l->y_norm;
-    double v = (double)n->scale[c] * (double)l->z[c] + (double)n->shift[c];
+    double v = (double)n->scale[c] * (double)((const float *)l->z)[c] +
+               (double)n->shift[c];
     v = fmin(fmax(v, 0.0), (double)n->clip);
     return (double)n->step * rint(v / (double)n->step);
 }
@@ -101,7 +102,8 @@ static void quantised_layers_match_the_hand_computation(void **state) {
     static const double x[] = {0.5, -1.5, 3.5};
     static const double w[] = {0.4, -0.6, 0.2, -1.4, 0.0, 0.0};
     for (int i = 0; i < 6; i++) {
-        assert_near((double)net.layers[0].x[i % 3], x[i % 3], 1e-6);
+        assert_near((double)((const float *)net.layers[0].x)[i % 3], x[i % 3],
+                    1e-6);
         assert_near((double)net.layers[0].w_used[i], w[i], 1e-6);
     }
     assert_null(net.layers[0].y);
@@ -215,7 +217,7 @@ static void recalibration_weighs_by_images(void **state) {
         for (int c = 0; c < 4; c++) {
             double sum = 0, square = 0;
             for (int64_t r = 0; r < rows; r++) {
-                double z = (double)stem->z[r * 4 + c];
+                double z = (double)((const float *)stem->z)[r * 4 + c];
                 sum += z;
                 square += z * z;
             }
