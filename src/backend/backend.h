@@ -141,7 +141,10 @@ typedef struct apq_conv_forward {
     float *mean, *variance;
     apq_expand expand; /* depthwise only: makes x, which is not read; needs a
                           norm */
-    apq_arena *arena;  /* workspace; rewound on return */
+    /* Pointwise only: x is an image, its rows are patches as im2col makes
+     * them; float, without norm and, backward, without dx. NULL: none. */
+    const apq_depthwise_shape *patches;
+    apq_arena *arena; /* workspace; rewound on return */
 } apq_conv_forward;
 
 /* From the gradient dz of z = convolution of N(x) with w:
@@ -164,8 +167,9 @@ typedef struct apq_conv_backward {
     void *dx; /* float with an expansion */
     float *sum_g, *sum_gx;
     double *clip_grad;
-    apq_expand expand; /* as in forward; dx is then required */
-    apq_arena *arena;  /* workspace; rewound on return */
+    apq_expand expand;                  /* as in forward; dx is then required */
+    const apq_depthwise_shape *patches; /* as in forward */
+    apq_arena *arena;                   /* workspace; rewound on return */
 } apq_conv_backward;
 
 typedef struct apq_backend {

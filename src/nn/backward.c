@@ -199,21 +199,22 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
         .clip_grad = &below.clip_grad,
         .arena = net->arena,
     };
+    apq_depthwise_shape shape = {
+        .n = net->n_images,
+        .in_height = l->ir.in_size,
+        .in_width = l->ir.in_size,
+        .channels = l->ir.in_channels,
+        .kernel = l->ir.kernel,
+        .stride = l->ir.stride,
+        .ldw = l->ldw_used,
+    };
     if (l->ir.kind == APQ_IR_DEPTHWISE) {
         args.expand = apq_nn_expansion(l);
-        APQ_TRY(b->depthwise_backward(
-            &(apq_depthwise_shape){
-                .n = net->n_images,
-                .in_height = l->ir.in_size,
-                .in_width = l->ir.in_size,
-                .channels = l->ir.in_channels,
-                .kernel = l->ir.kernel,
-                .stride = l->ir.stride,
-                .ldw = l->ldw_used,
-            },
-            &args));
+        APQ_TRY(b->depthwise_backward(&shape, &args));
     } else {
-        APQ_ASSERT(dx == NULL || l->ir.kind == APQ_IR_POINTWISE);
+        bool is_conv = l->ir.kind == APQ_IR_CONV;
+        APQ_ASSERT(dx == NULL || !is_conv);
+        args.patches = is_conv ? &shape : NULL;
         APQ_TRY(b->pointwise_backward(
             &(apq_pointwise_shape){
                 .rows =

@@ -211,10 +211,7 @@ static apq_status convolve(apq_nn_net *net, apq_nn_layer *l, int n_images,
     int depth = l->ir.in_channels;
     if (l->ir.kind == APQ_IR_CONV) {
         depth *= l->ir.kernel * l->ir.kernel;
-        float *col;
-        ALLOC(col, net, rows * depth);
-        APQ_TRY(b->im2col(&shape, l->x, col));
-        l->x = args.x = col;
+        args.patches = &shape;
     }
     return b->pointwise_forward(
         &(apq_pointwise_shape){

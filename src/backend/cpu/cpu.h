@@ -21,6 +21,11 @@ apq_status apq_cpu_depthwise_backward(const apq_depthwise_shape *shape,
                                       const apq_conv_backward *args);
 apq_status apq_cpu_im2col(const apq_depthwise_shape *shape, const float *x,
                           float *col);
+/* Rows [first, first + rows) of it, `step` floats apart, zero in between; dst
+ * has APQ_PATCH_ROOM floats more, which are overwritten. */
+enum { APQ_PATCH_ROOM = 16 };
+void apq_cpu_patches(const apq_depthwise_shape *shape, const float *x,
+                     int64_t first, int64_t rows, float *dst, int64_t step);
 apq_status apq_cpu_bn_apply(const apq_bn_apply_args *args);
 apq_status apq_cpu_bn_backward_reduce(const apq_bn_backward_args *args);
 apq_status apq_cpu_bn_backward_apply(const apq_bn_backward_args *args);

@@ -22,8 +22,10 @@ typedef struct moments {
     int n;         /* channels */
     int64_t whole; /* rounded up to whole vectors */
     int n_threads;
-    float *shift;             /* (C) */
-    float *tiles;             /* (threads, BLOCK + C, whole C) */
+    float *shift;             /* (C): about which is summed */
+    float *unit, *minus;      /* (C): 1 and -shift, a norm */
+    float *zero;              /* (C) */
+    float *tiles;             /* (threads, BLOCK + C + 1, whole C) */
     double *totals;           /* (threads, C + C*C): of x - shift */
     int64_t tile, per_thread; /* floats, doubles */
 } moments;
@@ -39,6 +41,11 @@ static void sample_shift(const moments *m) {
             m->shift[c] += row[c] / (float)count;
         }
     }
+    for (int c = 0; c < m->n; c++) {
+        m->unit[c] = 1.0F;
+        m->minus[c] = -m->shift[c];
+        m->zero[c] = 0.0F;
+    }
 }
 
 static void add_block(const moments *m, int thread, int64_t first,
@@ -46,12 +53,10 @@ static void add_block(const moments *m, int thread, int64_t first,
     float *tile = m->tiles + thread * m->tile;
     float *products = tile + BLOCK * m->whole;
     double *total = m->totals + thread * m->per_thread;
-    for (int64_t r = 0; r < rows; r++) {
-        const float *x = m->x + (first + r) * m->n;
-        for (int c = 0; c < m->n; c++) {
-            tile[r * m->whole + c] = x[c] - m->shift[c];
-        }
-    }
+    apq_tile in = {rows, m->n, m->n, false};
+    apq_norm shifted = {.scale = m->unit, .shift = m->minus};
+    m->kernels->norm_rows(&in, m->x + first * m->n, &shifted, tile, m->whole,
+                          m->kernels->lanes);
     apq_product_run(m->kernels, &(apq_product){
                                     .is_a_transposed = true,
                                     .m = m->n,
@@ -69,12 +74,10 @@ static void add_block(const moments *m, int thread, int64_t first,
             total[m->n + i * m->n + c] += (double)products[i * m->whole + c];
         }
     }
-    memset(products, 0, (size_t)m->n * sizeof(float));
-    for (int64_t r = 0; r < rows; r++) {
-        for (int c = 0; c < m->n; c++) {
-            products[c] += tile[r * m->whole + c];
-        }
-    }
+    /* The squares, which the product has too, are not looked at. */
+    apq_tile summed = {rows, m->n, m->whole, false};
+    m->kernels->column_sums(&summed, tile, m->zero, products,
+                            products + m->whole);
     for (int c = 0; c < m->n; c++) {
         total[c] += (double)products[c];
     }
@@ -104,16 +107,17 @@ static apq_status find_moments(moments *m, float *out, apq_arena *arena) {
     int64_t n_blocks = (m->rows + BLOCK - 1) / BLOCK;
     int64_t n_threads = m->rows * m->n < PARALLEL ? 1 : omp_get_max_threads();
     m->n_threads = (int)(n_blocks < n_threads ? n_blocks : n_threads);
-    m->tile = (BLOCK + m->n) * m->whole;
+    m->tile = (BLOCK + m->n + 1) * m->whole;
     m->per_thread = (m->n + (int64_t)m->n * m->n + 7) / 8 * 8;
     float *totals;
     APQ_TRY(apq_cpu_take(arena, m->n, &m->shift));
+    APQ_TRY(apq_cpu_take(arena, m->n, &m->unit));
+    APQ_TRY(apq_cpu_take(arena, m->n, &m->minus));
+    APQ_TRY(apq_cpu_take(arena, m->n, &m->zero));
     APQ_TRY(apq_cpu_take(arena, m->n_threads * m->tile, &m->tiles));
     APQ_TRY(apq_cpu_take(arena, 2 * m->n_threads * m->per_thread, &totals));
     void *doubles = totals;
     m->totals = doubles;
-    /* Lanes beyond the channels are read, so they must be numbers. */
-    memset(m->tiles, 0, (size_t)(m->n_threads * m->tile) * sizeof(float));
     memset(totals, 0, (size_t)(m->n_threads * m->per_thread) * sizeof(double));
     sample_shift(m);
 #pragma omp parallel num_threads(m->n_threads) if (m->n_threads > 1)

@@ -39,8 +39,10 @@ typedef struct plan {
     const apq_pointwise_shape *shape;
     const apq_conv_forward *args;
     apq_row_blocks blocks;
-    float *w;         /* packed */
-    float *tiles;     /* (threads, block, whole C), NULL: x is read as it is */
+    float *w;       /* packed */
+    float *tiles;   /* (threads, block, whole C), NULL: x is read as it is */
+    float *patches; /* (threads, patch_floats), NULL: x is no image */
+    int64_t patch_floats;
     float *out_tiles; /* (threads, block, K), NULL: z is written as it is */
     apq_sums sums;
 } plan;
@@ -59,6 +61,13 @@ static void run_block(const plan *p, int thread, int64_t index) {
         apq_at(p->args->x, format->is_x_bf16, first * s->in_channels);
     void *z =
         apq_at_out(p->args->z, format->is_z_bf16, first * s->out_channels);
+    if (p->patches != NULL) {
+        float *patches = p->patches + thread * p->patch_floats;
+        apq_cpu_patches(p->args->patches, p->args->x, first, rows, patches,
+                        step);
+        x = patches;
+        in.step = step;
+    }
     apq_product product = {
         .is_bf16 = is_bf16,
         .is_b_packed = true,
@@ -66,7 +75,7 @@ static void run_block(const plan *p, int thread, int64_t index) {
         .n = s->out_channels,
         .depth = apq_steps(is_bf16, s->in_channels),
         .a = x,
-        .a_step = s->in_channels,
+        .a_step = in.step,
         .b = p->w,
         .c = z,
         .c_step = s->out_channels,
@@ -112,10 +121,14 @@ static apq_status run(const apq_pointwise_shape *shape,
         args->arena, apq_sums_floats(n_threads, shape->out_channels), &sums));
     bool is_bf16 = args->format.precision == APQ_BFLOAT16;
     int64_t rows = n_threads * p.blocks.block;
+    int64_t whole_in = apq_whole(p.kernels, shape->in_channels);
     if (args->norm.scale != NULL || is_bf16) {
-        APQ_TRY(apq_cpu_take(args->arena,
-                             rows * apq_whole(p.kernels, shape->in_channels),
-                             &p.tiles));
+        APQ_TRY(apq_cpu_take(args->arena, rows * whole_in, &p.tiles));
+    }
+    if (args->patches != NULL) {
+        p.patch_floats = p.blocks.block * whole_in + APQ_PATCH_ROOM;
+        APQ_TRY(
+            apq_cpu_take(args->arena, n_threads * p.patch_floats, &p.patches));
     }
     if (args->format.is_z_bf16) {
         APQ_TRY(apq_cpu_take(args->arena, rows * shape->out_channels,

@@ -20,7 +20,9 @@ typedef struct plan {
     int64_t whole_in, whole_out; /* channels rounded up to whole vectors */
     float *w;                    /* packed for dx */
     float *dz_tiles, *x_tiles;   /* NULL: read where they are */
-    float *dx_tiles;             /* (threads, block, C), NULL: written there */
+    float *patches; /* (threads, patch_floats), NULL: x is no image */
+    int64_t patch_floats;
+    float *dx_tiles; /* (threads, block, C), NULL: written there */
     /* (threads, gradient): dw or its transpose, whichever has longer rows. */
     bool is_transposed; /* (C, whole K) */
     int64_t gradient;
@@ -77,11 +79,21 @@ static operand input(const plan *p, int thread, int64_t first, int64_t rows) {
     int channels = p->shape->in_channels;
     bool is_bf16 = p->args->format.is_x_bf16;
     const void *x = apq_at(p->args->x, is_bf16, first * channels);
-    if (p->x_tiles == NULL) {
+    if (p->x_tiles == NULL && p->patches == NULL) {
         return of_floats(x, channels);
     }
     float *tile = p->x_tiles + thread * p->blocks.block * p->whole_in;
     apq_tile in = {rows, channels, channels, is_bf16};
+    if (p->patches != NULL) {
+        float *patches = p->patches + thread * p->patch_floats;
+        apq_cpu_patches(p->args->patches, p->args->x, first, rows, patches,
+                        p->whole_in);
+        if (!p->is_bf16) {
+            return of_floats(patches, p->whole_in);
+        }
+        x = patches;
+        in.step = p->whole_in;
+    }
     if (p->is_bf16) {
         apq_slots slots = slots_of(p, tile, p->whole_in);
         slots.by_row = NULL;
@@ -192,6 +204,11 @@ static apq_status take_memory(plan *p) {
     }
     if (a->norm.scale != NULL || p->whole_in != s->in_channels || p->is_bf16) {
         APQ_TRY(apq_cpu_take(a->arena, rows * p->whole_in, &p->x_tiles));
+    }
+    if (a->patches != NULL) {
+        p->patch_floats = p->blocks.block * p->whole_in + APQ_PATCH_ROOM;
+        APQ_TRY(
+            apq_cpu_take(a->arena, n_threads * p->patch_floats, &p->patches));
     }
     if (a->format.is_x_bf16 && a->dx != NULL) {
         APQ_TRY(apq_cpu_take(a->arena, rows * s->in_channels, &p->dx_tiles));

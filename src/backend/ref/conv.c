@@ -87,6 +87,20 @@ static apq_status reduce(const apq_conv_backward *a, int64_t rows,
     return APQ_OK;
 }
 
+/* *x = the rows of a pointwise convolution: x, or the patches of that image. */
+static apq_status rows_of(const apq_pointwise_shape *s,
+                          const apq_depthwise_shape *patches, apq_arena *arena,
+                          const float **x) {
+    if (patches == NULL) {
+        return APQ_OK;
+    }
+    float *col;
+    APQ_TRY(take(arena, s->rows * s->in_channels, &col));
+    APQ_TRY(apq_ref_im2col(patches, *x, col));
+    *x = col;
+    return APQ_OK;
+}
+
 static apq_status statistics(const apq_conv_forward *a, int64_t rows,
                              int channels) {
     return a->mean == NULL ? APQ_OK
@@ -96,8 +110,9 @@ static apq_status statistics(const apq_conv_forward *a, int64_t rows,
 
 static apq_status pointwise_forward(const apq_pointwise_shape *s,
                                     const apq_conv_forward *a) {
-    const float *y;
-    APQ_TRY(normalised(&a->norm, a->x, s->rows, s->in_channels, a->arena, &y));
+    const float *y, *x = a->x;
+    APQ_TRY(rows_of(s, a->patches, a->arena, &x));
+    APQ_TRY(normalised(&a->norm, x, s->rows, s->in_channels, a->arena, &y));
     APQ_TRY(apq_ref_gemm(&(apq_gemm_args){
         .is_b_transposed = true,
         .m = s->rows,
@@ -115,8 +130,9 @@ static apq_status pointwise_forward(const apq_pointwise_shape *s,
 
 static apq_status pointwise_backward(const apq_pointwise_shape *s,
                                      const apq_conv_backward *a) {
-    const float *y, *dz;
-    APQ_TRY(normalised(&a->norm, a->x, s->rows, s->in_channels, a->arena, &y));
+    const float *y, *dz, *x = a->x;
+    APQ_TRY(rows_of(s, a->patches, a->arena, &x));
+    APQ_TRY(normalised(&a->norm, x, s->rows, s->in_channels, a->arena, &y));
     APQ_TRY(sloped(a, s->rows, s->out_channels, &dz));
     apq_gemm_args product = {
         .is_a_transposed = true,

@@ -207,6 +207,78 @@ static void test_far_mean(void **state) {
     for_variants(check_far_mean);
 }
 
+/* Rows formed from an image against the same rows stored. */
+static void check_patches_of(const variant *v, const apq_depthwise_shape *image,
+                             apq_precision precision) {
+    enum { K = 11 };
+    const apq_backend *b = v->backend;
+    int out_h = (image->in_height + image->stride - 1) / image->stride;
+    int out_w = (image->in_width + image->stride - 1) / image->stride;
+    int64_t rows = (int64_t)image->n * out_h * out_w;
+    int depth = image->kernel * image->kernel * image->channels;
+    apq_pointwise_shape shape = {rows, depth, K, depth};
+    float *x = guarded_random((int64_t)image->n * image->in_height *
+                                  image->in_width * image->channels,
+                              1);
+    float *col = guarded_new(rows * depth);
+    float *w = guarded_random(K * depth, 2);
+    float *g = guarded_random(rows * K, 3);
+    float *z[2], *dw[2];
+    assert_int_equal(reference()->im2col(image, x, col), APQ_OK);
+    for (int i = 0; i < 2; i++) {
+        z[i] = guarded_new(rows * K);
+        dw[i] = guarded_random(K * depth, 4);
+        const float *input = i == 0 ? col : x;
+        const apq_depthwise_shape *patches = i == 0 ? NULL : image;
+        apq_conv_forward forward = {
+            .format.precision = precision,
+            .x = input,
+            .w = w,
+            .z = z[i],
+            .patches = patches,
+            .arena = case_arena(),
+        };
+        assert_int_equal(b->pointwise_forward(&shape, &forward), APQ_OK);
+        apq_conv_backward backward = {
+            .format.precision = precision,
+            .g = g,
+            .x = input,
+            .w = w,
+            .dw = dw[i],
+            .lddw = depth,
+            .patches = patches,
+            .arena = case_arena(),
+        };
+        assert_int_equal(b->pointwise_backward(&shape, &backward), APQ_OK);
+    }
+    expect_equal(v, "patches z", z[1], z[0], rows * K, 0.0);
+    expect_equal(v, "patches dw", dw[1], dw[0], K * (int64_t)depth, 0.0);
+    float *all[] = {x, col, w, g, z[0], z[1], dw[0], dw[1]};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        guarded_free(all[i]);
+    }
+}
+
+static void check_patches(const variant *v) {
+    static const apq_depthwise_shape k_images[] = {
+        {2, 5, 7, 3, 3, 1, 0}, {3, 8, 8, 3, 5, 2, 0},   {9, 9, 16, 3, 3, 1, 0},
+        {2, 6, 6, 1, 7, 1, 0}, {2, 12, 12, 4, 3, 2, 0}, {3, 32, 32, 3, 3, 2, 0},
+        {1, 1, 1, 3, 3, 1, 0}, {2, 20, 20, 5, 3, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof k_images / sizeof k_images[0]; i++) {
+        check_patches_of(v, &k_images[i], APQ_FLOAT32);
+        check_patches_of(v, &k_images[i], APQ_BFLOAT16);
+    }
+}
+
+static void test_patches(void **state) {
+    (void)state;
+    variant ref = {.backend = reference()};
+    apq_depthwise_shape image = {2, 5, 7, 3, 3, 2, 0};
+    check_patches_of(&ref, &image, APQ_FLOAT32);
+    for_variants(check_patches);
+}
+
 static void check_repeatable(const variant *v) {
     conv kinds[] = {make_depthwise(5, 16, 16, 40, 5, 1, 0),
                     make_pointwise(4000, 24, 40, 0)};
@@ -272,9 +344,10 @@ static void test_refusals(void **state) {
 int main(void) {
     apq_backend_set_threads(2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_pointwise),
-        cmocka_unit_test(test_depthwise), cmocka_unit_test(test_expansion),
-        cmocka_unit_test(test_far_mean),  cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_pointwise),
+        cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_patches),    cmocka_unit_test(test_far_mean),
+        cmocka_unit_test(test_repeatable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
