@@ -18,9 +18,17 @@ static const float RELU6 = 6.0F;
  * than their output to store and load. */
 enum { MAX_EXPANDED = 32 };
 
-apq_status apq_nn_net_init(apq_nn_net *net, const apq_backend *backend,
-                           apq_arena *arena, const apq_ir_network *network,
-                           int image_channels) {
+size_t apq_nn_statistics_floats(const apq_ir_network *network) {
+    size_t n_channels = 0;
+    for (size_t i = 0; i < network->n_layers; i++) {
+        n_channels += (size_t)network->layers[i].out_channels;
+    }
+    return 2 * n_channels;
+}
+
+void apq_nn_net_init_on(apq_nn_net *net, const apq_backend *backend,
+                        apq_arena *arena, const apq_ir_network *network,
+                        int image_channels, float *statistics) {
     *net = (apq_nn_net){
         .backend = backend,
         .arena = arena,
@@ -29,24 +37,31 @@ apq_status apq_nn_net_init(apq_nn_net *net, const apq_backend *backend,
         .resolution = network->resolution,
         .image_channels = image_channels,
         .bn_epsilon = 1e-3F,
+        .statistics = statistics,
     };
-    size_t n_channels = 0;
-    for (size_t i = 0; i < network->n_layers; i++) {
-        n_channels += (size_t)network->layers[i].out_channels;
-    }
-    net->statistics = apq_calloc(2 * n_channels, sizeof(float));
-    if (net->statistics == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "network: out of memory");
-    }
-    float *next = net->statistics;
+    size_t n_floats = apq_nn_statistics_floats(network);
+    memset(statistics, 0, n_floats * sizeof *statistics);
     for (size_t i = 0; i < network->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
         l->ir = network->layers[i];
         l->act_range = RELU6;
-        l->mean = next;
-        l->variance = next + l->ir.out_channels;
-        next += 2 * l->ir.out_channels;
+        l->mean = statistics;
+        l->variance = statistics + l->ir.out_channels;
+        statistics += 2 * l->ir.out_channels;
     }
+}
+
+apq_status apq_nn_net_init(apq_nn_net *net, const apq_backend *backend,
+                           apq_arena *arena, const apq_ir_network *network,
+                           int image_channels) {
+    float *statistics =
+        apq_calloc(apq_nn_statistics_floats(network), sizeof *statistics);
+    if (statistics == NULL) {
+        *net = (apq_nn_net){0};
+        APQ_FAIL(APQ_ERR_NOMEM, "network: out of memory");
+    }
+    apq_nn_net_init_on(net, backend, arena, network, image_channels,
+                       statistics);
     return APQ_OK;
 }
 

@@ -71,7 +71,7 @@ typedef struct apq_nn_net {
      * gradient. */
     apq_precision precision;
     float bn_epsilon;
-    float *statistics;         /* owned storage of mean and variance */
+    float *statistics;         /* storage of mean and variance */
     double recalibrate_weight; /* images seen since the reset */
     int n_images;              /* of the last forward pass */
     const float *pooled;       /* (N, C) input of the classifier, as used */
@@ -85,6 +85,12 @@ APQ_NODISCARD apq_status apq_nn_net_init(apq_nn_net *net,
                                          apq_arena *arena,
                                          const apq_ir_network *network,
                                          int image_channels);
+/* As init, on storage of the caller: apq_nn_statistics_floats(network), zeroed
+ * here. Without fini. */
+void apq_nn_net_init_on(apq_nn_net *net, const apq_backend *backend,
+                        apq_arena *arena, const apq_ir_network *network,
+                        int image_channels, float *statistics);
+size_t apq_nn_statistics_floats(const apq_ir_network *network);
 void apq_nn_net_fini(apq_nn_net *net);
 
 /* images (N,H,W,image_channels) -> *logits (N, n_classes), in the arena. */

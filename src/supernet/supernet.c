@@ -106,6 +106,20 @@ static void init_all(apq_supernet *s, uint64_t seed) {
                            2.0 * sp->head_channels);
 }
 
+/* For the largest network. */
+static apq_status allocate_statistics(apq_supernet *s) {
+    apq_policy largest;
+    apq_ir_network ir;
+    apq_policy_largest(&s->space, 8, &largest);
+    APQ_TRY(apq_policy_lower(&s->space, &largest, &ir));
+    s->statistics =
+        apq_calloc(apq_nn_statistics_floats(&ir), sizeof *s->statistics);
+    if (s->statistics == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "supernet: out of memory for statistics");
+    }
+    return APQ_OK;
+}
+
 apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
                                apq_supernet **out) {
     apq_supernet *s = calloc(1, sizeof *s);
@@ -114,6 +128,9 @@ apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
     }
     s->space = *space;
     apq_status st = add_all(s);
+    if (st == APQ_OK) {
+        st = allocate_statistics(s);
+    }
     if (st != APQ_OK) {
         apq_supernet_destroy(s);
         return st;
@@ -126,6 +143,7 @@ apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
 void apq_supernet_destroy(apq_supernet *supernet) {
     if (supernet != NULL) {
         apq_params_fini(&supernet->params);
+        free(supernet->statistics);
         free(supernet);
     }
 }
@@ -211,8 +229,15 @@ apq_status apq_subnet_bind(apq_supernet *supernet, const apq_policy *policy,
     *out = (apq_subnet){.supernet = supernet, .policy = *policy};
     apq_ir_network ir;
     APQ_TRY(apq_policy_lower(&supernet->space, policy, &ir));
-    APQ_TRY(apq_nn_net_init(&out->net, backend, arena, &ir,
-                            supernet->space.image_channels));
+    int image_channels = supernet->space.image_channels;
+    if (supernet->is_statistics_lent) {
+        APQ_TRY(
+            apq_nn_net_init(&out->net, backend, arena, &ir, image_channels));
+    } else {
+        apq_nn_net_init_on(&out->net, backend, arena, &ir, image_channels,
+                           supernet->statistics);
+        supernet->is_statistics_lent = true;
+    }
     for (size_t i = 0; i < out->net.n_layers; i++) {
         apq_nn_layer *l = &out->net.layers[i];
         bind_unit(&supernet->params, unit_of(supernet, &l->ir), l);
@@ -225,6 +250,11 @@ apq_status apq_subnet_bind(apq_supernet *supernet, const apq_policy *policy,
 }
 
 void apq_subnet_fini(apq_subnet *subnet) {
+    if (subnet->net.statistics != NULL &&
+        subnet->net.statistics == subnet->supernet->statistics) {
+        subnet->supernet->is_statistics_lent = false;
+        subnet->net.statistics = NULL;
+    }
     apq_nn_net_fini(&subnet->net);
 }
 

@@ -18,6 +18,10 @@ struct apq_supernet {
     apq_params params;
     unit stem, first_depthwise, first_pointwise, feature_mix, classifier;
     block blocks[APQ_MAX_BLOCKS];
+    /* Of the first sub-network bound, so that a training, which binds one
+     * after the other, allocates nothing; further ones have their own. */
+    float *statistics;
+    bool is_statistics_lent;
 };
 
 #endif
