@@ -5,7 +5,7 @@
 /* Values between what is prefetched and what is read: the rows come from main
  * memory and are too short for the hardware to run ahead. */
 enum {
-    AHEAD = 768,
+    AHEAD = 1536,
 };
 
 /* What is done to the rows as they are read: constants in the loops below. */
