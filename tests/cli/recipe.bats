@@ -97,3 +97,32 @@ load 'helper'
         train.momentum=0.8)
     [ "$other" != "$usual" ]
 }
+
+@test "dtype: trained in bfloat16, kept in run.json, other names refused" {
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --dtype float16 --run out --quiet
+    expect_status 3
+    expect_output 'train\.dtype "float16" is not one of float32, bfloat16'
+    [ ! -e out ]
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --dtype bfloat16 --backend ref \
+        --run ref --quiet
+    expect_status 1
+    expect_output '"ref" computes in float32 only'
+    [ ! -e ref/supernet.safetensors ]
+    for dtype in float32 bfloat16; do
+        "$APQ" train "$ROOT/recipes/tiny.yaml" --dtype $dtype --run $dtype \
+            --threads 1 --quiet
+        jq -e --arg d $dtype '.train.dtype == $d' $dtype/run.json
+    done
+    ! cmp float32/supernet.safetensors bfloat16/supernet.safetensors
+}
+
+@test "bench: a dtype that is not there" {
+    run "$APQ" bench train --space tiny --dtype int8
+    expect_status 2
+    expect_output 'int8'
+    run "$APQ" bench train --space tiny --dtype bfloat16 --backend ref
+    expect_status 1
+    run "$APQ" bench eval --space tiny --dtype bfloat16
+    expect_status 3
+    expect_output 'float32'
+}
