@@ -9,7 +9,7 @@ set(APQ_PACKAGES
   CAIRO=cairo,cairo-svg)
 
 # The command line prints and exits; the library holds everything below it.
-set(modules base ir tensor store space cost backend search quant nn data
+set(modules base comm ir tensor store space cost backend search quant nn data
   supernet predictor deploy measure train report app api)
 set(objects "")
 set(libraries "")

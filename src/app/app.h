@@ -4,6 +4,7 @@
 #include "app/recipe.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "comm/comm.h"
 #include "cost/cost.h"
 #include "space/space.h"
 
@@ -26,6 +27,13 @@
 APQ_NODISCARD apq_status apq_app_train(const apq_recipe *recipe,
                                        const char *run_dir,
                                        const apq_progress *progress);
+/* The same by all processes of a group, each of which calls it; process 0 has
+ * the run directory. All return the same status, unless the call ends with one
+ * that was not agreed on (see apq_comm_has_agreed). NULL: this one alone. */
+APQ_NODISCARD apq_status apq_app_train_together(const apq_recipe *recipe,
+                                                const char *run_dir,
+                                                apq_comm *comm,
+                                                const apq_progress *progress);
 APQ_NODISCARD apq_status apq_app_collect(const apq_recipe *recipe,
                                          const char *run_dir,
                                          const apq_progress *progress);
@@ -57,6 +65,7 @@ typedef struct apq_eval_request {
     bool is_bfloat16;   /* products of a float network in bfloat16 */
     int64_t limit;      /* images; 0 = all */
     int qat_steps; /* of a copy before measuring; needs is_quantised; 0: none */
+    apq_comm *comm; /* processes that share the images; NULL: this one alone */
 } apq_eval_request;
 typedef struct apq_eval_answer {
     double top1, loss, seconds;

@@ -23,20 +23,27 @@ static apq_status choose_policy(const apq_space *space, const char *text,
     return st;
 }
 
-static apq_status eval_with(apq_session *session,
-                            const apq_eval_request *request,
-                            apq_eval_answer *out) {
+static apq_status open_meter(apq_session *session,
+                             const apq_eval_request *request, apq_meter *meter,
+                             apq_policy *policy) {
     bool is_test = strcmp(request->split, "test") == 0;
     if (!is_test && strcmp(request->split, "val") != 0) {
         APQ_FAIL(APQ_ERR_ARG, "--split %s: expected val or test",
                  request->split);
     }
-    APQ_TRY(choose_policy(&session->space, request->policy, &out->policy));
-    apq_meter meter;
+    APQ_TRY(choose_policy(&session->space, request->policy, policy));
+    return apq_meter_open(meter, session,
+                          is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
+                          (size_t)(request->limit > 0 ? request->limit : 0));
+}
+
+static apq_status eval_with(apq_session *session,
+                            const apq_eval_request *request,
+                            apq_eval_answer *out) {
+    apq_meter meter = {.session = session};
     apq_evaluation result;
-    apq_status st = apq_meter_open(
-        &meter, session, is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
-        (size_t)(request->limit > 0 ? request->limit : 0));
+    apq_status st = apq_comm_agree(
+        session->comm, open_meter(session, request, &meter, &out->policy));
     meter.is_bfloat16 = request->is_bfloat16;
     if (st == APQ_OK) {
         st = request->qat_steps > 0
@@ -63,27 +70,35 @@ static bool is_writable_run(const char *run_dir) {
            apq_file_exists(manifest) && access(run_dir, W_OK) == 0;
 }
 
-apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
-                        const apq_eval_request *request,
-                        const apq_progress *progress, apq_eval_answer *out) {
+static apq_status load_supernet(apq_session *session,
+                                const char *run_dir_or_null) {
     char dir[APQ_PATH_MAX], path[APQ_PATH_MAX];
     if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+        APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
     }
     APQ_TRY(apq_path_join(path, run_dir_or_null != NULL ? run_dir_or_null : dir,
                           "supernet.safetensors"));
+    return apq_session_load_supernet(session, path);
+}
+
+apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
+                        const apq_eval_request *request,
+                        const apq_progress *progress, apq_eval_answer *out) {
     apq_session session;
     apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
+        apq_session_join(&session, request->comm);
         st = apq_session_open_data(&session);
     }
     if (st == APQ_OK) {
-        st = apq_session_load_supernet(&session, path);
+        st = load_supernet(&session, run_dir_or_null);
     }
-    if (st == APQ_OK && is_writable_run(run_dir_or_null)) {
+    if (st == APQ_OK && apq_comm_rank(request->comm) == 0 &&
+        is_writable_run(run_dir_or_null)) {
         st = apq_stopwatch_assign(&session.stopwatch, run_dir_or_null, "eval",
                                   "");
     }
+    st = apq_comm_agree(request->comm, st);
     if (st == APQ_OK) {
         st = eval_with(&session, request, out);
     }

@@ -69,6 +69,13 @@ void apq_machine_set_threads(int n_threads) {
     }
 }
 
+int apq_machine_share_threads(int n_processes) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = (int)(n > n_processes ? n / n_processes : 1);
+    apq_machine_set_threads(share);
+    return share;
+}
+
 void apq_machine_probe(apq_machine *out) {
     *out = (apq_machine){.threads = 1};
     proc_value("/proc/cpuinfo", "model name", out->cpu, sizeof out->cpu);

@@ -19,6 +19,9 @@ void apq_machine_probe(apq_machine *out);
 /* Threads of the work that follows; 0, or more than there are processors, is
  * one for each: threads that share a processor wait for one another. */
 void apq_machine_set_threads(int n_threads);
+/* An equal share of the processors online for each of n_processes, at most as
+ * many as this process may run on. Returns the share wished for. */
+int apq_machine_share_threads(int n_processes);
 
 /* One-line JSON (malloc'd): cpu, isa, threads, memory_gib. */
 char *apq_machine_to_json(const apq_machine *machine);

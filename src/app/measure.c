@@ -31,7 +31,9 @@ apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
                  : apq_recalibrate(&subnet.net, meter->calibration, n_batches);
     }
     if (st == APQ_OK) {
-        st = apq_evaluate(&subnet.net, meter->images, meter->is_bfloat16, out);
+        st = apq_evaluate_together(&subnet.net, meter->images,
+                                   meter->is_bfloat16, meter->session->comm,
+                                   out);
     }
     apq_subnet_fini(&subnet);
     return st;
@@ -58,7 +60,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
                          .loader_threads = 1,
                      }));
     apq_arena_reset(meter->arena);
-    return apq_evaluate(net, meter->images, false, out);
+    return apq_evaluate_together(net, meter->images, false, s->comm, out);
 }
 
 apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,

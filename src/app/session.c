@@ -24,6 +24,26 @@ apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
     return APQ_OK;
 }
 
+void apq_session_join(apq_session *session, apq_comm *comm) {
+    int size = apq_comm_size(comm), n_local = apq_comm_local_size(comm);
+    session->comm = comm;
+    if (size == 1) {
+        return;
+    }
+    apq_stopwatch_share(&session->stopwatch, size,
+                        (size + n_local - 1) / n_local);
+    if (session->recipe->threads > 0) {
+        return;
+    }
+    int share = apq_machine_share_threads(n_local);
+    if (share > apq_backend_threads()) {
+        apq_note(session->progress,
+                 "a process may run on %d of its %d processors: mpirun "
+                 "--bind-to none lifts this",
+                 apq_backend_threads(), share);
+    }
+}
+
 apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
     APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
     char seed[32];
@@ -235,13 +255,16 @@ int apq_session_calibration_batches(const apq_session *session) {
 
 apq_status apq_session_eval_loader(const apq_session *session, apq_split split,
                                    size_t limit, apq_loader **out) {
+    int n_parts = apq_comm_size(session->comm);
     return apq_loader_create(session->dataset,
                              &(apq_loader_options){
                                  .split = split,
-                                 .batch = APQ_EVAL_BATCH,
+                                 .batch = n_parts * APQ_EVAL_BATCH,
                                  .limit = limit,
                                  .seed = session->recipe->seed,
                                  .n_threads = LOADER_THREADS,
+                                 .part = apq_comm_rank(session->comm),
+                                 .n_parts = n_parts,
                              },
                              out);
 }

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "comm/comm.h"
 #include "data/data.h"
 #include "space/space.h"
 #include "store/rundir.h"
@@ -16,6 +17,7 @@
  * backend, and, as far as opened, run directory, data and supernet. */
 typedef struct apq_session {
     const apq_recipe *recipe;
+    apq_comm *comm;               /* borrowed; NULL: this process alone */
     const apq_progress *progress; /* the stopwatch's */
     apq_stopwatch stopwatch;
     apq_space space;
@@ -31,6 +33,10 @@ APQ_NODISCARD apq_status apq_session_open(apq_session *session,
                                           const apq_recipe *recipe,
                                           const apq_progress *progress);
 void apq_session_fini(apq_session *session);
+
+/* From here on the work is shared with the processes of `comm`; without a
+ * number of threads in the recipe they share the processors too. */
+void apq_session_join(apq_session *session, apq_comm *comm);
 
 /* Opens the recipe's data at the space's resolution and gives the space its
  * number of classes. */
@@ -89,7 +95,7 @@ APQ_NODISCARD apq_status apq_session_check_precision(const apq_session *session,
 enum { APQ_EVAL_BATCH = 64 };
 
 /* The loaders of calibration (augmented training images, fixed order) and
- * validation or test. */
+ * validation or test. The latter deliver this process's part. */
 APQ_NODISCARD apq_status
 apq_session_calibration_loader(const apq_session *session, apq_loader **out);
 APQ_NODISCARD apq_status apq_session_eval_loader(const apq_session *session,

@@ -67,6 +67,8 @@ void apq_stopwatch_start(apq_stopwatch *watch, double interval_s,
         .interval_s = fmin(60, fmax(0.1, interval_s)),
         .last_wall_s = apq_now_s(),
         .last_core_s = core_seconds(),
+        .n_processes = 1,
+        .n_machines = 1,
     };
     apq_machine machine;
     apq_machine_probe(&machine);
@@ -85,6 +87,12 @@ apq_status apq_stopwatch_assign(apq_stopwatch *watch, const char *run_dir,
     return APQ_OK;
 }
 
+void apq_stopwatch_share(apq_stopwatch *watch, int n_processes,
+                         int n_machines) {
+    watch->n_processes = n_processes;
+    watch->n_machines = n_machines;
+}
+
 void apq_stopwatch_set_flop(apq_stopwatch *watch, double flop) {
     watch->next.flop = flop;
 }
@@ -96,10 +104,10 @@ apq_status apq_stopwatch_write(apq_stopwatch *watch) {
     double wall_s = apq_now_s(), core_s = core_seconds();
     apq_effort *next = &watch->next;
     /* What an earlier write could not store is still in energy_j. */
-    next->energy_j += apq_rapl_joules(&watch->rapl);
+    next->energy_j += watch->n_machines * apq_rapl_joules(&watch->rapl);
     next->wall_s = wall_s - watch->last_wall_s;
-    next->core_s = fmax(0, core_s - watch->last_core_s);
-    next->threads = apq_backend_threads();
+    next->core_s = watch->n_processes * fmax(0, core_s - watch->last_core_s);
+    next->threads = (int)watch->n_processes * apq_backend_threads();
     APQ_TRY(apq_effort_append(watch->path, next));
     watch->last_wall_s = wall_s;
     watch->last_core_s = core_s;

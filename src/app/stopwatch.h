@@ -17,6 +17,7 @@ typedef struct apq_stopwatch {
     char path[APQ_PATH_MAX]; /* of cost.jsonl; empty: not assigned */
     apq_effort next;         /* the line to be written */
     double last_wall_s, last_core_s;
+    double n_processes, n_machines; /* at the same work */
     apq_rapl rapl;
 } apq_stopwatch;
 
@@ -30,6 +31,9 @@ APQ_NODISCARD apq_status apq_stopwatch_assign(apq_stopwatch *watch,
                                               const char *run_dir,
                                               const char *step,
                                               const char *input);
+/* The work is shared with equal processes: what this one and its machine spend
+ * counts once for each of them. */
+void apq_stopwatch_share(apq_stopwatch *watch, int n_processes, int n_machines);
 /* Operations of the training, for the lines to come. */
 void apq_stopwatch_set_flop(apq_stopwatch *watch, double flop);
 /* Adds the line of the time since the last one; nothing when not assigned. */

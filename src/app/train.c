@@ -3,8 +3,10 @@
 
 #include "app/session.h"
 #include "train/supernet_train.h"
+#include "train/together.h"
 #include "train/whiten.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -33,39 +35,75 @@ static apq_status training_input(const apq_session *session,
                                   apq_dataset_hash(session->dataset), input);
 }
 
-static apq_status train_into(apq_session *session) {
-    const apq_recipe *r = session->recipe;
-    char path[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
-    char events[APQ_PATH_MAX];
-    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
-    apq_precision precision = (apq_precision)r->train.dtype;
-    APQ_TRY(apq_session_check_precision(session, precision));
-    APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", path));
-    APQ_TRY(apq_rundir_file(session->dir, "train.checkpoint", checkpoint));
-    APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", log));
-    APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq", events));
-    APQ_TRY(training_input(session, input));
-    APQ_TRY(apq_rundir_bind(session->dir, "train_input", input));
-    if (apq_rundir_step_done(session->dir, "train", input)) {
-        apq_note(session->progress, "train: done before, %s", path);
+/* Of process 0, which alone has the run directory. */
+typedef struct train_files {
+    char supernet[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
+    char events[APQ_PATH_MAX], input[APQ_HASH_MAX];
+    bool is_done;
+} train_files;
+
+static apq_status prepare(apq_session *session, train_files *files) {
+    APQ_TRY(
+        apq_rundir_file(session->dir, "supernet.safetensors", files->supernet));
+    APQ_TRY(
+        apq_rundir_file(session->dir, "train.checkpoint", files->checkpoint));
+    APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", files->log));
+    APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq",
+                            files->events));
+    APQ_TRY(training_input(session, files->input));
+    APQ_TRY(apq_rundir_bind(session->dir, "train_input", files->input));
+    files->is_done = apq_rundir_step_done(session->dir, "train", files->input);
+    if (files->is_done) {
+        apq_note(session->progress, "train: done before, %s", files->supernet);
         return APQ_OK;
     }
-    APQ_TRY(apq_session_begin(session, "train", input));
+    return apq_session_begin(session, "train", files->input);
+}
+
+static apq_status finish(apq_session *session, const train_files *files,
+                         const apq_train_options *options) {
+    char artefact[APQ_HASH_MAX];
+    APQ_TRY(apq_session_save_supernet(session, files->supernet));
+    APQ_TRY(apq_file_hash(files->supernet, artefact));
+    double flop;
+    APQ_TRY(apq_train_flop(
+        &session->space, options,
+        apq_dataset_length(session->dataset, APQ_SPLIT_TRAIN), &flop));
+    apq_stopwatch_set_flop(&session->stopwatch, flop);
+    APQ_TRY(apq_session_finish(session, "train", files->input, artefact));
+    (void)unlink(files->checkpoint);
+    return APQ_OK;
+}
+
+static apq_status train_into(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    apq_comm *comm = session->comm;
+    bool is_first = apq_comm_rank(comm) == 0;
+    apq_precision precision = (apq_precision)r->train.dtype;
+    APQ_TRY(
+        apq_comm_agree(comm, apq_session_check_precision(session, precision)));
+    train_files files = {.is_done = false};
+    APQ_TRY(apq_comm_agree(comm, is_first ? prepare(session, &files) : APQ_OK));
+    apq_comm_broadcast(comm, 0, &files.is_done, sizeof files.is_done);
+    if (files.is_done) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_comm_agree(comm, create_supernet(session)));
     const apq_augmentation augmentation = {
         .flip = (apq_flip)r->train.flip,
         .crop_padding = r->train.crop_padding,
         .crop_reflect = r->train.crop_reflect,
         .cutout = r->train.cutout,
     };
-    APQ_TRY(create_supernet(session));
     const apq_train_options options = {
         .backend = session->backend,
         .precision = precision,
+        .comm = comm,
         .progress = session->progress,
-        .checkpoint_path = checkpoint,
-        .input = input,
-        .log_path = log,
-        .events_path = events,
+        .checkpoint_path = is_first ? files.checkpoint : NULL,
+        .input = is_first ? files.input : NULL,
+        .log_path = is_first ? files.log : NULL,
+        .events_path = is_first ? files.events : NULL,
         .eval_epochs = r->train.eval_epochs,
         .eval_images = r->train.eval_images,
         .checkpoint_s = r->checkpoint_s,
@@ -90,19 +128,37 @@ static apq_status train_into(apq_session *session) {
         .distill = (apq_distill)r->train.distill,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));
-    APQ_TRY(apq_session_save_supernet(session, path));
-    APQ_TRY(apq_file_hash(path, artefact));
-    double flop;
-    APQ_TRY(apq_train_flop(
-        &session->space, &options,
-        apq_dataset_length(session->dataset, APQ_SPLIT_TRAIN), &flop));
-    apq_stopwatch_set_flop(&session->stopwatch, flop);
-    APQ_TRY(apq_session_finish(session, "train", input, artefact));
-    (void)unlink(checkpoint);
-    return APQ_OK;
+    return apq_comm_agree(comm, is_first ? finish(session, &files, &options)
+                                         : APQ_OK);
+}
+
+apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
+                                  apq_comm *comm,
+                                  const apq_progress *progress) {
+    apq_session session;
+    apq_status st = apq_session_open(&session, recipe, progress);
+    if (st == APQ_OK) {
+        apq_session_join(&session, comm);
+        /* Before the run directory is bound to this batch. */
+        st = apq_train_check_parts(comm, recipe->train.batch);
+    }
+    if (st == APQ_OK) {
+        st = apq_session_open_data(&session);
+    }
+    st = apq_comm_agree(comm, st);
+    if (st == APQ_OK) {
+        st = apq_comm_agree(comm, apq_comm_rank(comm) == 0
+                                      ? apq_session_open_run(&session, run_dir)
+                                      : APQ_OK);
+    }
+    if (st == APQ_OK) {
+        st = train_into(&session);
+    }
+    apq_session_fini(&session);
+    return st;
 }
 
 apq_status apq_app_train(const apq_recipe *recipe, const char *run_dir,
                          const apq_progress *progress) {
-    return apq_session_run(recipe, run_dir, progress, true, train_into);
+    return apq_app_train_together(recipe, run_dir, NULL, progress);
 }

@@ -1,5 +1,6 @@
 /* apq eval: accuracy of a sub-network of the run's or the shipped supernet. */
 #include "cli/step.h"
+#include "cli/team.h"
 
 #include "app/app.h"
 #include "app/json.h"
@@ -65,7 +66,8 @@ static const apq_command_help help = {
     .examples =
         "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
         "  apq eval --run runs/first --policy best.json --bits policy "
-        "--split test\n",
+        "--split test\n"
+        "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
 };
 
 static apq_status print_answer(const eval_options *options,
@@ -88,7 +90,7 @@ static apq_status print_answer(const eval_options *options,
     return APQ_OK;
 }
 
-int apq_cmd_eval(int argc, char **argv) {
+static int eval_together(int argc, char **argv, apq_comm *comm) {
     eval_options options = {.split = "test",
                             .policy = "largest",
                             .bits = "float",
@@ -116,10 +118,12 @@ int apq_cmd_eval(int argc, char **argv) {
         .is_bfloat16 = is_bfloat16,
         .limit = options.limit,
         .qat_steps = (int)options.qat_steps,
+        .comm = comm,
     };
     apq_recipe recipe;
     apq_eval_answer answer;
-    apq_status st = apq_step_recipe(&options.step, 0, &recipe);
+    apq_status st =
+        apq_comm_agree(comm, apq_step_recipe(&options.step, 0, &recipe));
     if (st == APQ_OK) {
         st = apq_app_eval(&recipe, options.step.common.run, &request,
                           &progress.base, &answer);
@@ -129,4 +133,13 @@ int apq_cmd_eval(int argc, char **argv) {
         st = print_answer(&options, &recipe, &answer);
     }
     return apq_cli_exit(st);
+}
+
+int apq_cmd_eval(int argc, char **argv) {
+    apq_cli_team team;
+    apq_status st = apq_cli_team_open(&team);
+    if (st != APQ_OK) {
+        return apq_cli_exit(st);
+    }
+    return apq_cli_team_close(&team, eval_together(argc, argv, team.comm));
 }

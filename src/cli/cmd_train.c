@@ -15,10 +15,11 @@ static const apq_command_help help = {
         "with accuracies every train.eval_epochs. All keys: docs/training.md.",
     .examples = "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "
                 "apq train recipes/tiny.yaml train.schedule=progressive "
-                "--run runs/tiny\n",
+                "--run runs/tiny\n  "
+                "mpirun -n 4 apq train --run runs/first\n",
 };
 
 int apq_cmd_train(int argc, char **argv) {
-    return apq_step_command(&help, argc, argv, apq_app_train,
-                            "supernet.safetensors");
+    return apq_step_team_command(&help, argc, argv, apq_app_train_together,
+                                 "supernet.safetensors");
 }

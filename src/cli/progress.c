@@ -26,6 +26,8 @@ void apq_cli_catch_signals(void) {
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    /* What batch systems send before the time is over, and mpirun passes on. */
+    (void)sigaction(SIGUSR1, &action, NULL);
     /* A reader that goes away is an error of the write, not a death. */
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);

@@ -26,8 +26,8 @@ void apq_cli_progress_init(apq_cli_progress *self, bool is_quiet);
 /* Removes what updates itself, so that later output starts on its own line. */
 void apq_cli_progress_end(apq_cli_progress *self);
 
-/* SIGINT and SIGTERM ask the running step to stop after saving its state; a
- * second signal ends the process at once. */
+/* SIGINT, SIGTERM and SIGUSR1 ask the running step to stop after saving its
+ * state; a second signal ends the process at once. */
 void apq_cli_catch_signals(void);
 
 #endif

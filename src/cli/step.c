@@ -2,6 +2,8 @@
  * one call of the application, a short result. */
 #include "cli/step.h"
 
+#include "cli/team.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +95,23 @@ static apq_status print_result(const apq_step_options *options,
     return APQ_OK;
 }
 
-int apq_step_command(const apq_command_help *help, int argc, char **argv,
-                     apq_step_fn *fn, const char *result_file) {
+/* One of the two functions, and what it leaves. */
+typedef struct step {
+    apq_step_fn *fn;
+    apq_team_step_fn *team_fn;
+    apq_comm *comm;
+    const char *result_file;
+} step;
+
+static apq_status call(const step *self, const apq_recipe *recipe,
+                       const char *run_dir, const apq_progress *progress) {
+    return self->fn != NULL
+               ? self->fn(recipe, run_dir, progress)
+               : self->team_fn(recipe, run_dir, self->comm, progress);
+}
+
+static int run_step(const apq_command_help *help, int argc, char **argv,
+                    const step *self) {
     apq_step_options options = {.recipe = NULL};
     int code =
         apq_cli_parse(help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
@@ -109,19 +126,44 @@ int apq_step_command(const apq_command_help *help, int argc, char **argv,
     apq_cli_progress_init(&progress, options.common.quiet);
     apq_recipe recipe;
     double start_s = apq_now_s();
-    apq_status st = apq_step_recipe(&options, 0, &recipe);
+    apq_status st =
+        apq_comm_agree(self->comm, apq_step_recipe(&options, 0, &recipe));
     if (st == APQ_OK) {
-        st = fn(&recipe, options.common.run, &progress.base);
+        st = call(self, &recipe, options.common.run, &progress.base);
     }
     apq_cli_progress_end(&progress);
+    if (apq_comm_rank(self->comm) > 0) {
+        return apq_cli_exit(st);
+    }
     /* After the step: a refused recipe must not replace the run's own. */
     if (st == APQ_OK || st == APQ_ERR_INTERRUPTED) {
         apq_status kept = keep_recipe(&recipe, options.common.run);
         st = st == APQ_OK ? kept : st;
     }
     if (st == APQ_OK) {
-        st =
-            print_result(&options, argv[0], result_file, apq_now_s() - start_s);
+        st = print_result(&options, argv[0], self->result_file,
+                          apq_now_s() - start_s);
     }
     return apq_cli_exit(st);
+}
+
+int apq_step_command(const apq_command_help *help, int argc, char **argv,
+                     apq_step_fn *fn, const char *result_file) {
+    return run_step(help, argc, argv,
+                    &(step){.fn = fn, .result_file = result_file});
+}
+
+int apq_step_team_command(const apq_command_help *help, int argc, char **argv,
+                          apq_team_step_fn *fn, const char *result_file) {
+    apq_cli_team team;
+    apq_status st = apq_cli_team_open(&team);
+    if (st != APQ_OK) {
+        return apq_cli_exit(st);
+    }
+    return apq_cli_team_close(&team, run_step(help, argc, argv,
+                                              &(step){
+                                                  .team_fn = fn,
+                                                  .comm = team.comm,
+                                                  .result_file = result_file,
+                                              }));
 }

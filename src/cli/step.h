@@ -2,6 +2,7 @@
 #define APQ_CLI_STEP_H
 
 #include "cli/command.h"
+#include "comm/comm.h"
 
 /* Options of the commands that work from a recipe. Words are a recipe file
  * and KEY=VALUE settings of its fields. */
@@ -51,5 +52,12 @@ typedef apq_status apq_step_fn(const apq_recipe *recipe, const char *run_dir,
  * there as run.json. */
 int apq_step_command(const apq_command_help *help, int argc, char **argv,
                      apq_step_fn *fn, const char *result_file);
+
+typedef apq_status apq_team_step_fn(const apq_recipe *recipe,
+                                    const char *run_dir, apq_comm *comm,
+                                    const apq_progress *progress);
+/* The same for a step that all processes started by mpirun take together. */
+int apq_step_team_command(const apq_command_help *help, int argc, char **argv,
+                          apq_team_step_fn *fn, const char *result_file);
 
 #endif

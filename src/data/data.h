@@ -84,7 +84,8 @@ void apq_dataset_normalisation(const apq_dataset *dataset, float mean[3],
 /* Batches of (n, H, W, 3) float32, (byte / 255 - mean) / std, made ahead by
  * worker threads. Which images a batch holds depends on (seed, epoch) only,
  * the augmentation of an image on (seed, epoch, index) only: batches are the
- * same at any thread count. */
+ * same at any thread count, and the parts of a batch, one after the other, are
+ * the batch. */
 typedef struct apq_loader apq_loader;
 
 typedef enum apq_flip {
@@ -120,6 +121,9 @@ typedef struct apq_loader_options {
                       its order (so over the classes); 0 is all */
     const apq_augmentation *augmentation; /* copied; NULL is
                                              APQ_AUGMENTATION_INIT */
+    int part, n_parts; /* deliver only this part, 0 ... n_parts - 1, of every
+                          batch, cut into n_parts runs as equal as can be;
+                          n_parts 0 is one */
 } apq_loader_options;
 
 /* The dataset is borrowed and must outlive the loader. The caller owns *out.
@@ -133,7 +137,8 @@ void apq_loader_destroy(apq_loader *loader);
 APQ_NODISCARD apq_status apq_loader_start(apq_loader *loader, uint64_t epoch,
                                           size_t first_batch);
 /* The next batch: *images (n, H, W, 3), *labels (n), owned by the loader and
- * valid until the next call on it. *n == 0 at the end of the epoch. An error
+ * valid until the next call on it. *n == 0 at the end of the epoch, or where
+ * the last batch has no image for this part. An error
  * of a worker thread is returned here. One caller thread at a time. */
 APQ_NODISCARD apq_status apq_loader_next(apq_loader *loader,
                                          const float **images,

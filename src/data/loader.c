@@ -52,14 +52,22 @@ static int batch_length(const apq_loader *loader, size_t batch) {
     return (int)(left < size ? left : size);
 }
 
+/* Where part `part` of a batch of n images begins. */
+static size_t part_begin(const apq_loader *loader, int part, int n) {
+    return (size_t)n * (size_t)part / (size_t)loader->options.n_parts;
+}
+
 static apq_status fill_slot(loader_worker *worker, size_t batch,
                             batch_slot *slot) {
     const apq_loader *loader = worker->loader;
     const apq_loader_options *options = &loader->options;
     int side = apq_dataset_resolution(loader->dataset);
-    slot->n = batch_length(loader, batch);
+    int n = batch_length(loader, batch);
+    size_t begin = part_begin(loader, options->part, n);
+    slot->n = (int)(part_begin(loader, options->part + 1, n) - begin);
+    begin += batch * (size_t)options->batch;
     for (size_t k = 0; k < (size_t)slot->n; k++) {
-        size_t i = loader->order[batch * (size_t)options->batch + k];
+        size_t i = loader->order[begin + k];
         APQ_TRY(data_dataset_image(loader->dataset, &worker->decoder,
                                    options->split, i, worker->image));
         data_placement placement = {0};
@@ -131,6 +139,11 @@ static apq_status check_options(const apq_dataset *dataset,
         APQ_FAIL(APQ_ERR_ARG, "%d loader threads, not in 0..%d",
                  options->n_threads, DATA_MAX_THREADS);
     }
+    if (options->n_parts < 0 || options->part < 0 ||
+        options->part >= (options->n_parts == 0 ? 1 : options->n_parts)) {
+        APQ_FAIL(APQ_ERR_ARG, "part %d of a batch is not in 0..%d",
+                 options->part, options->n_parts - 1);
+    }
     if (apq_dataset_length(dataset, options->split) == 0) {
         APQ_FAIL(APQ_ERR_ARG, "the split to be loaded holds no images");
     }
@@ -167,7 +180,8 @@ static void fill_table(apq_loader *loader) {
 }
 
 static apq_status allocate(apq_loader *loader) {
-    size_t batch = (size_t)loader->options.batch;
+    size_t n_parts = (size_t)loader->options.n_parts;
+    size_t batch = ((size_t)loader->options.batch + n_parts - 1) / n_parts;
     bool ok = true;
     loader->order = apq_calloc(loader->n_images, sizeof *loader->order);
     ok = loader->order != NULL;
@@ -212,6 +226,9 @@ apq_status apq_loader_create(const apq_dataset *dataset,
     loader->augmentation = augmentation;
     if (loader->options.n_threads == 0) {
         loader->options.n_threads = 1;
+    }
+    if (loader->options.n_parts == 0) {
+        loader->options.n_parts = 1;
     }
     size_t length = apq_dataset_length(dataset, options->split);
     size_t batch = (size_t)options->batch;

@@ -44,6 +44,11 @@ APQ_NODISCARD apq_status apq_tensor_file_save(const apq_tensor_file *file,
  * short or altered is refused with its name and what is wrong. */
 APQ_NODISCARD apq_status apq_tensor_file_load(const char *path,
                                               apq_tensor_file **out);
+/* The same of bytes in memory; `path` is what messages call them. */
+APQ_NODISCARD apq_status apq_tensor_file_parse(const char *path,
+                                               const char *bytes,
+                                               size_t n_bytes,
+                                               apq_tensor_file **out);
 void apq_tensor_file_destroy(apq_tensor_file *file);
 
 size_t apq_tensor_file_length(const apq_tensor_file *file);

@@ -227,22 +227,27 @@ static apq_status parse(apq_tensor_file *file, const char *path,
     return st;
 }
 
-apq_status apq_tensor_file_load(const char *path, apq_tensor_file **out) {
+apq_status apq_tensor_file_parse(const char *path, const char *bytes,
+                                 size_t n_bytes, apq_tensor_file **out) {
     *out = NULL;
-    char *bytes = NULL;
-    size_t n_bytes = 0;
-    APQ_TRY(apq_file_read(path, &bytes, &n_bytes));
     apq_tensor_file *file = NULL;
-    apq_status st = apq_tensor_file_create(&file);
-    if (st == APQ_OK) {
-        file->path = strdup(path);
-        st = parse(file, path, bytes, n_bytes);
-    }
-    free(bytes);
+    APQ_TRY(apq_tensor_file_create(&file));
+    file->path = strdup(path);
+    apq_status st = parse(file, path, bytes, n_bytes);
     if (st != APQ_OK) {
         apq_tensor_file_destroy(file);
         return st;
     }
     *out = file;
     return APQ_OK;
+}
+
+apq_status apq_tensor_file_load(const char *path, apq_tensor_file **out) {
+    *out = NULL;
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    APQ_TRY(apq_file_read(path, &bytes, &n_bytes));
+    apq_status st = apq_tensor_file_parse(path, bytes, n_bytes, out);
+    free(bytes);
+    return st;
 }

@@ -30,7 +30,7 @@ static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
         int n;
         APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
         if (n == 0) {
-            break;
+            return APQ_OK;
         }
         apq_arena_mark mark = apq_arena_position(net->arena);
         float *logits;
@@ -42,30 +42,43 @@ static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
         *count += n;
         apq_arena_rewind(net->arena, mark);
     }
-    if (*count == 0) {
-        APQ_FAIL(APQ_ERR_ARG, "evaluation: no images");
-    }
-    return APQ_OK;
 }
 
 apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader, bool is_bfloat16,
                         apq_evaluation *out) {
-    double start = apq_now_s();
-    apq_loss_sum total = {0};
-    int64_t count = 0;
+    return apq_evaluate_together(net, loader, is_bfloat16, NULL, out);
+}
+
+static apq_status count_epoch(apq_nn_net *net, apq_loader *loader,
+                              bool is_bfloat16, apq_loss_sum *total,
+                              int64_t *count) {
     apq_infer *infer;
     APQ_TRY(apq_nn_infer_create(net, is_bfloat16, &infer));
-    apq_status st = run_epoch(net, loader, infer, &total, &count);
+    apq_status st = run_epoch(net, loader, infer, total, count);
     if (infer != NULL) {
         net->backend->infer->destroy(infer);
     }
-    if (st != APQ_OK) {
-        return st;
+    return st;
+}
+
+apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
+                                 bool is_bfloat16, apq_comm *comm,
+                                 apq_evaluation *out) {
+    double start = apq_now_s();
+    apq_loss_sum total = {0};
+    int64_t count = 0;
+    APQ_TRY(apq_comm_agree(
+        comm, count_epoch(net, loader, is_bfloat16, &total, &count)));
+    double sums[] = {total.loss, (double)total.correct, (double)count};
+    apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
+    if (!(sums[2] > 0)) {
+        return apq_comm_agree(comm,
+                              APQ_ERROR(APQ_ERR_ARG, "evaluation: no images"));
     }
     *out = (apq_evaluation){
-        .top1 = (double)total.correct / (double)count,
-        .loss = total.loss / (double)count,
-        .count = count,
+        .top1 = sums[1] / sums[2],
+        .loss = sums[0] / sums[2],
+        .count = (int64_t)sums[2],
         .seconds = apq_now_s() - start,
     };
     return APQ_OK;

@@ -2,6 +2,7 @@
 #define APQ_TRAIN_EVALUATE_H
 
 #include "base/status.h"
+#include "comm/comm.h"
 #include "data/data.h"
 #include "nn/net.h"
 
@@ -22,6 +23,13 @@ typedef struct apq_evaluation {
  * Errors: UNSUPPORTED, bfloat16 without a path for it; those of the loader. */
 APQ_NODISCARD apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
                                       bool is_bfloat16, apq_evaluation *out);
+/* The same by all processes of a group, whose loaders deliver one part each:
+ * counts and losses are summed, `seconds` is this process's. All return the
+ * same status. */
+APQ_NODISCARD apq_status apq_evaluate_together(apq_nn_net *net,
+                                               apq_loader *loader,
+                                               bool is_bfloat16, apq_comm *comm,
+                                               apq_evaluation *out);
 
 /* Batch-norm statistics from the first `n_batches` of the loader's epoch 0:
  * sample-weighted averages of batch means and variances, in the net's current

@@ -17,6 +17,7 @@ typedef struct apq_train_env {
     const apq_train_options *options;
     apq_arena *arena; /* of the sub-network at work */
     int64_t steps_per_epoch, n_steps;
+    uint64_t *policies; /* digest of the step's sub-networks; NULL: none */
 } apq_train_env;
 
 typedef struct apq_train_batch {

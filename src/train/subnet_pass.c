@@ -2,6 +2,7 @@
  * gradients back to the shared weights. */
 #include "train/method.h"
 
+#include "base/file.h"
 #include "nn/loss.h"
 
 static apq_loss_sum loss_of(const apq_lesson *lesson, apq_distill distill,
@@ -30,6 +31,12 @@ apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
                             const apq_train_batch *batch,
                             const apq_lesson *lesson, float *probabilities,
                             apq_loss_sum *sum) {
+    if (env->policies != NULL) {
+        const uint64_t seen[] = {
+            *env->policies,
+            apq_policy_hash(apq_supernet_space(env->supernet), policy)};
+        *env->policies = apq_hash64(seen, sizeof seen);
+    }
     apq_arena_reset(env->arena);
     apq_subnet subnet;
     apq_status st = apq_subnet_bind(env->supernet, policy,

@@ -10,6 +10,7 @@
 #include "train/method.h"
 #include "train/probe.h"
 #include "train/schedule.h"
+#include "train/together.h"
 #include "train/train_log.h"
 
 #include <inttypes.h>
@@ -25,9 +26,10 @@ typedef struct trainer {
     apq_loader *loader;
     apq_train_position position;
     apq_probe *probe;    /* NULL: none */
-    apq_train_sums sums; /* since the last line of the log, as all below */
+    apq_train_sums sums; /* since the last line of the log, as up to start_s */
     int64_t n_images;
     double start_s;
+    uint64_t policies; /* the environment's */
     double last_save_s;
 } trainer;
 
@@ -69,40 +71,60 @@ apq_status apq_train_flop(const apq_space *space,
     return APQ_OK;
 }
 
-static apq_status train_step(trainer *t, const float *images, const int *labels,
-                             int n) {
-    const apq_train_options *o = t->env.options;
-    apq_params *params = apq_supernet_params(t->env.supernet);
-    const apq_train_batch batch = {images, labels, n, t->position.step};
-    /* The rate alone: momentum is at hand when the stem begins to learn. */
-    bool is_frozen =
-        batch.step < o->stem_frozen_epochs * t->env.steps_per_epoch;
-    params->items[apq_supernet_stem(t->env.supernet)].rate =
-        is_frozen ? 0.0F : 1.0F;
-    apq_params_zero_grad(params);
-    APQ_TRY(t->method->gradients(t->state, &batch, &t->sums));
-    if (o->distill == APQ_DISTILL_ALPHA) {
-        apq_params_clip_grad(params, 1.0F);
-    }
-    apq_params_step(params, t->method->learning_rate(t->state, batch.step),
-                    o->momentum, o->weight_decay);
-    if (!isfinite(t->sums.largest.loss) || !isfinite(t->sums.others.loss)) {
-        APQ_FAIL(APQ_ERR_NUMERIC,
-                 "training diverged at step %" PRId64
-                 "; lower the learning rate (now %g)",
-                 batch.step, o->learning_rate);
-    }
-    if (o->weight_average > 0) {
-        apq_params_average_step(
-            params, apq_schedule_average(o->weight_average, batch.step));
-    }
-    t->position.step++;
-    t->n_images += n;
+/* Gradients and losses of this process's part of the next batch. */
+static apq_status compute(trainer *t, apq_train_sums *sums) {
+    const apq_space *space = apq_supernet_space(t->env.supernet);
+    apq_comm *comm = t->env.options->comm;
+    apq_train_batch batch = {.step = t->position.step};
+    t->policies = 0;
+    APQ_TRY(apq_loader_next(t->loader, &batch.images, &batch.labels, &batch.n));
+    APQ_ASSERT(batch.n > 0);
+    APQ_TRY(t->method->gradients(t->state, &batch, sums));
+    apq_train_sums_decisions(
+        sums, batch.images, batch.labels, batch.n,
+        (size_t)space->resolution * (size_t)space->resolution *
+            (size_t)space->image_channels,
+        batch.step, (int64_t)apq_comm_rank(comm) * batch.n, t->policies);
     return APQ_OK;
 }
 
-static apq_status save(trainer *t) {
-    t->last_save_s = apq_now_s();
+static apq_status train_step(trainer *t, apq_train_outcome *outcome) {
+    const apq_train_options *o = t->env.options;
+    apq_params *params = apq_supernet_params(t->env.supernet);
+    int64_t step = t->position.step;
+    /* The rate alone: momentum is at hand when the stem begins to learn. */
+    bool is_frozen = step < o->stem_frozen_epochs * t->env.steps_per_epoch;
+    params->items[apq_supernet_stem(t->env.supernet)].rate =
+        is_frozen ? 0.0F : 1.0F;
+    apq_params_zero_grad(params);
+    *outcome = (apq_train_outcome){.status = APQ_OK};
+    outcome->status = compute(t, &outcome->sums);
+    outcome->is_stopping = apq_stop_requested(o->progress);
+    outcome->is_save_due = apq_now_s() - t->last_save_s >= o->checkpoint_s;
+    APQ_TRY(apq_train_together(o->comm, params, outcome));
+    if (o->distill == APQ_DISTILL_ALPHA) {
+        apq_params_clip_grad(params, 1.0F);
+    }
+    apq_params_step(params, t->method->learning_rate(t->state, step),
+                    o->momentum, o->weight_decay);
+    apq_train_sums_add(&t->sums, &outcome->sums);
+    if (!isfinite(t->sums.largest.loss) || !isfinite(t->sums.others.loss)) {
+        return apq_comm_agree(o->comm,
+                              APQ_ERROR(APQ_ERR_NUMERIC,
+                                        "training diverged at step %" PRId64
+                                        "; lower the learning rate (now %g)",
+                                        step, o->learning_rate));
+    }
+    if (o->weight_average > 0) {
+        apq_params_average_step(params,
+                                apq_schedule_average(o->weight_average, step));
+    }
+    t->position.step++;
+    t->n_images += o->batch;
+    return APQ_OK;
+}
+
+static apq_status write_checkpoint(const trainer *t) {
     if (t->env.options->checkpoint_path == NULL) {
         return APQ_OK;
     }
@@ -122,30 +144,51 @@ static apq_status save(trainer *t) {
     return st;
 }
 
+static apq_status save(trainer *t) {
+    apq_comm *comm = t->env.options->comm;
+    t->last_save_s = apq_now_s();
+    APQ_TRY(apq_train_check_same(comm, apq_supernet_params(t->env.supernet)));
+    return apq_comm_agree(comm, apq_comm_rank(comm) == 0 ? write_checkpoint(t)
+                                                         : APQ_OK);
+}
+
+static apq_status take(trainer *t, const apq_tensor_file *file,
+                       const char *path) {
+    APQ_TRY(apq_checkpoint_get_position(file, path, &t->position,
+                                        &t->position.step));
+    apq_status st =
+        apq_params_get(apq_supernet_params(t->env.supernet), true, file);
+    if (st == APQ_OK && t->method->load != NULL) {
+        st = t->method->load(t->state, file, t->position.step);
+    }
+    /* The file is sound, so other tensors are another space's. */
+    return st == APQ_ERR_FORMAT ? APQ_ERR_MISMATCH : st;
+}
+
+/* Every process takes the bytes of process 0's file. */
 static apq_status resume(trainer *t) {
-    const char *path = t->env.options->checkpoint_path;
-    if (path == NULL || !apq_file_exists(path)) {
+    const apq_train_options *o = t->env.options;
+    const char *path = o->checkpoint_path;
+    char *bytes;
+    size_t n_bytes;
+    APQ_TRY(apq_train_share_file(o->comm, path, &bytes, &n_bytes));
+    if (bytes == NULL) {
         return APQ_OK;
     }
-    apq_tensor_file *file;
-    APQ_TRY(apq_tensor_file_load(path, &file));
-    apq_status st = apq_checkpoint_get_position(file, path, &t->position,
-                                                &t->position.step);
+    path = path != NULL ? path : "checkpoint";
+    apq_tensor_file *file = NULL;
+    apq_status st = apq_tensor_file_parse(path, bytes, n_bytes, &file);
+    free(bytes);
     if (st == APQ_OK) {
-        st = apq_params_get(apq_supernet_params(t->env.supernet), true, file);
-        if (st == APQ_OK && t->method->load != NULL) {
-            st = t->method->load(t->state, file, t->position.step);
-        }
-        /* The file is sound, so other tensors are another space's. */
-        st = st == APQ_ERR_FORMAT ? APQ_ERR_MISMATCH : st;
+        st = take(t, file, path);
     }
     apq_tensor_file_destroy(file);
     if (st == APQ_OK) {
-        apq_note(t->env.options->progress,
+        apq_note(o->progress,
                  "resuming training at step %" PRId64 " of %" PRId64,
                  t->position.step, t->position.n_steps);
     }
-    return st;
+    return apq_comm_agree(o->comm, st);
 }
 
 static void start_epoch(trainer *t) {
@@ -195,12 +238,18 @@ static apq_status log_epoch(trainer *t) {
     if (e.is_probed) {
         APQ_TRY(measure(t, &e.probe));
     }
-    APQ_TRY(apq_train_log_epoch(o, &e));
-    start_epoch(t);
-    return APQ_OK;
+    return apq_train_log_epoch(o, &e);
 }
 
-static apq_status after_step(trainer *t) {
+/* Process 0 measures and tells; the others wait for it. */
+static apq_status end_epoch(trainer *t) {
+    apq_comm *comm = t->env.options->comm;
+    apq_status st = apq_comm_rank(comm) == 0 ? log_epoch(t) : APQ_OK;
+    start_epoch(t);
+    return apq_comm_agree(comm, st);
+}
+
+static apq_status after_step(trainer *t, const apq_train_outcome *outcome) {
     const apq_train_options *o = t->env.options;
     char detail[96];
     apq_train_log_detail(&t->sums, phase_of(t, t->position.step - 1), detail,
@@ -208,33 +257,31 @@ static apq_status after_step(trainer *t) {
     apq_progress_update(o->progress, "train", (uint64_t)t->position.step,
                         (uint64_t)t->position.n_steps, detail);
     if (t->position.step % t->env.steps_per_epoch == 0) {
-        APQ_TRY(log_epoch(t));
+        APQ_TRY(end_epoch(t));
     }
-    if (apq_stop_requested(o->progress)) {
+    if (outcome->is_stopping) {
         APQ_TRY(save(t));
-        APQ_FAIL(APQ_ERR_INTERRUPTED,
-                 "training interrupted at step %" PRId64 "%s", t->position.step,
-                 o->checkpoint_path != NULL ? ", state saved" : "");
+        return apq_comm_agree(
+            o->comm,
+            APQ_ERROR(APQ_ERR_INTERRUPTED,
+                      "training interrupted at step %" PRId64 "%s",
+                      t->position.step,
+                      o->checkpoint_path != NULL ? ", state saved" : ""));
     }
-    if (apq_now_s() - t->last_save_s >= o->checkpoint_s) {
-        APQ_TRY(save(t));
-    }
-    return APQ_OK;
+    return outcome->is_save_due ? save(t) : APQ_OK;
 }
 
 static apq_status train_loop(trainer *t) {
     while (t->position.step < t->position.n_steps) {
         int64_t epoch = t->position.step / t->env.steps_per_epoch;
         int64_t batch = t->position.step % t->env.steps_per_epoch;
-        APQ_TRY(apq_loader_start(t->loader, (uint64_t)epoch, (size_t)batch));
+        APQ_TRY(apq_comm_agree(
+            t->env.options->comm,
+            apq_loader_start(t->loader, (uint64_t)epoch, (size_t)batch)));
         for (; batch < t->env.steps_per_epoch; batch++) {
-            const float *images;
-            const int *labels;
-            int n;
-            APQ_TRY(apq_loader_next(t->loader, &images, &labels, &n));
-            APQ_ASSERT(n > 0);
-            APQ_TRY(train_step(t, images, labels, n));
-            APQ_TRY(after_step(t));
+            apq_train_outcome outcome;
+            APQ_TRY(train_step(t, &outcome));
+            APQ_TRY(after_step(t, &outcome));
         }
     }
     return APQ_OK;
@@ -242,6 +289,7 @@ static apq_status train_loop(trainer *t) {
 
 static apq_status open_loader(trainer *t, const apq_dataset *dataset) {
     const apq_train_options *o = t->env.options;
+    APQ_TRY(apq_train_check_parts(o->comm, o->batch));
     APQ_TRY(apq_loader_create(dataset,
                               &(apq_loader_options){
                                   .split = APQ_SPLIT_TRAIN,
@@ -252,6 +300,8 @@ static apq_status open_loader(trainer *t, const apq_dataset *dataset) {
                                   .drop_last = true,
                                   .seed = o->seed,
                                   .n_threads = o->loader_threads,
+                                  .part = apq_comm_rank(o->comm),
+                                  .n_parts = apq_comm_size(o->comm),
                               },
                               &t->loader));
     t->env.steps_per_epoch = (int64_t)apq_loader_batches(t->loader);
@@ -302,6 +352,7 @@ apq_status apq_train_supernet(apq_supernet *supernet,
                               const apq_dataset *dataset,
                               const apq_train_options *options) {
     trainer t = {.env = {.supernet = supernet, .options = options}};
+    t.env.policies = &t.policies;
     APQ_TRY(find_method(options->schedule, &t.method));
     apq_status st = open_loader(&t, dataset);
     if (st == APQ_OK) {
@@ -311,17 +362,23 @@ apq_status apq_train_supernet(apq_supernet *supernet,
         st = open_method(&t);
     }
     apq_params *params = apq_supernet_params(supernet);
+    st = apq_comm_agree(options->comm, st);
+    if (st == APQ_OK) { /* as process 0 rounds its random numbers */
+        apq_comm_broadcast(options->comm, 0, params->value,
+                           params->n_values * sizeof *params->value);
+    }
     if (st == APQ_OK && options->weight_average > 0) {
         st = apq_params_average_begin(params);
     }
-    if (st == APQ_OK) {
+    if (st == APQ_OK && apq_comm_rank(options->comm) == 0) {
         st = open_probe(&t, dataset);
     }
+    st = apq_comm_agree(options->comm, st);
     if (st == APQ_OK) {
         st = resume(&t);
     }
     if (st == APQ_OK) {
-        st = resume_events(&t);
+        st = apq_comm_agree(options->comm, resume_events(&t));
     }
     t.last_save_s = apq_now_s();
     start_epoch(&t);

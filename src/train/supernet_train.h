@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "comm/comm.h"
 #include "data/data.h"
 #include "supernet/supernet.h"
 #include "train/schedule.h"
@@ -29,6 +30,7 @@ typedef enum apq_distill {
 typedef struct apq_train_options {
     const apq_backend *backend;
     apq_precision precision; /* of the arithmetic; weights stay in float */
+    apq_comm *comm; /* processes that train together; NULL: this one alone */
     const apq_progress *progress;
     const char *checkpoint_path; /* NULL: none */
     const char *input; /* hash kept in the checkpoint of all that the training
@@ -66,7 +68,14 @@ typedef struct apq_train_options {
  * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
  * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
  * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
- * first phase holds no image or step, or the schedule is unknown. */
+ * first phase holds no image or step, or the schedule is unknown.
+ *
+ * With a comm, each of its processes calls this with equal arguments and takes
+ * its part of every batch; options->batch must be a multiple of their number
+ * (else APQ_ERR_ARG). Paths and notes are those of process 0. All processes
+ * return the same status and end in the same weights; batch norm uses the
+ * statistics of a process's own part. A training may go on with another number
+ * of processes. */
 APQ_NODISCARD apq_status apq_train_supernet(apq_supernet *supernet,
                                             const apq_dataset *dataset,
                                             const apq_train_options *options);

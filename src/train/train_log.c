@@ -24,6 +24,32 @@ void apq_train_sums_others(apq_train_sums *sums, apq_loss_sum more, int n) {
     sums->n_others += n;
 }
 
+void apq_train_sums_add(apq_train_sums *sums, const apq_train_sums *step) {
+    sums->largest.loss += step->largest.loss;
+    sums->largest.correct += step->largest.correct;
+    sums->n_largest += step->n_largest;
+    sums->others.loss += step->others.loss;
+    sums->others.correct += step->others.correct;
+    sums->n_others += step->n_others;
+    sums->decisions += step->decisions;
+}
+
+void apq_train_sums_decisions(apq_train_sums *sums, const float *images,
+                              const int *labels, int n, size_t n_values,
+                              int64_t step, int64_t first, uint64_t policies) {
+    for (int i = 0; i < n; i++) {
+        const float *image = images + (size_t)i * n_values;
+        const uint64_t seen[] = {
+            apq_hash64(image, n_values * sizeof *image),
+            (uint64_t)labels[i],
+            (uint64_t)step,
+            (uint64_t)(first + i),
+            policies,
+        };
+        sums->decisions += apq_hash64(seen, sizeof seen);
+    }
+}
+
 static double mean(double sum, int64_t n) {
     return n == 0 ? (double)NAN : sum / (double)n;
 }
@@ -103,6 +129,9 @@ static apq_status append_line(const char *path, const apq_train_epoch *e,
         used += (size_t)snprintf(line + used, sizeof line - used,
                                  ",\"phase\":\"%s\"", e->phase);
     }
+    used += (size_t)snprintf(line + used, sizeof line - used,
+                             ",\"decisions\":\"%016" PRIx64 "\"",
+                             e->sums.decisions);
     APQ_ASSERT(used + 2 <= sizeof line);
     (void)strcpy(line + used, "}");
     return apq_file_append_line(path, line);

@@ -9,14 +9,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of the largest sub-network and of the others; n counts images. */
+/* Of the largest sub-network and of the others; n counts images. `decisions`
+ * adds up a digest of each image as augmented, its place in the epoch and the
+ * sub-networks that it trained: the same at any number of processes. */
 typedef struct apq_train_sums {
     apq_loss_sum largest, others;
     int64_t n_largest, n_others;
+    uint64_t decisions;
 } apq_train_sums;
 
 void apq_train_sums_largest(apq_train_sums *sums, apq_loss_sum more, int n);
 void apq_train_sums_others(apq_train_sums *sums, apq_loss_sum more, int n);
+/* Adds those of a step. */
+void apq_train_sums_add(apq_train_sums *sums, const apq_train_sums *step);
+/* Of n images of n_values floats each at places `first` ... of a step. */
+void apq_train_sums_decisions(apq_train_sums *sums, const float *images,
+                              const int *labels, int n, size_t n_values,
+                              int64_t step, int64_t first, uint64_t policies);
 
 /* What there is to tell of an epoch; after a resume, of the rest of it. */
 typedef struct apq_train_epoch {

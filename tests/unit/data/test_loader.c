@@ -91,6 +91,53 @@ static void test_threads_and_restart(void **state) {
     apq_dataset_destroy(dataset);
 }
 
+/* One after the other the parts of each batch are the batch, also of the last
+ * one, which has less than an image for each. */
+static void test_parts(void **state) {
+    (void)state;
+    enum { N_PARTS = 4, LAST = N_IMAGES % BATCH };
+    apq_dataset *dataset = must_open(uri, NULL);
+    apq_loader_options options = training;
+    apq_loader *one = must_create(dataset, options);
+    epoch_data *whole = read_epoch(one, 3, 0);
+    epoch_data *parts[N_PARTS];
+    options.n_parts = N_PARTS;
+    for (int p = 0; p < N_PARTS; p++) {
+        options.part = p;
+        apq_loader *loader = must_create(dataset, options);
+        assert_int_equal(apq_loader_batches(loader), 10);
+        parts[p] = read_epoch(loader, 3, 0);
+        apq_loader_destroy(loader);
+    }
+    size_t at[N_PARTS] = {0};
+    for (size_t i = 0; i < N_IMAGES; i++) {
+        size_t in_batch = i % BATCH;
+        size_t n = i < N_IMAGES - LAST ? BATCH : LAST;
+        size_t p = 0;
+        while ((p + 1) * n / N_PARTS <= in_batch) {
+            p++;
+        }
+        size_t k = at[p]++;
+        assert_int_equal(parts[p]->labels[k], whole->labels[i]);
+        assert_memory_equal(parts[p]->images[k], whole->images[i],
+                            sizeof whole->images[0]);
+    }
+    for (size_t p = 0; p < N_PARTS; p++) {
+        assert_int_equal(parts[p]->n, at[p]);
+        free(parts[p]);
+    }
+    apq_loader *loader = NULL;
+    options.part = N_PARTS;
+    assert_int_equal(apq_loader_create(dataset, &options, &loader),
+                     APQ_ERR_ARG);
+    options.part = -1;
+    assert_int_equal(apq_loader_create(dataset, &options, &loader),
+                     APQ_ERR_ARG);
+    free(whole);
+    apq_loader_destroy(one);
+    apq_dataset_destroy(dataset);
+}
+
 static void test_order_and_values(void **state) {
     (void)state;
     apq_dataset *dataset = must_open(uri, NULL);
@@ -401,6 +448,7 @@ static void test_lazy_and_worker_error(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_and_restart),
+        cmocka_unit_test(test_parts),
         cmocka_unit_test(test_order_and_values),
         cmocka_unit_test(test_augment_by_index),
         cmocka_unit_test(test_placement),
