@@ -1,0 +1,203 @@
+#!/usr/bin/env bats
+# Several processes: the same decisions, weights and accuracies at any number
+# of them, and an orderly end however they end.
+
+load 'helper'
+
+setup() {
+    scratch=$BATS_TEST_TMPDIR
+    cd "$ROOT" || return 1
+    command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'
+    [ -e "$(dirname "$APQ")/libapq_mpi.so" ] ||
+        skip 'this build has no MPI (Debian: libopenmpi-dev)'
+    # More processes than processors if need be; and a busy machine needs more
+    # than the second that a stop is given. The program itself, no function, so
+    # that $! is its number.
+    mpi=(mpirun --oversubscribe --mca odls_base_sigkill_timeout 5)
+    if [ "$(id -u)" -eq 0 ]; then
+        mpi+=(--allow-run-as-root)
+    fi
+    # 48 can be divided by 1, 2 and 4; an epoch has 10 steps.
+    sed 's/^  batch: 50$/  batch: 48/' recipes/tiny.yaml >"$scratch/r.yaml"
+    sed 's/^  epochs: 2$/  epochs: 5000/' "$scratch/r.yaml" \
+        >"$scratch/long.yaml"
+}
+
+# start N: a training that is certainly stopped, as $job; and waits until it
+# has saved a state.
+start() {
+    set -m # or the shell would have it ignore SIGINT
+    "${mpi[@]}" -n "$1" "$APQ" train "$scratch/long.yaml" checkpoint_s=0.1 \
+        --run "$scratch/run" --threads 1 >"$scratch/log" 2>&1 &
+    job=$!
+    set +m
+    for _ in $(seq 1 600); do
+        sleep 0.05
+        [ "$scratch/run/train.checkpoint" -nt "$scratch/long.yaml" ] && return 0
+    done
+    cat "$scratch/log"
+    kill "$job"
+    return 1
+}
+
+finish() {
+    status=0
+    for _ in $(seq 1 900); do
+        kill -0 "$job" 2>/dev/null || break
+        sleep 0.1
+    done
+    if kill "$job" 2>/dev/null; then # too late
+        sleep 2
+        kill -9 "$job" 2>/dev/null || true
+    fi
+    wait "$job" || status=$?
+    cat "$scratch/log"
+}
+
+@test "1, 2 and 4 processes see the same images and train the same sub-networks" {
+    "$APQ" train "$scratch/r.yaml" --run "$scratch/alone" --threads 1 --quiet
+    [ "$(wc -l <"$scratch/alone/train.jsonl")" -eq 2 ]
+    for n in 1 2 4; do
+        run "${mpi[@]}" -n $n "$APQ" train "$scratch/r.yaml" --run "$scratch/by$n" \
+            --threads 1
+        expect_status 0
+        # One voice.
+        [ "$(printf '%s\n' "$output" | grep -c '^epoch 2/2 ')" -eq 1 ]
+        [ "$(printf '%s\n' "$output" | grep -c '^train: done')" -eq 1 ]
+        [ "$(jq -r .decisions "$scratch/alone/train.jsonl")" = \
+          "$(jq -r .decisions "$scratch/by$n/train.jsonl")" ]
+        [ "$(jq -s '.[-1].threads' "$scratch/by$n/cost.jsonl")" -eq $n ]
+    done
+    cmp "$scratch/alone/supernet.safetensors" \
+        "$scratch/by1/supernet.safetensors"
+    # Another seed decides otherwise: the digest tells.
+    "$APQ" train "$scratch/r.yaml" --run "$scratch/other" --seed 2 --quiet
+    [ "$(jq -r .decisions "$scratch/alone/train.jsonl" | head -1)" != \
+      "$(jq -r .decisions "$scratch/other/train.jsonl" | head -1)" ]
+}
+
+@test "more processes learn as one does" {
+    for n in 1 4; do
+        "${mpi[@]}" -n $n "$APQ" train "$scratch/r.yaml" train.epochs=12 \
+            --run "$scratch/by$n" --threads 1 --quiet
+    done
+    # Statistics of a fourth of the batch: not equal, but no worse than this.
+    jq -es '(.[0].largest_loss - .[1].largest_loss) | . < 0.2 and . > -0.2' \
+        <(tail -1 "$scratch/by1/train.jsonl") \
+        <(tail -1 "$scratch/by4/train.jsonl")
+}
+
+@test "an evaluation by several processes counts as one does" {
+    "$APQ" train "$scratch/r.yaml" train.epochs=6 --run "$scratch/run" \
+        --threads 1 --quiet
+    for options in '--split test' '--split test --limit 3' \
+        '--split val --bits policy'; do
+        # shellcheck disable=SC2086
+        "$APQ" eval --run "$scratch/run" $options --threads 1 --json --quiet \
+            >"$scratch/one.json"
+        for n in 2 4; do
+            # shellcheck disable=SC2086
+            "${mpi[@]}" -n $n "$APQ" eval --run "$scratch/run" $options --threads 1 \
+                --json --quiet >"$scratch/many.json"
+            jq -es '.[0].top1 == .[1].top1 and .[0].count == .[1].count
+                    and .[0].policy == .[1].policy
+                    and (.[0].loss - .[1].loss | . < 1e-5 and . > -1e-5)' \
+                "$scratch/one.json" "$scratch/many.json"
+        done
+    done
+}
+
+@test "an interrupted training goes on with another number of processes" {
+    start 2
+    kill -INT "$job" # mpirun passes it on as SIGTERM
+    finish
+    [ "$status" -ne 0 ]
+    [ "$(grep -c 'interrupted at step .*, state saved' "$scratch/log")" -eq 1 ]
+    step=$(sed -n 's/.*interrupted at step \([0-9]*\),.*/\1/p' "$scratch/log")
+    touch "$scratch/long.yaml"
+    start 4
+    grep "resuming training at step $step of" "$scratch/log"
+    kill -USR1 "$job" # batch systems; no time limit
+    finish
+    [ "$status" -eq 130 ]
+    step=$(sed -n 's/.*interrupted at step \([0-9]*\),.*/\1/p' "$scratch/log")
+    # Alone as well.
+    run timeout -s INT 2 "$APQ" train "$scratch/long.yaml" checkpoint_s=0.1 \
+        --run "$scratch/run" --threads 1
+    expect_output "resuming training at step $step of"
+}
+
+@test "a resumed training by two processes repeats an undisturbed one" {
+    sed -i 's/^  epochs: .*/  epochs: 20/' "$scratch/long.yaml"
+    # Progressive training has a teacher in its checkpoint.
+    for schedule in sandwich progressive; do
+        sed -i -e '/^  schedule:/d' \
+            -e "s/^train:/train:\n  schedule: $schedule/" "$scratch/long.yaml"
+        rm -rf "$scratch/run"
+        "${mpi[@]}" -n 2 "$APQ" train "$scratch/long.yaml" --threads 1 \
+            --run "$scratch/$schedule" --quiet
+        start 2
+        kill -USR1 "$job"
+        finish
+        [ "$status" -eq 130 ]
+        "${mpi[@]}" -n 2 "$APQ" train "$scratch/long.yaml" --threads 1 \
+            --run "$scratch/run" --quiet
+        cmp "$scratch/$schedule/supernet.safetensors" \
+            "$scratch/run/supernet.safetensors"
+    done
+}
+
+@test "a lost process ends the job; the last state is whole and of use" {
+    start 4
+    victim=$(pgrep -P "$job" | tail -1)
+    kill -9 "$victim"
+    finish
+    [ "$status" -eq 137 ]
+    grep 'exited on signal 9' "$scratch/log"
+    touch "$scratch/long.yaml"
+    start 2
+    grep 'resuming training at step' "$scratch/log"
+    kill -USR1 "$job"
+    finish
+    [ "$status" -eq 130 ]
+    # What the kill left of a write is gone.
+    [ -z "$(find "$scratch/run" -name '*.tmp')" ]
+}
+
+@test "errors are told once, with the exit code of one process" {
+    run "${mpi[@]}" -n 4 "$APQ" train recipes/tiny.yaml --run "$scratch/run"
+    expect_status 3
+    [ "$(printf '%s\n' "$output" | grep -c '^apq: ')" -eq 1 ]
+    expect_output '^apq: train.batch 50 is not a multiple of the 4 processes$'
+    [ ! -e "$scratch/run" ]
+    run "${mpi[@]}" -n 2 "$APQ" train "$scratch/r.yaml" --data "$scratch/none" \
+        --run "$scratch/run"
+    expect_status 3
+    [ "$(printf '%s\n' "$output" | grep -c '^apq: ')" -eq 1 ]
+    [ ! -e "$scratch/run" ]
+    run "${mpi[@]}" -n 2 "$APQ" train --no-such-option
+    expect_status 2
+    [ "$(printf '%s\n' "$output" | grep -c '^apq train: ')" -eq 1 ]
+    run "${mpi[@]}" -n 2 "$APQ" eval --run "$scratch/run" --policy "$scratch/none"
+    expect_status 3
+    [ "$(printf '%s\n' "$output" | grep -c '^apq: ')" -eq 1 ]
+}
+
+@test "an error of one process is told with its number and ends all" {
+    # shellcheck disable=SC2016
+    run "${mpi[@]}" -n 2 sh -c '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$@" --data /dev/null/none
+        exec "$@"' sh "$APQ" train "$scratch/r.yaml" --run "$scratch/run"
+    expect_status 3
+    expect_output '^apq: process 1: /dev/null/none'
+}
+
+@test "a plain apq does not load MPI" {
+    run ldd "$APQ"
+    expect_status 0
+    if printf '%s\n' "$output" | grep libmpi; then
+        false
+    fi
+    run env PMI_SIZE=2 "$APQ" train "$scratch/r.yaml" --run "$scratch/run"
+    expect_status 1
+    expect_output 'started as one of 2 processes, but MPI joined 1'
+}
