@@ -27,6 +27,8 @@ libzstd-dev
 librandom123-dev
 libxxhash-dev
 zlib1g-dev
+libopenmpi-dev
+openmpi-bin
 bats
 clang-format
 clang-tidy
@@ -77,18 +79,18 @@ Fedora:
   sudo dnf install gcc make cmake ninja-build pkgconf-pkg-config onednn-devel \
     libcmocka-devel jansson-devel libyaml-devel sqlite-devel \
     turbojpeg-devel libjpeg-turbo-devel libspng-devel libarchive-devel \
-    cairo-devel libzstd-devel Random123-devel xxhash-devel zlib-devel bats \
-    clang-tools-extra jq
+    cairo-devel libzstd-devel Random123-devel xxhash-devel zlib-devel \
+    openmpi-devel bats clang-tools-extra jq
 
 Arch (random123 and libspng may come from the AUR):
   sudo pacman -S gcc make cmake ninja pkgconf onednn cmocka jansson libyaml \
     sqlite libjpeg-turbo libspng libarchive cairo zstd random123 xxhash zlib \
-    bats clang jq
+    openmpi bats clang jq
 
 macOS (Homebrew; Random123 is header-only, copy it from its project):
   brew install cmake ninja pkg-config onednn cmocka jansson libyaml sqlite \
-    jpeg-turbo libspng libarchive cairo zstd xxhash zlib bats-core \
-    clang-format llvm libomp jq
+    jpeg-turbo libspng libarchive cairo zstd xxhash zlib open-mpi \
+    bats-core clang-format llvm libomp jq
 TXT
 }
 
