@@ -117,16 +117,43 @@ apq_status apq_session_open_data(apq_session *session) {
     return APQ_OK;
 }
 
+/* A recipe's section as JSON; NULL without memory. */
+static json_t *section_of(const apq_recipe *recipe, const char *section) {
+    char *text = apq_recipe_to_json(recipe);
+    json_t *root = text == NULL ? NULL : json_loads(text, 0, NULL);
+    json_t *part = json_incref(json_object_get(root, section));
+    free(text);
+    json_decref(root);
+    return part;
+}
+
+/* Keys at their defaults are left out, so that a key added later does not make
+ * other inputs of those before. A default that changes needs a new key. */
+static char *changed_keys(const apq_recipe *recipe, const char *section) {
+    apq_recipe standard;
+    apq_recipe_default(&standard);
+    json_t *part = section_of(recipe, section);
+    json_t *defaults = section_of(&standard, section);
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(part, next, key, value) {
+        if (json_equal(value, json_object_get(defaults, key))) {
+            (void)json_object_del(part, key);
+        }
+    }
+    char *text = part == NULL || defaults == NULL
+                     ? NULL
+                     : json_dumps(part, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(part);
+    json_decref(defaults);
+    return text;
+}
+
 apq_status apq_session_input_hash(const apq_session *session,
                                   const char *section, const char *salt,
                                   char out[APQ_HASH_MAX]) {
-    char *text = apq_recipe_to_json(session->recipe);
-    json_t *root = text == NULL ? NULL : json_loads(text, 0, NULL);
-    char *part = root == NULL ? NULL
-                              : json_dumps(json_object_get(root, section),
-                                           JSON_COMPACT | JSON_SORT_KEYS);
-    free(text);
-    json_decref(root);
+    char *part = changed_keys(session->recipe, section);
     if (part == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "recipe section '%s': out of memory", section);
     }
