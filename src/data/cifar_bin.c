@@ -92,6 +92,23 @@ static apq_status add_records(const char *folder, const char *name,
     return APQ_OK;
 }
 
+/* Batches are numbered without gaps: `missing` is the first that is not there,
+ * a defect where a later one is. */
+static apq_status check_gap(const char *path, int missing,
+                            data_listing *listing) {
+    for (int b = missing + 1; b <= MAX_BATCHES; b++) {
+        char name[32], reason[64];
+        (void)snprintf(name, sizeof name, "data_batch_%d.bin", b);
+        if (has_file(path, name)) {
+            (void)snprintf(reason, sizeof reason, "missing, though %s is there",
+                           name);
+            (void)snprintf(name, sizeof name, "data_batch_%d.bin", missing);
+            return data_listing_add_defect(listing, name, reason);
+        }
+    }
+    return APQ_OK;
+}
+
 apq_status data_cifar_list(const char *path, data_listing *listing) {
     if (is_cifar100(path)) {
         listing->layout = "CIFAR-100 binary";
@@ -108,6 +125,7 @@ apq_status data_cifar_list(const char *path, data_listing *listing) {
         char name[32];
         (void)snprintf(name, sizeof name, "data_batch_%d.bin", b);
         if (!has_file(path, name)) {
+            APQ_TRY(check_gap(path, b, listing));
             break;
         }
         APQ_TRY(add_records(path, name, DATA_GROUP_TRAIN, 1, listing));

@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -202,6 +203,21 @@ static void test_missing(void **state) {
     remove_tree(root);
 }
 
+static void test_missing_batch(void **state) {
+    (void)state;
+    char root[PATH_BYTES], from[PATH_BYTES], to[PATH_BYTES];
+    apq_dataset *source = must_open(uri, NULL);
+    make_temporary(root);
+    write_cifar(root, source, false);
+    path_in(from, root, "test_batch.bin");
+    path_in(to, root, "data_batch_4.bin");
+    assert_int_equal(rename(from, to), 0);
+    assert_defect(root, "data_batch_2.bin",
+                  "missing, though data_batch_4.bin is there");
+    remove_tree(root);
+    apq_dataset_destroy(source);
+}
+
 static void test_binary_defects(void **state) {
     (void)state;
     char root[PATH_BYTES], path[PATH_BYTES];
@@ -240,6 +256,7 @@ int main(void) {
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_missing_batch),
         cmocka_unit_test(test_binary_defects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
