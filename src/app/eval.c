@@ -2,26 +2,12 @@
  * test images. */
 #include "app/app.h"
 
+#include "app/choose_policy.h"
 #include "app/measure.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static apq_status choose_policy(const apq_space *space, const char *text,
-                                apq_policy *out) {
-    bool is_name;
-    apq_status named = apq_policy_named(space, text, &is_name, out);
-    if (named != APQ_OK || is_name) {
-        return named;
-    }
-    char *json;
-    size_t n_bytes;
-    APQ_TRY(apq_file_read(text, &json, &n_bytes));
-    apq_status st = apq_policy_from_json(space, json, text, out);
-    free(json);
-    return st;
-}
 
 static apq_status open_meter(apq_session *session,
                              const apq_eval_request *request, apq_meter *meter,
@@ -31,7 +17,7 @@ static apq_status open_meter(apq_session *session,
         APQ_FAIL(APQ_ERR_ARG, "--split %s: expected val or test",
                  request->split);
     }
-    APQ_TRY(choose_policy(&session->space, request->policy, policy));
+    APQ_TRY(apq_app_choose_policy(&session->space, request->policy, policy));
     return apq_meter_open(meter, session,
                           is_test ? APQ_SPLIT_TEST : APQ_SPLIT_VAL,
                           (size_t)(request->limit > 0 ? request->limit : 0));

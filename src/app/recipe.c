@@ -82,6 +82,7 @@ static const recipe_field fields[] = {
     FIELD("train", "largest_epochs", train.largest_epochs, FIELD_INT, 0,
           100000),
     FIELD("train", "schedule", train.schedule, FIELD_TEXT, 0, 0),
+    FIELD("train", "policy", train.policy, FIELD_TEXT, 0, 0),
     PHASE("largest", APQ_PHASE_LARGEST),
     PHASE("kernel", APQ_PHASE_KERNEL),
     PHASE("depth_1", APQ_PHASE_DEPTH_1),
@@ -193,6 +194,7 @@ void apq_recipe_default(apq_recipe *out) {
                   .momentum = 0.9,
                   .warmup_epochs = 1,
                   .schedule = "sandwich",
+                  .policy = "largest",
                   .random_subnets = 1,
                   .largest_epochs = 5,
                   /* Once-for-All, METHODS 3.1: lengths as scaled there to

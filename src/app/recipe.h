@@ -27,7 +27,8 @@ typedef struct apq_recipe {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing, momentum;
         double warmup_epochs;
-        char schedule[16];       /* of apq_train_schedule_names */
+        char schedule[16];         /* of apq_train_schedule_names */
+        char policy[APQ_PATH_MAX]; /* trained alone: as of `apq eval` */
         int random_subnets;      /* beside largest and smallest: the sandwich */
         int largest_epochs;      /* first epochs that train the largest only */
         apq_train_phases phases; /* of the progressive schedule */

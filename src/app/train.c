@@ -1,13 +1,16 @@
 /* `apq train`: the supernet of a space on the user's images. */
 #include "app/app.h"
 
+#include "app/choose_policy.h"
 #include "app/session.h"
 #include "train/supernet_train.h"
 #include "train/together.h"
 #include "train/whiten.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A fresh supernet as the recipe wants it to start. */
@@ -25,14 +28,22 @@ static apq_status create_supernet(apq_session *session) {
 
 /* Hash of all that decides the weights: not how often they are measured. */
 static apq_status training_input(const apq_session *session,
+                                 const apq_policy *policy,
                                  char input[APQ_HASH_MAX]) {
     apq_recipe recipe = *session->recipe;
+    char salt[2 * APQ_HASH_MAX] = "", policy_hash[APQ_HASH_MAX] = "";
+    if (policy != NULL) { /* what it is, not where it was read */
+        uint64_t hash = apq_policy_hash(&session->space, policy);
+        apq_hash_hex(&hash, sizeof hash, policy_hash);
+        recipe.train.policy[0] = '\0';
+    }
+    (void)snprintf(salt, sizeof salt, "%s%s",
+                   apq_dataset_hash(session->dataset), policy_hash);
     recipe.train.eval_epochs = 0;
     recipe.train.eval_images = 1;
     apq_session silent = *session;
     silent.recipe = &recipe;
-    return apq_session_input_hash(&silent, "train",
-                                  apq_dataset_hash(session->dataset), input);
+    return apq_session_input_hash(&silent, "train", salt, input);
 }
 
 /* Of process 0, which alone has the run directory. */
@@ -42,7 +53,8 @@ typedef struct train_files {
     bool is_done;
 } train_files;
 
-static apq_status prepare(apq_session *session, train_files *files) {
+static apq_status prepare(apq_session *session, const apq_policy *policy,
+                          train_files *files) {
     APQ_TRY(
         apq_rundir_file(session->dir, "supernet.safetensors", files->supernet));
     APQ_TRY(
@@ -50,7 +62,7 @@ static apq_status prepare(apq_session *session, train_files *files) {
     APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", files->log));
     APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq",
                             files->events));
-    APQ_TRY(training_input(session, files->input));
+    APQ_TRY(training_input(session, policy, files->input));
     APQ_TRY(apq_rundir_bind(session->dir, "train_input", files->input));
     files->is_done = apq_rundir_step_done(session->dir, "train", files->input);
     if (files->is_done) {
@@ -75,7 +87,7 @@ static apq_status finish(apq_session *session, const train_files *files,
     return APQ_OK;
 }
 
-static apq_status train_into(apq_session *session) {
+static apq_status train_into(apq_session *session, const apq_policy *policy) {
     const apq_recipe *r = session->recipe;
     apq_comm *comm = session->comm;
     bool is_first = apq_comm_rank(comm) == 0;
@@ -83,7 +95,8 @@ static apq_status train_into(apq_session *session) {
     APQ_TRY(
         apq_comm_agree(comm, apq_session_check_precision(session, precision)));
     train_files files = {.is_done = false};
-    APQ_TRY(apq_comm_agree(comm, is_first ? prepare(session, &files) : APQ_OK));
+    APQ_TRY(apq_comm_agree(comm, is_first ? prepare(session, policy, &files)
+                                          : APQ_OK));
     apq_comm_broadcast(comm, 0, &files.is_done, sizeof files.is_done);
     if (files.is_done) {
         return APQ_OK;
@@ -114,6 +127,7 @@ static apq_status train_into(apq_session *session) {
         .random_subnets = r->train.random_subnets,
         .largest_epochs = r->train.largest_epochs,
         .phases = r->train.phases,
+        .policy = policy,
         .learning_rate = r->train.learning_rate,
         .momentum = r->train.momentum,
         .weight_decay = r->train.weight_decay,
@@ -145,6 +159,12 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
     if (st == APQ_OK) {
         st = apq_session_open_data(&session);
     }
+    bool is_alone = strcmp(recipe->train.schedule, "alone") == 0;
+    apq_policy policy;
+    if (st == APQ_OK && is_alone) {
+        st = apq_app_choose_policy(&session.space, recipe->train.policy,
+                                   &policy);
+    }
     st = apq_comm_agree(comm, st);
     if (st == APQ_OK) {
         st = apq_comm_agree(comm, apq_comm_rank(comm) == 0
@@ -152,7 +172,7 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
                                       : APQ_OK);
     }
     if (st == APQ_OK) {
-        st = train_into(&session);
+        st = train_into(&session, is_alone ? &policy : NULL);
     }
     apq_session_fini(&session);
     return st;

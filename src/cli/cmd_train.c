@@ -10,7 +10,8 @@ static const apq_command_help help = {
         "stopped.\n"
         "train.schedule=sandwich trains all sizes in every step,\n"
         "train.schedule=progressive the largest first, then ever smaller "
-        "ones.\n"
+        "ones,\n"
+        "train.schedule=alone only the network of train.policy.\n"
         "The run's train.jsonl, and events for TensorBoard, tell each epoch,\n"
         "with accuracies every train.eval_epochs. All keys: docs/training.md.",
     .examples = "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "

@@ -57,7 +57,11 @@ typedef struct apq_train_method {
     const char *(*phase)(const void *state, int64_t step);
 } apq_train_method;
 
-extern const apq_train_method apq_train_sandwich, apq_train_progressive;
+extern const apq_train_method apq_train_sandwich, apq_train_progressive,
+    apq_train_alone;
+
+/* The learning rate of a training that is one phase from end to end. */
+double apq_train_single_rate(const apq_train_env *env, int64_t step);
 
 /* Who teaches a sub-network: labels, a teacher, or both, added up. */
 typedef struct apq_lesson {

@@ -3,8 +3,6 @@
  * Source: BigNAS (ECCV 2020); METHODS 10.1. */
 #include "train/method.h"
 
-#include "train/schedule.h"
-
 #include <stdlib.h>
 
 typedef struct sandwich {
@@ -74,14 +72,7 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
 
 static double sandwich_learning_rate(const void *state, int64_t step) {
     const sandwich *s = state;
-    const apq_train_options *o = s->env->options;
-    const apq_rate_plan plan = {
-        .shape = o->lr_schedule,
-        .peak = o->learning_rate,
-        .final_fraction = o->final_rate,
-        .warmup_steps = o->warmup_epochs * (double)s->env->steps_per_epoch,
-    };
-    return apq_schedule_rate(&plan, step, s->env->n_steps);
+    return apq_train_single_rate(s->env, step);
 }
 
 static apq_status sandwich_flop_per_image(const apq_space *space,

@@ -80,3 +80,14 @@ apq_status apq_train_policy_macs(const apq_space *space,
     }
     return APQ_OK;
 }
+
+double apq_train_single_rate(const apq_train_env *env, int64_t step) {
+    const apq_train_options *o = env->options;
+    const apq_rate_plan plan = {
+        .shape = o->lr_schedule,
+        .peak = o->learning_rate,
+        .final_fraction = o->final_rate,
+        .warmup_steps = o->warmup_epochs * (double)env->steps_per_epoch,
+    };
+    return apq_schedule_rate(&plan, step, env->n_steps);
+}

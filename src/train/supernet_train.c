@@ -35,9 +35,9 @@ typedef struct trainer {
 
 /* The complete list of schedules. A new one is a file and a line in each of
  * the two tables. */
-static const apq_train_method *const methods[] = {&apq_train_sandwich,
-                                                  &apq_train_progressive};
-static const char *const names[] = {"sandwich", "progressive", NULL};
+static const apq_train_method *const methods[] = {
+    &apq_train_sandwich, &apq_train_progressive, &apq_train_alone};
+static const char *const names[] = {"sandwich", "progressive", "alone", NULL};
 
 enum { N_METHODS = sizeof methods / sizeof methods[0] };
 _Static_assert(sizeof names / sizeof names[0] == N_METHODS + 1,

@@ -26,7 +26,9 @@ typedef enum apq_distill {
  *                Source: BigNAS (ECCV 2020); METHODS 10.1.
  *   progressive  the largest alone, then ever more of the space, taught by the
  *                labels and the largest as it was at the end of the first
- *                phase. Source: Once-for-All (ICLR 2020); METHODS 3.1. */
+ *                phase. Source: Once-for-All (ICLR 2020); METHODS 3.1.
+ *   alone        one sub-network on the labels, and nothing else: to compare
+ *                the others with. */
 typedef struct apq_train_options {
     const apq_backend *backend;
     apq_precision precision; /* of the arithmetic; weights stay in float */
@@ -43,10 +45,11 @@ typedef struct apq_train_options {
     double checkpoint_s; /* seconds between checkpoints */
     uint64_t seed;
     int epochs, batch;
-    const char *schedule;    /* of apq_train_schedule_names; NULL: sandwich */
-    int random_subnets;      /* sandwich: of a step */
-    int largest_epochs;      /* sandwich: first that train only the largest */
-    apq_train_phases phases; /* progressive */
+    const char *schedule;     /* of apq_train_schedule_names; NULL: sandwich */
+    int random_subnets;       /* sandwich: of a step */
+    int largest_epochs;       /* sandwich: first that train only the largest */
+    apq_train_phases phases;  /* progressive */
+    const apq_policy *policy; /* alone: legal; NULL: the largest */
     double learning_rate, momentum, weight_decay, label_smoothing;
     double warmup_epochs; /* linear; then by lr_schedule; in progressive
                            * training of each phase, at most a fifth of it */

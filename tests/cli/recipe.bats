@@ -43,6 +43,25 @@ load 'helper'
     [ ! -e out ]
 }
 
+@test "train.schedule=alone: one network by name or file, told apart" {
+    "$APQ" policy show random:3 --space tiny --json >p.json
+    set -- "$ROOT/recipes/tiny.yaml" train.schedule=alone train.epochs=1 --quiet
+    "$APQ" train "$@" train.policy=random:3 --run name
+    "$APQ" train "$@" train.policy=p.json --run file
+    for run in name file; do
+        "$APQ" eval --run $run --policy p.json --json | jq .loss >$run.loss
+    done
+    cmp name.loss file.loss
+    # The same network from elsewhere is the same training, another is not.
+    "$APQ" train "$@" train.policy=random:3 --run file
+    run "$APQ" train "$@" train.policy=smallest --run file
+    expect_status 6
+    run "$APQ" train "$@" train.policy=none.json --run other
+    expect_status 3
+    expect_output 'none\.json'
+    [ ! -e other ]
+}
+
 @test "missing recipe and missing data are exit 3" {
     run "$APQ" run missing.yaml --run out --quiet
     expect_status 3

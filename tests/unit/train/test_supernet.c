@@ -171,6 +171,32 @@ static void truncated_checkpoints_are_refused(void **state) {
     trainee_close_checkpoint(folder);
 }
 
+/* The largest alone is a sandwich that stays with it; another network alone
+ * learns something else. */
+static void alone_is_a_sandwich_of_one(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = trainee_options(t);
+    o.largest_epochs = o.epochs;
+    apq_supernet *sandwich = trainee_train(t, &o);
+    o.schedule = "alone";
+    apq_supernet *largest = trainee_train(t, &o);
+    assert_same_params(apq_supernet_params(sandwich),
+                       apq_supernet_params(largest));
+    apq_policy smallest;
+    apq_policy_smallest(&t->space, 8, &smallest);
+    o.policy = &smallest;
+    apq_supernet *other = trainee_train(t, &o);
+    assert_true(distance(largest, other) > 1e-3);
+    double flop, flop_smallest;
+    assert_int_equal(apq_train_flop(&t->space, &o, 1, &flop_smallest), APQ_OK);
+    o.policy = NULL;
+    assert_int_equal(apq_train_flop(&t->space, &o, 1, &flop), APQ_OK);
+    assert_true(flop_smallest < flop);
+    apq_supernet_destroy(sandwich);
+    apq_supernet_destroy(largest);
+    apq_supernet_destroy(other);
+}
+
 #define WITH_TRAINEE(test)                                                     \
     cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
@@ -183,6 +209,7 @@ int main(void) {
         WITH_TRAINEE(policies_do_not_depend_on_who_draws),
         WITH_TRAINEE(checkpoints_of_other_runs_are_a_mismatch),
         WITH_TRAINEE(truncated_checkpoints_are_refused),
+        WITH_TRAINEE(alone_is_a_sandwich_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
