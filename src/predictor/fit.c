@@ -21,16 +21,18 @@ static const double beta1 = 0.9, beta2 = 0.999; /* Adam's usual */
 typedef struct fit_run {
     apq_predictor *p;
     const apq_predictor_fit_options *options;
+    int member; /* of an ensemble: another order of the samples */
     apq_encoded encoded;
     apq_predictor_step step;
     double *actual, *targets;   /* (n) raw and standardised accuracies */
     double *predicted, *wanted; /* (n) scratch of evaluate */
     uint32_t *rows; /* (n) train, then validation, then test samples */
-    size_t n, n_train, n_validation, n_test;
+    size_t n;
+    apq_predictor_parts parts;
     double mean, deviation;
     size_t n_params;
-    float *memory; /* of the five arrays below, (n_params) each */
-    float *start, *best, *gradient, *moment1, *moment2;
+    float *memory; /* of the four arrays below, (n_params) each */
+    float *best, *gradient, *moment1, *moment2;
     long n_updates;
 } fit_run;
 
@@ -82,23 +84,27 @@ static apq_status take_samples(fit_run *run,
         apq_encoded_set(&run->encoded, space, i, &samples[i].policy,
                         run->options->with_bits);
         run->actual[i] = samples[i].accuracy;
-        run->rows[i] = (uint32_t)i;
     }
-    apq_rng rng = apq_rng_make(run->options->seed, APQ_RNG_SPLIT, 0);
-    apq_rng_shuffle(&rng, run->rows, run->n);
     return APQ_OK;
 }
 
-static apq_status split(fit_run *run) {
-    const apq_predictor_fit_options *o = run->options;
-    double n = (double)run->n;
-    run->n_validation = (size_t)floor(o->validation_fraction * n + 0.5);
-    run->n_test = (size_t)floor(o->test_fraction * n + 0.5);
-    if (run->n_validation + run->n_test >= run->n) {
-        APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples leave none to train on",
-                 run->n);
+apq_status apq_predictor_split(const apq_predictor_fit_options *options,
+                               size_t n, uint32_t *rows,
+                               apq_predictor_parts *out) {
+    double count = (double)n;
+    size_t n_validation =
+        (size_t)floor(options->validation_fraction * count + 0.5);
+    size_t n_test = (size_t)floor(options->test_fraction * count + 0.5);
+    if (n_validation + n_test >= n) {
+        APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples leave none to train on", n);
     }
-    run->n_train = run->n - run->n_validation - run->n_test;
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = (uint32_t)i;
+    }
+    apq_rng rng = apq_rng_make(options->seed, APQ_RNG_SPLIT, 0);
+    apq_rng_shuffle(&rng, rows, n);
+    *out =
+        (apq_predictor_parts){n - n_validation - n_test, n_validation, n_test};
     return APQ_OK;
 }
 
@@ -106,25 +112,25 @@ static apq_status prepare(fit_run *run, const apq_predictor_sample *samples) {
     size_t n = run->n;
     APQ_TRY(apq_encoded_create(&run->p->space, n, &run->encoded));
     APQ_TRY(apq_predictor_step_create(run->p, run->options->batch, &run->step));
+    run->step.loss = run->options->loss;
     run->n_params = run->p->begin[APQ_N_PARTS];
     run->actual = apq_calloc(n, sizeof(double));
     run->targets = apq_calloc(n, sizeof(double));
     run->predicted = apq_calloc(n, sizeof(double));
     run->wanted = apq_calloc(n, sizeof(double));
     run->rows = apq_calloc(n, sizeof(uint32_t));
-    run->memory = apq_calloc(5 * run->n_params, sizeof(float));
+    run->memory = apq_calloc(4 * run->n_params, sizeof(float));
     if (run->actual == NULL || run->targets == NULL || run->predicted == NULL ||
         run->wanted == NULL || run->rows == NULL || run->memory == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "fit: no memory for %zu samples", n);
     }
-    float **arrays[] = {&run->start, &run->best, &run->gradient, &run->moment1,
+    float **arrays[] = {&run->best, &run->gradient, &run->moment1,
                         &run->moment2};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 4; i++) {
         *arrays[i] = run->memory + i * run->n_params;
     }
-    memcpy(run->start, run->p->params, run->n_params * sizeof(float));
     APQ_TRY(take_samples(run, samples));
-    return split(run);
+    return apq_predictor_split(run->options, n, run->rows, &run->parts);
 }
 
 static void release(fit_run *run) {
@@ -152,12 +158,12 @@ static void standardise(fit_run *run) {
     run->mean = 0.0;
     run->deviation = 1.0;
     if (run->options->epochs > 0) {
-        double sum = 0.0, squares = 0.0, n = (double)run->n_train;
-        for (size_t i = 0; i < run->n_train; i++) {
+        double sum = 0.0, squares = 0.0, n = (double)run->parts.n_train;
+        for (size_t i = 0; i < run->parts.n_train; i++) {
             sum += run->actual[run->rows[i]];
         }
         run->mean = sum / n;
-        for (size_t i = 0; i < run->n_train; i++) {
+        for (size_t i = 0; i < run->parts.n_train; i++) {
             double d = run->actual[run->rows[i]] - run->mean;
             squares += d * d;
         }
@@ -213,7 +219,12 @@ static bool is_weight(int part) {
 
 static void update(fit_run *run, double learning_rate) {
     apq_predictor *p = run->p;
+    bool has_steps = run->options->has_width_steps;
     run->n_updates++;
+    if (has_steps) {
+        apq_width_gradient(p, run->gradient);
+        apq_width_steps(p, p->params);
+    }
     double rate = learning_rate / (1.0 - pow(beta1, (double)run->n_updates));
     double correction2 = 1.0 / (1.0 - pow(beta2, (double)run->n_updates));
     for (int part = 0; part < APQ_N_PARTS; part++) {
@@ -224,16 +235,19 @@ static void update(fit_run *run, double learning_rate) {
              run->moment2 + i, n, (float)rate, (float)correction2,
              (float)decay);
     }
+    if (has_steps) {
+        apq_width_sums(p, p->params);
+    }
 }
 
 static apq_status run_epoch(fit_run *run, int epoch) {
     const apq_predictor_fit_options *o = run->options;
-    apq_rng rng =
-        apq_rng_make(o->seed, APQ_RNG_PREDICTOR, (uint64_t)(unsigned)epoch);
-    apq_rng_shuffle(&rng, run->rows, run->n_train);
+    uint64_t index = ((uint64_t)run->member << 32) + (uint64_t)epoch;
+    apq_rng rng = apq_rng_make(o->seed, APQ_RNG_PREDICTOR, index);
+    apq_rng_shuffle(&rng, run->rows, run->parts.n_train);
     double rate = 0.5 * o->learning_rate * (1.0 + cos(pi * epoch / o->epochs));
-    for (size_t i = 0; i < run->n_train; i += (size_t)o->batch) {
-        size_t left = run->n_train - i;
+    for (size_t i = 0; i < run->parts.n_train; i += (size_t)o->batch) {
+        size_t left = run->parts.n_train - i;
         int m = left < (size_t)o->batch ? (int)left : o->batch;
         double loss = apq_predictor_gradient(
             run->p, &run->encoded, run->rows + i, m, run->targets, o->with_bits,
@@ -259,10 +273,10 @@ static void report_progress(const fit_run *run, int done, double best_tau) {
 static apq_status train(fit_run *run, apq_predictor_report *report) {
     const apq_predictor_fit_options *o = run->options;
     size_t n_bytes = run->n_params * sizeof(float);
-    bool selects = run->n_validation > 1;
+    bool selects = run->parts.n_validation > 1;
     scores best = {.tau = -2.0};
     if (selects && run->p->is_fitted) {
-        best = evaluate(run, run->n_train, run->n_validation);
+        best = evaluate(run, run->parts.n_train, run->parts.n_validation);
     }
     memcpy(run->best, run->p->params, n_bytes);
     for (int epoch = 0; epoch < o->epochs; epoch++) {
@@ -274,7 +288,7 @@ static apq_status train(fit_run *run, apq_predictor_report *report) {
         report->epochs = epoch + 1;
         scores now = {0};
         if (selects) {
-            now = evaluate(run, run->n_train, run->n_validation);
+            now = evaluate(run, run->parts.n_train, run->parts.n_validation);
         }
         if (!selects || now.tau > best.tau ||
             (now.tau >= best.tau && now.rmse < best.rmse)) {
@@ -291,55 +305,88 @@ static apq_status train(fit_run *run, apq_predictor_report *report) {
     return APQ_OK;
 }
 
-static void fill_report(fit_run *run, apq_predictor_report *report) {
-    size_t first = 0, n = run->n_train;
-    if (run->n_test > 0) {
-        first = run->n_train + run->n_validation;
-        n = run->n_test;
-    } else if (run->n_validation > 0) {
-        first = run->n_train;
-        n = run->n_validation;
+apq_predictor_rows apq_predictor_judged(const apq_predictor_parts *parts) {
+    if (parts->n_test > 0) {
+        return (apq_predictor_rows){parts->n_train + parts->n_validation,
+                                    parts->n_test};
     }
-    scores s = evaluate(run, first, n);
-    report->n_train = run->n_train;
-    report->n_validation = run->n_validation;
-    report->n_test = run->n_test;
+    return parts->n_validation > 0
+               ? (apq_predictor_rows){parts->n_train, parts->n_validation}
+               : (apq_predictor_rows){0, parts->n_train};
+}
+
+static void fill_report(fit_run *run, apq_predictor_report *report) {
+    apq_predictor_rows judged = apq_predictor_judged(&run->parts);
+    scores s = evaluate(run, judged.first, judged.n);
+    report->n_train = run->parts.n_train;
+    report->n_validation = run->parts.n_validation;
+    report->n_test = run->parts.n_test;
     report->pairwise_accuracy = s.pairwise;
     report->kendall_tau = s.tau;
     report->rmse = s.rmse;
 }
 
+/* A ranking loss leaves the scale open: least squares of the targets on the
+ * outputs, of samples that were not trained on where there are enough. */
+static void set_scale(fit_run *run) {
+    enum { ENOUGH = 10 };
+    bool is_held_out = run->parts.n_validation >= ENOUGH;
+    size_t first = is_held_out ? run->parts.n_train : 0;
+    size_t n = is_held_out ? run->parts.n_validation : run->parts.n_train;
+    (void)evaluate(run, first, n);
+    double x = 0.0, y = 0.0, xx = 0.0, xy = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        x += (run->predicted[i] - run->mean) / run->deviation / (double)n;
+        y += (run->wanted[i] - run->mean) / run->deviation / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double dx = (run->predicted[i] - run->mean) / run->deviation - x;
+        double dy = (run->wanted[i] - run->mean) / run->deviation - y;
+        xx += dx * dx;
+        xy += dx * dy;
+    }
+    if (xx > 0.0 && xy > 0.0) {
+        rescale_output(run->p, xy / xx, y - xy / xx * x);
+    }
+}
+
 static apq_status fit(fit_run *run, const apq_predictor_sample *samples,
                       apq_predictor_report *report) {
     APQ_TRY(prepare(run, samples));
+    bool trains = run->options->epochs > 0;
+    if (trains && run->options->has_width_steps && !run->p->is_fitted) {
+        apq_width_scale(run->p, run->p->params);
+        apq_width_sums(run->p, run->p->params);
+    }
     standardise(run);
     APQ_TRY(train(run, report));
+    if (trains && run->options->loss == APQ_LOSS_PAIRWISE) {
+        set_scale(run);
+    }
     fill_report(run, report);
-    if (run->options->epochs > 0) {
+    if (trains) {
         rescale_output(run->p, run->deviation, run->mean);
         run->p->is_fitted = true;
     }
     return APQ_OK;
 }
 
-apq_status apq_predictor_fit(apq_predictor *predictor,
-                             const apq_predictor_sample *samples, size_t n,
-                             const apq_predictor_fit_options *options,
-                             apq_predictor_report *report) {
+apq_status apq_predictor_fit_member(apq_predictor *member, int index,
+                                    const apq_predictor_sample *samples,
+                                    size_t n,
+                                    const apq_predictor_fit_options *options,
+                                    apq_predictor_report *report) {
     APQ_TRY(check_options(options));
     if (n == 0 || n > UINT32_MAX) {
         APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples, at least 1 is needed", n);
     }
-    fit_run run = {.p = predictor, .options = options, .n = n};
+    fit_run run = {.p = member, .options = options, .member = index, .n = n};
     apq_predictor_report result = {0};
     apq_status st = fit(&run, samples, &result);
-    if (st != APQ_OK && run.start != NULL) {
-        memcpy(predictor->params, run.start, run.n_params * sizeof(float));
-    }
     if (st == APQ_OK) {
         *report = result;
     }
-    apq_predictor_repack(predictor);
+    apq_predictor_repack(member);
     release(&run);
     return st;
 }

@@ -1,4 +1,4 @@
-/* Mean squared error of a batch and its gradient, by hand. One thread: a step
+/* Loss of a batch and its gradient, by hand. One thread: a step
  * is too short to share, and every sum keeps its order. */
 #include "predictor/predictor_private.h"
 
@@ -6,6 +6,7 @@
 #include "predictor/gemm.h"
 #include "predictor/kernels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +23,11 @@ apq_status apq_predictor_step_create(const apq_predictor *p, int batch,
         ok = ok && *arrays[i] != NULL;
     }
     out->output = apq_calloc((size_t)batch, sizeof(float));
+    out->slope = apq_calloc((size_t)batch, sizeof(float));
     out->packed =
         apq_calloc(apq_gemm_packed_size(larger, p->hidden), sizeof(float));
-    if (!ok || out->output == NULL || out->packed == NULL) {
+    if (!ok || out->output == NULL || out->slope == NULL ||
+        out->packed == NULL) {
         apq_predictor_step_release(out);
         APQ_FAIL(APQ_ERR_NOMEM, "predictor: no memory for batches of %d",
                  batch);
@@ -33,9 +36,9 @@ apq_status apq_predictor_step_create(const apq_predictor *p, int batch,
 }
 
 void apq_predictor_step_release(apq_predictor_step *step) {
-    float *arrays[] = {step->relu0,  step->h1,    step->h2, step->h3,
-                       step->d3,     step->d2,    step->d1, step->d0,
-                       step->output, step->packed};
+    float *arrays[] = {step->relu0,  step->h1,    step->h2,    step->h3,
+                       step->d3,     step->d2,    step->d1,    step->d0,
+                       step->output, step->slope, step->packed};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         free(arrays[i]);
     }
@@ -153,28 +156,69 @@ void apq_predictor_forward(const apq_predictor *predictor,
     }
 }
 
-/* Regressor: its gradient and d3; returns the loss. */
-static double regressor_backward(const apq_predictor *p, const uint32_t *rows,
-                                 int m, const double *targets,
-                                 apq_predictor_step *step, float *gradient) {
+/* Adds to slope (m); returns the loss. */
+static double squared_loss(const uint32_t *rows, int m, const double *targets,
+                           apq_predictor_step *step) {
+    double loss = 0.0;
+    for (int i = 0; i < m; i++) {
+        double error = (double)step->output[i] - targets[rows[i]];
+        loss += error * error / m;
+        step->slope[i] += (float)(2.0 * error / m);
+    }
+    return loss;
+}
+
+/* The same; pairs of equal targets have no order and are left out. */
+static double pairwise_loss(const uint32_t *rows, int m, const double *targets,
+                            apq_predictor_step *step) {
+    double loss = 0.0, share = 2.0 / ((double)m * (m - 1));
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < i; j++) {
+            double wanted = targets[rows[i]] - targets[rows[j]];
+            double z = (double)step->output[i] - (double)step->output[j];
+            double sign = wanted > 0.0 ? 1.0 : -1.0;
+            if (wanted != 0.0) {
+                double e = exp(-fabs(z));
+                double wrong = z * sign > 0.0 ? e / (1.0 + e) : 1.0 / (1.0 + e);
+                loss += share * (log1p(e) + fmax(-z * sign, 0.0));
+                step->slope[i] -= (float)(share * sign * wrong);
+                step->slope[j] += (float)(share * sign * wrong);
+            }
+        }
+    }
+    return loss;
+}
+
+static double loss_slope(const uint32_t *rows, int m, const double *targets,
+                         apq_predictor_step *step) {
+    double loss = 0.0;
+    memset(step->slope, 0, (size_t)m * sizeof *step->slope);
+    if (step->loss != APQ_LOSS_PAIRWISE) {
+        loss += squared_loss(rows, m, targets, step);
+    }
+    if (step->loss != APQ_LOSS_SQUARED) {
+        loss += pairwise_loss(rows, m, targets, step);
+    }
+    return loss;
+}
+
+/* Regressor: its gradient and d3, from the slope of the loss. */
+static void regressor_backward(const apq_predictor *p, int m,
+                               apq_predictor_step *step, float *gradient) {
     size_t h = (size_t)p->hidden;
     const float *w = apq_part(p, p->params, APQ_PART_W);
     float *dw = apq_part(p, gradient, APQ_PART_W);
     float *db = apq_part(p, gradient, APQ_PART_B);
-    double loss = 0.0;
     memset(dw, 0, h * sizeof *dw);
     *db = 0.0f;
     for (int i = 0; i < m; i++) {
-        double error = (double)step->output[i] - targets[rows[i]];
-        float d = (float)(2.0 * error / m);
-        loss += error * error / m;
+        float d = step->slope[i];
         *db += d;
         for (size_t j = 0; j < h; j++) {
             dw[j] += d * step->h3[(size_t)i * h + j];
             step->d3[(size_t)i * h + j] = d * w[j];
         }
     }
-    return loss;
 }
 
 double apq_predictor_gradient(const apq_predictor *predictor,
@@ -184,7 +228,8 @@ double apq_predictor_gradient(const apq_predictor *predictor,
     const apq_predictor *p = predictor;
     size_t h = (size_t)p->hidden, n = (size_t)m * h;
     apq_predictor_forward(p, encoded, rows, m, with_bits, step);
-    double loss = regressor_backward(p, rows, m, targets, step, gradient);
+    double loss = loss_slope(rows, m, targets, step);
+    regressor_backward(p, m, step, gradient);
     mask(step->h3, step->d3, n);
     layer_backward(p, m, step->h2, step->d3, APQ_PART_W2, step->packed,
                    apq_part(p, gradient, APQ_PART_W2),

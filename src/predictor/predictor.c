@@ -142,6 +142,10 @@ void apq_predictor_destroy(apq_predictor *predictor) {
             scratch_destroy(atomic_load(&predictor->spare->scratch));
         }
         free(predictor->spare);
+        for (int i = 0; i < predictor->n_others; i++) {
+            apq_predictor_destroy(predictor->others[i]);
+        }
+        free(predictor->others);
         free(predictor);
     }
 }
@@ -185,18 +189,28 @@ static void fill_normal(apq_predictor *p, apq_predictor_part part,
     }
 }
 
+static void fill_random(apq_predictor *p, uint64_t seed) {
+    /* The first layer sees two ones a block, whatever its width. */
+    fill_normal(p, APQ_PART_W0, seed, sqrt(1.0 / (2 * p->space.n_blocks)));
+    fill_normal(p, APQ_PART_W1, seed, sqrt(2.0 / p->hidden));
+    fill_normal(p, APQ_PART_W2, seed, sqrt(2.0 / p->hidden));
+    fill_normal(p, APQ_PART_W, seed, sqrt(1.0 / p->hidden));
+    apq_predictor_repack(p);
+}
+
+apq_status apq_predictor_create_ensemble(const apq_space *space, int hidden,
+                                         int n_members, uint64_t seed,
+                                         apq_predictor **out) {
+    APQ_TRY(apq_predictor_new_members(space, hidden, n_members, out));
+    for (int i = 0; i < n_members; i++) {
+        fill_random(apq_predictor_member(*out, i), seed + (uint64_t)i);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_predictor_create_random(const apq_space *space, int hidden,
                                        uint64_t seed, apq_predictor **out) {
-    apq_predictor *p = NULL;
-    APQ_TRY(apq_predictor_new(space, hidden, &p));
-    /* The first layer sees two ones a block, whatever its width. */
-    fill_normal(p, APQ_PART_W0, seed, sqrt(1.0 / (2 * space->n_blocks)));
-    fill_normal(p, APQ_PART_W1, seed, sqrt(2.0 / hidden));
-    fill_normal(p, APQ_PART_W2, seed, sqrt(2.0 / hidden));
-    fill_normal(p, APQ_PART_W, seed, sqrt(1.0 / hidden));
-    apq_predictor_repack(p);
-    *out = p;
-    return APQ_OK;
+    return apq_predictor_create_ensemble(space, hidden, 1, seed, out);
 }
 
 const apq_space *apq_predictor_space(const apq_predictor *predictor) {
@@ -205,6 +219,14 @@ const apq_space *apq_predictor_space(const apq_predictor *predictor) {
 
 int apq_predictor_hidden(const apq_predictor *predictor) {
     return predictor->hidden;
+}
+
+const char *apq_predictor_supernet_hash(const apq_predictor *predictor) {
+    return predictor->supernet_hash;
+}
+
+const char *apq_predictor_records_hash(const apq_predictor *predictor) {
+    return predictor->records_hash;
 }
 
 apq_status apq_encoded_create(const apq_space *space, size_t n,
@@ -378,9 +400,9 @@ static size_t block_size(size_t n, size_t n_threads) {
     return size < MIN_BLOCK ? MIN_BLOCK : size;
 }
 
-apq_status apq_predictor_predict(const apq_predictor *predictor,
-                                 const apq_policy *policies, size_t n,
-                                 bool with_bits, double *accuracy) {
+apq_status apq_predictor_predict_member(const apq_predictor *predictor,
+                                        const apq_policy *policies, size_t n,
+                                        bool with_bits, double *accuracy) {
     if (n == 0) {
         return APQ_OK;
     }

@@ -17,7 +17,7 @@
  * The bit branch enters linearly, so that a predictor of float accuracy is
  * carried over to quantised networks with Wq = 0, bq = 0.
  * Source: APQ, CVPR 2020, section 3.3; files: docs/formats/predictor.md. */
-enum { APQ_PREDICTOR_MAX_HIDDEN = 65536 };
+enum { APQ_PREDICTOR_MAX_HIDDEN = 65536, APQ_PREDICTOR_MAX_MEMBERS = 64 };
 
 /* Random weights (seeded); the bit branch is zero. hidden >= 1 units in each
  * of three layers (the authors': 400). The space is copied.
@@ -25,6 +25,16 @@ enum { APQ_PREDICTOR_MAX_HIDDEN = 65536 };
 APQ_NODISCARD apq_status apq_predictor_create_random(const apq_space *space,
                                                      int hidden, uint64_t seed,
                                                      apq_predictor **out);
+/* n_members of them, 1..APQ_PREDICTOR_MAX_MEMBERS, of seed, seed + 1, ...: a
+ * predictor whose predictions are the members' mean. */
+APQ_NODISCARD apq_status apq_predictor_create_ensemble(const apq_space *space,
+                                                       int hidden,
+                                                       int n_members,
+                                                       uint64_t seed,
+                                                       apq_predictor **out);
+/* With all members. Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_predictor_copy(const apq_predictor *predictor,
+                                            apq_predictor **out);
 
 /* Reads a file. space NULL: the one named in the file's metadata. A file
  * without quantize_fc (a float predictor) gets a zero bit branch.
@@ -45,6 +55,11 @@ APQ_NODISCARD apq_status apq_predictor_save(const apq_predictor *predictor,
 
 const apq_space *apq_predictor_space(const apq_predictor *predictor);
 int apq_predictor_hidden(const apq_predictor *predictor);
+int apq_predictor_members(const apq_predictor *predictor);
+/* "supernet_hash" and "records_hash" of the file that it was loaded from: what
+ * it was fitted to. Empty where not known. */
+const char *apq_predictor_supernet_hash(const apq_predictor *predictor);
+const char *apq_predictor_records_hash(const apq_predictor *predictor);
 
 /* accuracy[i], a fraction, of policies[i]; the policies must be legal (see
  * apq_policy_check). with_bits false: accuracy without quantisation, the bit
@@ -55,10 +70,29 @@ APQ_NODISCARD apq_status apq_predictor_predict(const apq_predictor *predictor,
                                                size_t n, bool with_bits,
                                                double *accuracy);
 
+/* The same with the members' standard deviation beside their mean (n - 1 in
+ * the denominator; 0 for one member). */
+APQ_NODISCARD apq_status apq_predictor_spread(const apq_predictor *predictor,
+                                              const apq_policy *policies,
+                                              size_t n, bool with_bits,
+                                              double *accuracy,
+                                              double *deviation);
+
 typedef struct apq_predictor_sample {
     apq_policy policy;
     double accuracy; /* fraction */
+    int64_t count;   /* images it was measured on; 0: not known */
 } apq_predictor_sample;
+
+/* What a step of the fit minimises, on standardised targets. */
+typedef enum apq_predictor_loss {
+    APQ_LOSS_SQUARED, /* mean squared error */
+    /* Mean over the batch's pairs of log(1 + exp(-(difference of predictions
+     * in the order of the targets))). The scale is then set by least squares.
+     * Source: RankNet, Burges et al. 2005. */
+    APQ_LOSS_PAIRWISE,
+    APQ_LOSS_BOTH, /* their sum */
+} apq_predictor_loss;
 
 typedef struct apq_predictor_fit_options {
     int epochs;   /* at most; 0 leaves the weights and only reports */
@@ -71,17 +105,37 @@ typedef struct apq_predictor_fit_options {
      * reported. Each is rounded to the nearest whole number of samples. */
     double validation_fraction, test_fraction;
     bool with_bits; /* false: samples are of float networks */
+    apq_predictor_loss loss;
+    /* Channel inputs are trained as steps: input k says that the width is the
+     * k-th or above, so that neighbouring widths share what is learnt. It is
+     * folded into the one-hot weights. */
+    bool has_width_steps;
     const apq_progress *progress;
 } apq_predictor_fit_options;
 
 /* 150 epochs of 32, patience 40, rate 2e-3, decay 0.5 (the inputs are sparse
  * and the samples few: without a strong decay it overfits), 10 % validation,
- * 10 % test. */
+ * 10 % test, squared error, one-hot widths. */
 apq_predictor_fit_options apq_predictor_fit_defaults(void);
+
+typedef struct apq_predictor_parts {
+    size_t n_train, n_validation, n_test;
+} apq_predictor_parts;
+
+/* How a fit divides n samples: rows (n) are the indices of the training, then
+ * the validation, then the test samples. Errors: ARG none left to train on. */
+APQ_NODISCARD apq_status
+apq_predictor_split(const apq_predictor_fit_options *options, size_t n,
+                    uint32_t *rows, apq_predictor_parts *out);
+/* Which of these rows a report is on: see apq_predictor_report. */
+typedef struct apq_predictor_rows {
+    size_t first, n;
+} apq_predictor_rows;
+apq_predictor_rows apq_predictor_judged(const apq_predictor_parts *parts);
 
 typedef struct apq_predictor_report {
     size_t n_train, n_validation, n_test;
-    int epochs; /* run */
+    int epochs; /* run, by the first member */
     int best_epoch;
     /* On the test samples; on the validation samples when there are none, on
      * the training samples when there are none of these either. */
@@ -89,12 +143,12 @@ typedef struct apq_predictor_report {
 } apq_predictor_report;
 
 /* Trains on from the present weights (transfer: fit float samples, then
- * quantised ones). Mean squared error on targets standardised inside; the
- * weights kept are those of the epoch with the best Kendall tau on the
- * validation samples. The same seed gives the same weights on one machine at
- * any number of threads. On failure the weights are as before.
- * Errors: ARG (option or sample out of range), NOMEM, NUMERIC (diverged),
- * INTERRUPTED. */
+ * quantised ones). Targets are standardised inside; the weights kept are those
+ * of the epoch with the best Kendall tau on the validation samples. Members
+ * divide the samples alike and differ in their order. The same seed gives the
+ * same weights on one machine at any number of threads. On failure the weights
+ * are as before. Errors: ARG (option or sample out of range), NOMEM, NUMERIC
+ * (diverged), INTERRUPTED. */
 APQ_NODISCARD apq_status apq_predictor_fit(
     apq_predictor *predictor, const apq_predictor_sample *samples, size_t n,
     const apq_predictor_fit_options *options, apq_predictor_report *report);

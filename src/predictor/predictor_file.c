@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAME_MAX_BYTES = 64 };
+
 /* How a part lies in the file. */
 typedef struct part_format {
     apq_predictor_part part;
@@ -86,6 +88,16 @@ static apq_status read_part(apq_predictor *p, const apq_tensor_file *file,
     return APQ_OK;
 }
 
+/* The names in the file: those of other members have a prefix. */
+static void rename_part(int member, part_format *format,
+                        char name[NAME_MAX_BYTES]) {
+    if (member > 0) {
+        (void)snprintf(name, NAME_MAX_BYTES, "members.%d.%s", member,
+                       format->name);
+        format->name = name;
+    }
+}
+
 /* The file's number of inputs must be the space's. */
 static apq_status check_inputs(const apq_tensor_file *file, const char *path,
                                const char *name, const apq_space *space,
@@ -138,6 +150,47 @@ static apq_status resolve_space(const apq_tensor_file *file, const char *path,
     return APQ_OK;
 }
 
+static apq_status count_members(const apq_tensor_file *file, const char *path,
+                                int *n_members) {
+    const char *text = apq_tensor_file_meta(file, "ensemble");
+    if (text == NULL) {
+        return APQ_OK;
+    }
+    char *end = NULL;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || n < 1 || n > APQ_PREDICTOR_MAX_MEMBERS) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: metadata ensemble \"%s\" is not within 1..%d", path, text,
+                 APQ_PREDICTOR_MAX_MEMBERS);
+    }
+    *n_members = (int)n;
+    return APQ_OK;
+}
+
+static apq_status read_member(apq_predictor *p, int member,
+                              const apq_tensor_file *file, const char *path) {
+    apq_predictor *self = apq_predictor_member(p, member);
+    part_format formats[APQ_N_PARTS];
+    char name[NAME_MAX_BYTES];
+    describe(self, formats);
+    for (int i = 0; i < APQ_N_PARTS; i++) {
+        rename_part(member, &formats[i], name);
+        APQ_TRY(read_part(self, file, path, &formats[i]));
+    }
+    self->is_fitted = true;
+    apq_predictor_repack(self);
+    return APQ_OK;
+}
+
+/* One that is too long to be of ours is taken as not known. */
+static void keep_hash(const apq_tensor_file *file, const char *key,
+                      char out[APQ_HASH_MAX]) {
+    const char *hash = apq_tensor_file_meta(file, key);
+    if (hash != NULL && strlen(hash) < APQ_HASH_MAX) {
+        (void)strcpy(out, hash);
+    }
+}
+
 static apq_status read_predictor(const apq_tensor_file *file, const char *path,
                                  const apq_space *given, apq_predictor **out) {
     apq_space space;
@@ -151,19 +204,19 @@ static apq_status read_predictor(const apq_tensor_file *file, const char *path,
                              apq_encode_dim(&space) - n_arch, &bit_hidden));
     }
     apq_predictor *p = NULL;
-    APQ_TRY(apq_predictor_new(&space, hidden, &p));
-    part_format formats[APQ_N_PARTS];
-    describe(p, formats);
+    int n_members = 1;
+    APQ_TRY(count_members(file, path, &n_members));
+    APQ_TRY(apq_predictor_new_members(&space, hidden, n_members, &p));
     apq_status st = APQ_OK;
-    for (int i = 0; i < APQ_N_PARTS && st == APQ_OK; i++) {
-        st = read_part(p, file, path, &formats[i]);
+    for (int i = 0; i < n_members && st == APQ_OK; i++) {
+        st = read_member(p, i, file, path);
     }
     if (st != APQ_OK) {
         apq_predictor_destroy(p);
         return st;
     }
-    p->is_fitted = true;
-    apq_predictor_repack(p);
+    keep_hash(file, "supernet_hash", p->supernet_hash);
+    keep_hash(file, "records_hash", p->records_hash);
     *out = p;
     return APQ_OK;
 }
@@ -196,10 +249,28 @@ static apq_status put_part(const apq_predictor *p, apq_tensor_file *file,
     return st;
 }
 
+static apq_status put_member(const apq_predictor *p, int member,
+                             apq_tensor_file *file) {
+    const apq_predictor *self = member == 0 ? p : p->others[member - 1];
+    part_format formats[APQ_N_PARTS];
+    char name[NAME_MAX_BYTES];
+    describe(self, formats);
+    for (int i = 0; i < APQ_N_PARTS; i++) {
+        rename_part(member, &formats[i], name);
+        APQ_TRY(put_part(self, file, &formats[i]));
+    }
+    return APQ_OK;
+}
+
 static apq_status put_metas(const apq_predictor *p, apq_tensor_file *file,
                             const apq_predictor_meta *metas, size_t n_metas) {
     for (size_t i = 0; i < n_metas; i++) {
         APQ_TRY(apq_tensor_file_put_meta(file, metas[i].key, metas[i].value));
+    }
+    if (p->n_others > 0) {
+        char count[16];
+        (void)snprintf(count, sizeof count, "%d", p->n_others + 1);
+        APQ_TRY(apq_tensor_file_put_meta(file, "ensemble", count));
     }
     char hash[APQ_HASH_MAX], classes[16];
     apq_space_hash(&p->space, hash);
@@ -213,11 +284,9 @@ apq_status apq_predictor_save(const apq_predictor *predictor, const char *path,
                               const apq_predictor_meta *metas, size_t n_metas) {
     apq_tensor_file *file = NULL;
     APQ_TRY(apq_tensor_file_create(&file));
-    part_format formats[APQ_N_PARTS];
-    describe(predictor, formats);
     apq_status st = put_metas(predictor, file, metas, n_metas);
-    for (int i = 0; i < APQ_N_PARTS && st == APQ_OK; i++) {
-        st = put_part(predictor, file, &formats[i]);
+    for (int i = 0; i <= predictor->n_others && st == APQ_OK; i++) {
+        st = put_member(predictor, i, file);
     }
     if (st == APQ_OK) {
         st = apq_tensor_file_save(file, path);

@@ -3,6 +3,8 @@
 
 #include "predictor/predictor.h"
 
+#include "base/file.h"
+
 /* H = hidden, A = float inputs, Q = bit inputs. Parameters lie in one array
  * in this order. The one-hot layers are stored by input: a prediction adds
  * the rows of the active inputs. */
@@ -35,6 +37,9 @@ struct apq_predictor {
     float *bit_pairs;
     /* Working memory of the last prediction, kept for the next. */
     struct apq_predictor_spare *spare;
+    struct apq_predictor **others; /* (n_others) members beside this one */
+    int n_others;
+    char supernet_hash[APQ_HASH_MAX], records_hash[APQ_HASH_MAX];
 };
 
 static inline float *apq_part(const apq_predictor *p, float *base,
@@ -45,6 +50,18 @@ static inline float *apq_part(const apq_predictor *p, float *base,
 /* All weights zero. Errors: ARG, NOMEM. */
 APQ_NODISCARD apq_status apq_predictor_new(const apq_space *space, int hidden,
                                            apq_predictor **out);
+/* Makes the same with n_members, all weights zero. Errors: ARG, NOMEM. */
+APQ_NODISCARD apq_status apq_predictor_new_members(const apq_space *space,
+                                                   int hidden, int n_members,
+                                                   apq_predictor **out);
+/* Member 0 is the predictor itself. */
+static inline apq_predictor *apq_predictor_member(apq_predictor *p, int i) {
+    return i == 0 ? p : p->others[i - 1];
+}
+/* The prediction of this one alone. */
+APQ_NODISCARD apq_status apq_predictor_predict_member(
+    const apq_predictor *predictor, const apq_policy *policies, size_t n,
+    bool with_bits, double *accuracy);
 /* To be called after params change, before predicting. */
 void apq_predictor_repack(apq_predictor *predictor);
 
@@ -74,6 +91,8 @@ typedef struct apq_predictor_step {
     float *d3, *d2, *d1, *d0;    /* (batch, H) gradients of the same */
     float *output;               /* (batch) */
     float *packed;               /* of one product */
+    float *slope;                /* (batch) gradient of output */
+    apq_predictor_loss loss;     /* set by the caller */
 } apq_predictor_step;
 
 APQ_NODISCARD apq_status apq_predictor_step_create(const apq_predictor *p,
@@ -86,11 +105,28 @@ void apq_predictor_forward(const apq_predictor *predictor,
                            const apq_encoded *encoded, const uint32_t *rows,
                            int m, bool with_bits, apq_predictor_step *step);
 
-/* Mean squared error of samples rows[0..m) against targets[rows[i]], and its
+/* step->loss of samples rows[0..m) against targets[rows[i]], and its
  * gradient (same layout as params; overwritten). m <= step->batch. */
 double apq_predictor_gradient(const apq_predictor *predictor,
                               const apq_encoded *encoded, const uint32_t *rows,
                               int m, const double *targets, bool with_bits,
                               apq_predictor_step *step, float *gradient);
+
+/* The channel inputs' rows of an array laid out as params, e.g. W0 or its
+ * gradient. Steps from sums: row k becomes row k less row k - 1 of the same
+ * block. Sums from steps: its inverse. Gradient of the steps: row k becomes
+ * the sum of the rows from k on. Scaled: 1/sqrt(number of widths) times, so
+ * that sums of random steps are no larger than random rows. */
+void apq_width_steps(const apq_predictor *p, float *params);
+void apq_width_sums(const apq_predictor *p, float *params);
+void apq_width_gradient(const apq_predictor *p, float *gradient);
+void apq_width_scale(const apq_predictor *p, float *params);
+
+/* One member's fit, the member-th of an ensemble; on failure its weights are
+ * undefined. */
+APQ_NODISCARD apq_status apq_predictor_fit_member(
+    apq_predictor *member, int index, const apq_predictor_sample *samples,
+    size_t n, const apq_predictor_fit_options *options,
+    apq_predictor_report *report);
 
 #endif
