@@ -8,6 +8,7 @@
 #include "cost/lut/dict.h"
 #include "data/data.h"
 #include "predictor/predictor.h"
+#include "predictor/statistics.h"
 #include "search/driver.h"
 #include "space/space.h"
 

@@ -4,50 +4,13 @@
 
 #include "app/app.h"
 #include "app/json.h"
+#include "app/samples.h"
 #include "app/session.h"
 #include "predictor/predictor.h"
 #include "store/records.h"
 
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-typedef struct sample_set {
-    apq_predictor_sample *samples;
-    size_t n;
-} sample_set;
-
-static apq_status load_samples(const apq_session *session, apq_records *records,
-                               apq_record_kind kind, int64_t n_seq,
-                               sample_set *set) {
-    apq_record *rows;
-    size_t n;
-    APQ_TRY(apq_records_all(records, kind, &rows, &n));
-    if (n == 0) {
-        free(rows);
-        return APQ_OK;
-    }
-    apq_predictor_sample *grown =
-        realloc(set->samples, (set->n + n) * sizeof *grown);
-    if (grown == NULL) {
-        free(rows);
-        APQ_FAIL(APQ_ERR_NOMEM, "records: out of memory");
-    }
-    set->samples = grown;
-    apq_status st = APQ_OK;
-    for (size_t i = 0; st == APQ_OK && i < n && rows[i].seq < n_seq; i++) {
-        apq_predictor_sample *s = &set->samples[set->n];
-        char where[64];
-        (void)snprintf(where, sizeof where, "run.db: record %lld",
-                       (long long)rows[i].id);
-        s->accuracy = rows[i].accuracy;
-        st = apq_policy_from_json(&session->space, rows[i].policy, where,
-                                  &s->policy);
-        set->n += st == APQ_OK;
-    }
-    free(rows);
-    return st;
-}
+#include <string.h>
 
 static json_t *report_json(const apq_predictor_report *report) {
     return json_pack("{s:I,s:I,s:I,s:i,s:f,s:f,s:f}", "n_train",
@@ -59,22 +22,14 @@ static json_t *report_json(const apq_predictor_report *report) {
 }
 
 static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
-                          const char *name, const sample_set *set,
+                          const char *name, const apq_sample_set *set,
                           bool with_bits, json_t *reports) {
-    const apq_recipe *r = session->recipe;
     if (set->n == 0) {
         apq_note(session->progress, "predictor: no %s records", name);
         return APQ_OK;
     }
-    apq_predictor_fit_options options = apq_predictor_fit_defaults();
-    options.epochs = r->predictor.epochs;
-    options.batch = r->predictor.batch;
-    options.learning_rate = r->predictor.learning_rate;
-    options.weight_decay = r->predictor.weight_decay;
-    options.validation_fraction = r->predictor.held_out / 2;
-    options.test_fraction = r->predictor.held_out / 2;
-    options.seed = r->seed;
-    options.with_bits = with_bits;
+    apq_predictor_fit_options options =
+        apq_recipe_fit_options(session->recipe, with_bits);
     options.progress = session->progress;
     apq_predictor_report report;
     APQ_TRY(
@@ -107,8 +62,18 @@ static apq_status save_all(apq_session *session, const apq_predictor *predictor,
 }
 
 static apq_status fit_samples(const apq_session *session,
-                              apq_predictor *predictor, const sample_set *plain,
-                              const sample_set *quantised, json_t *reports) {
+                              apq_predictor *predictor,
+                              const apq_sample_set *plain,
+                              const apq_sample_set *quantised,
+                              json_t *reports) {
+    if (!session->recipe->predictor.transfer) {
+        if (quantised->n == 0) {
+            APQ_FAIL(APQ_ERR_ARG, "no quantised records to fit without "
+                                  "transfer: run 'apq collect' first");
+        }
+        return fit_set(session, predictor, "quantised", quantised, true,
+                       reports);
+    }
     if (plain->n + quantised->n == 0) {
         APQ_FAIL(APQ_ERR_ARG, "no records: run 'apq collect' first");
     }
@@ -119,33 +84,47 @@ static apq_status fit_samples(const apq_session *session,
 apq_status apq_fit_records(const apq_session *session, apq_records *records,
                            int64_t n_quantised, apq_predictor **out,
                            json_t *reports) {
-    sample_set plain = {0}, quantised = {0};
+    const apq_recipe *r = session->recipe;
+    apq_sample_set plain = {0}, quantised = {0};
     apq_predictor *predictor = NULL;
     apq_status st =
-        load_samples(session, records, APQ_RECORD_FLOAT, INT64_MAX, &plain);
+        apq_samples_add_all(&session->space, records, false, INT64_MAX, &plain);
     if (st == APQ_OK) {
-        st = load_samples(session, records, APQ_RECORD_QUANTISED, n_quantised,
-                          &quantised);
+        st = apq_samples_add_all(&session->space, records, true, n_quantised,
+                                 &quantised);
     }
     if (st == APQ_OK) {
-        st = load_samples(session, records, APQ_RECORD_QAT, n_quantised,
-                          &quantised);
-    }
-    if (st == APQ_OK) {
-        st = apq_predictor_create_random(&session->space,
-                                         session->recipe->predictor.hidden,
-                                         session->recipe->seed, &predictor);
+        st = apq_predictor_create_ensemble(&session->space, r->predictor.hidden,
+                                           r->predictor.ensemble, r->seed,
+                                           &predictor);
     }
     if (st == APQ_OK) {
         st = fit_samples(session, predictor, &plain, &quantised, reports);
     }
-    free(plain.samples);
-    free(quantised.samples);
+    apq_samples_release(&plain);
+    apq_samples_release(&quantised);
     if (st != APQ_OK) {
         apq_predictor_destroy(predictor);
         return st;
     }
     *out = predictor;
+    return APQ_OK;
+}
+
+apq_status apq_fit_check_supernet(const apq_predictor *predictor,
+                                  const char *file, const char *run_dir) {
+    const char *expected = apq_predictor_supernet_hash(predictor);
+    char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+    APQ_TRY(apq_path_join(path, run_dir, "supernet.safetensors"));
+    if (expected[0] == '\0' || !apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_file_hash(path, hash));
+    if (strcmp(expected, hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: fitted to the supernet of hash %s, %s has %s", file,
+                 expected, path, hash);
+    }
     return APQ_OK;
 }
 

@@ -58,6 +58,8 @@ static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const stems[] = {"learned", "whitened", NULL};
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const width_codes[] = {"onehot", "ordinal", NULL};
+static const char *const losses[] = {"mse", "pairwise", "both", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {
@@ -128,6 +130,10 @@ static const recipe_field fields[] = {
     FIELD("predictor", "weight_decay", predictor.weight_decay, FIELD_DOUBLE, 0,
           1),
     FIELD("predictor", "held_out", predictor.held_out, FIELD_DOUBLE, 0, 0.9),
+    BOOL("predictor", "transfer", predictor.transfer),
+    CHOICE("predictor", "width_code", predictor.width_code, width_codes),
+    CHOICE("predictor", "loss", predictor.loss, losses),
+    FIELD("predictor", "ensemble", predictor.ensemble, FIELD_INT, 1, 64),
     FIELD("search", "latency_ms", search.latency_ms, FIELD_DOUBLE, 0, 1e12),
     FIELD("search", "energy_mj", search.energy_mj, FIELD_DOUBLE, 0, 1e12),
     FIELD("search", "bitops_g", search.bitops_g, FIELD_DOUBLE, 0, 1e12),
@@ -217,7 +223,9 @@ void apq_recipe_default(apq_recipe *out) {
                       .batch = 32,
                       .learning_rate = 2e-3,
                       .weight_decay = 0.5,
-                      .held_out = 0.2},
+                      .held_out = 0.2,
+                      .transfer = true,
+                      .ensemble = 1},
         /* Population, parents, iterations, mutation: APQ section 4. */
         .search = {.strategy = "evolution",
                    .population = 100,

@@ -61,6 +61,10 @@ typedef struct apq_recipe {
     struct {
         int hidden, epochs, batch;
         double learning_rate, weight_decay, held_out;
+        bool transfer;  /* from float records; else quantised ones alone */
+        int width_code; /* 0: one-hot, 1: ordinal, see has_width_steps */
+        int loss;       /* apq_predictor_loss */
+        int ensemble;   /* members */
     } predictor;
     struct {
         double latency_ms, energy_mj, bitops_g, size_kb; /* 0 = no budget */

@@ -4,6 +4,7 @@
 #include "app/search_job.h"
 
 #include "app/app.h"
+#include "app/fit.h"
 #include "app/lut.h"
 #include "app/machine.h"
 #include "app/range.h"
@@ -418,5 +419,7 @@ apq_status apq_search_job_open(apq_search_job *self, const char *run_dir,
     APQ_TRY(
         apq_predictor_load(out->predictor, &out->space, &self->own_predictor));
     self->predictor = self->own_predictor;
-    return APQ_OK;
+    return run_dir == NULL ? APQ_OK
+                           : apq_fit_check_supernet(self->predictor,
+                                                    out->predictor, run_dir);
 }

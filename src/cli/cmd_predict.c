@@ -23,17 +23,25 @@ static apq_status predict(const char *text, const char *where, size_t i,
     const predict_context *self = ctx;
     const apq_space *space = apq_predictor_space(self->predictor);
     apq_policy policy;
-    double accuracy;
+    double accuracy, deviation;
     APQ_TRY(apq_cli_policy(space, text, where, &policy));
-    APQ_TRY(apq_predictor_predict(self->predictor, &policy, 1,
-                                  !self->options->is_float, &accuracy));
-    printf("{\"accuracy\":%.9g}\n", accuracy);
+    APQ_TRY(apq_predictor_spread(self->predictor, &policy, 1,
+                                 !self->options->is_float, &accuracy,
+                                 &deviation));
+    if (apq_predictor_members(self->predictor) > 1) {
+        printf("{\"accuracy\":%.9g,\"accuracy_std\":%.9g}\n", accuracy,
+               deviation);
+    } else {
+        printf("{\"accuracy\":%.9g}\n", accuracy);
+    }
     return APQ_OK;
 }
 
 static const apq_command_help help = {
     .usage = "apq predict --predictor P --specs F [options]",
-    .summary = "Predicted accuracy of policies, one JSON a line.",
+    .summary =
+        "Predicted accuracy of policies, one JSON a line; of an ensemble "
+        "also its\nmembers' standard deviation, accuracy_std.",
     .examples =
         "  apq predict --predictor runs/first/predictor.safetensors --specs "
         "policies.jsonl\n"

@@ -1,8 +1,9 @@
-/* apq predictor: fit in a run, judge on measured policies, import a file. */
-#include "cli/step.h"
+/* apq predictor: fit in a run, judge on measured policies, compare with and
+ * without transfer, import a file. */
+#include "cli/cmd_predictor.h"
 
 #include "app/app.h"
-#include "app/parts.h"
+#include "app/judge.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,24 +13,26 @@
 static const apq_command_help help = {
     .usage = "apq predictor fit [RECIPE] [KEY=VALUE ...] --run DIR\n"
              "       apq predictor eval --predictor P --records F\n"
+             "       apq predictor eval --run DIR\n"
+             "       apq predictor curve --run DIR [KEY=VALUE ...]\n"
              "       apq predictor import --predictor P --space S --out FILE",
-    .summary = "Fits the accuracy predictor of a run, judges one on measured "
-               "policies (JSON\nlines with policy and accuracy), or gives a "
-               "foreign one the metadata of a space.",
+    .summary =
+        "Fits the accuracy predictor of a run; judges one on measured policies "
+        "(JSON lines\nwith policy and accuracy, for the ceiling of label noise "
+        "also count) or on the\nrecords held out from its fit; compares fits "
+        "with and without transfer from\nfloat records; gives a foreign one "
+        "the metadata of a space. Scores have 95 %\nbootstrap intervals.",
     .examples =
-        "  apq predictor fit --run runs/first\n"
+        "  apq predictor fit --run runs/first predictor.ensemble=5\n"
+        "  apq predictor eval --run runs/first --plot eval.svg\n"
         "  apq predictor eval --predictor p.safetensors --records r.jsonl\n"
+        "  apq predictor curve --run runs/first --sizes 100,250 --seeds 5 "
+        "--plot curve\n"
         "  apq predictor import --predictor theirs.safetensors --space "
         "imagenet-apq --out p.safetensors\n",
 };
 
-typedef struct predictor_options {
-    apq_step_options step;
-    const char *predictor, *records, *out;
-    bool is_float;
-} predictor_options;
-
-#define AT(member) offsetof(predictor_options, member)
+#define AT(member) offsetof(apq_predictor_command, member)
 static const apq_option table[] = {
     APQ_STEP_TABLE,
     {.name = "predictor",
@@ -45,86 +48,130 @@ static const apq_option table[] = {
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "imported predictor",
+     .help = "imported predictor, or the curve as JSON",
      .offset = AT(out)},
+    {.name = "plot",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "eval: predicted over measured, curve: scores over records, as "
+             "FILE.svg and FILE.png",
+     .offset = AT(plot)},
+    {.name = "sizes",
+     .type = APQ_OPTION_TEXT,
+     .argument = "N,N,...",
+     .help = "curve: quantised records to train on; else halves of all",
+     .offset = AT(sizes)},
+    {.name = "seeds",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "curve: draws of these records, each with fits of its own (5)",
+     .offset = AT(n_seeds),
+     .low = 1,
+     .high = APQ_CURVE_MAX_SEEDS},
     {.name = "float",
      .type = APQ_OPTION_FLAG,
-     .help = "the records are of networks without quantisation",
+     .help = "eval: the records are of networks without quantisation",
      .offset = AT(is_float)},
     {.name = NULL},
 };
 
 typedef struct sample_list {
     const apq_space *space;
+    const char *supernet_hash; /* of the predictor; empty: not known */
     apq_predictor_sample *samples;
     size_t n, capacity;
 } sample_list;
+
+static apq_status grow(sample_list *list, const char *where) {
+    if (list->n < list->capacity) {
+        return APQ_OK;
+    }
+    size_t capacity = list->capacity == 0 ? 256 : 2 * list->capacity;
+    apq_predictor_sample *grown =
+        realloc(list->samples, capacity * sizeof *grown);
+    if (grown == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
+    }
+    list->samples = grown;
+    list->capacity = capacity;
+    return APQ_OK;
+}
+
+static apq_status check_weights(const sample_list *list, const json_t *row,
+                                const char *where) {
+    const char *hash = json_string_value(json_object_get(row, "weights_hash"));
+    if (hash != NULL && list->supernet_hash[0] != '\0' &&
+        strcmp(hash, list->supernet_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: measured with the supernet of hash %s, the predictor was "
+                 "fitted to %s",
+                 where, hash, list->supernet_hash);
+    }
+    return APQ_OK;
+}
+
+static apq_status read_sample(const sample_list *list, const json_t *row,
+                              const char *where, apq_predictor_sample *out) {
+    const json_t *policy = json_object_get(row, "policy");
+    const json_t *spec = json_object_get(row, "spec");
+    const json_t *accuracy = json_object_get(row, "accuracy");
+    const json_t *count = json_object_get(row, "count");
+    APQ_TRY(check_weights(list, row, where));
+    char *text = json_dumps(policy != NULL ? policy : spec, JSON_ENCODE_ANY);
+    double value =
+        json_is_number(accuracy) ? json_number_value(accuracy) : (double)NAN;
+    if (text == NULL || !isfinite(value)) {
+        free(text);
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: a record needs policy and accuracy",
+                 where);
+    }
+    out->accuracy = value;
+    out->count = json_integer_value(count);
+    apq_status st =
+        apq_policy_from_json(list->space, text, where, &out->policy);
+    free(text);
+    if (st == APQ_OK && count != NULL && out->count < 1) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: count is no number of images from 1",
+                 where);
+    }
+    return st;
+}
 
 static apq_status add_sample(const char *text, const char *where, size_t i,
                              void *ctx) {
     (void)i;
     sample_list *list = ctx;
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity == 0 ? 256 : 2 * list->capacity;
-        apq_predictor_sample *grown =
-            realloc(list->samples, capacity * sizeof *grown);
-        if (grown == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
-        }
-        list->samples = grown;
-        list->capacity = capacity;
-    }
+    APQ_TRY(grow(list, where));
     json_t *row = json_loads(text, 0, NULL);
-    const json_t *policy = json_object_get(row, "policy");
-    const json_t *spec = json_object_get(row, "spec");
-    const json_t *accuracy = json_object_get(row, "accuracy");
-    char *policy_text =
-        json_dumps(policy != NULL ? policy : spec, JSON_ENCODE_ANY);
-    double value =
-        json_is_number(accuracy) ? json_number_value(accuracy) : (double)NAN;
+    apq_status st = read_sample(list, row, where, &list->samples[list->n]);
     json_decref(row);
-    if (policy_text == NULL || !isfinite(value)) {
-        free(policy_text);
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: a record needs policy and accuracy",
-                 where);
-    }
-    apq_predictor_sample *sample = &list->samples[list->n];
-    sample->accuracy = value;
-    apq_status st =
-        apq_policy_from_json(list->space, policy_text, where, &sample->policy);
-    free(policy_text);
-    APQ_TRY(st);
-    list->n++;
-    return APQ_OK;
+    list->n += st == APQ_OK;
+    return st;
 }
 
-static apq_status judge(apq_predictor *predictor, const sample_list *list,
-                        const predictor_options *options) {
-    apq_predictor_fit_options fit = apq_predictor_fit_defaults();
-    apq_predictor_report report;
-    /* No epochs and nothing held out: all samples are only reported on. */
-    fit.epochs = 0;
-    fit.validation_fraction = 0;
-    fit.test_fraction = 0;
-    fit.with_bits = !options->is_float;
-    APQ_TRY(
-        apq_predictor_fit(predictor, list->samples, list->n, &fit, &report));
-    if (options->step.common.json) {
-        apq_cli_print_json(json_pack("{s:I, s:f, s:f, s:f}", "count",
-                                     (json_int_t)list->n, "pairwise_accuracy",
-                                     report.pairwise_accuracy, "kendall_tau",
-                                     report.kendall_tau, "rmse", report.rmse),
-                           false);
-    } else {
-        printf("%zu records: pairwise accuracy %.2f %%, Kendall tau %.4f, "
-               "RMSE %.2f points\n",
-               list->n, 100 * report.pairwise_accuracy, report.kendall_tau,
-               100 * report.rmse);
+static void print_judgement(const apq_judgement *j) {
+    const apq_quality *q = &j->quality;
+    printf("%zu records (95 %% intervals in brackets)\n"
+           "pairwise accuracy %.2f %% [%.2f, %.2f]\n"
+           "Kendall tau %.4f [%.4f, %.4f]\n"
+           "RMSE %.2f points [%.2f, %.2f]\n",
+           q->n, 100 * q->pairwise_accuracy.value,
+           100 * q->pairwise_accuracy.low, 100 * q->pairwise_accuracy.high,
+           q->kendall_tau.value, q->kendall_tau.low, q->kendall_tau.high,
+           100 * q->rmse.value, 100 * q->rmse.low, 100 * q->rmse.high);
+    if (j->has_noise) {
+        apq_cli_print_noise(&j->noise);
     }
-    return APQ_OK;
 }
 
-static apq_status load(const predictor_options *o, apq_predictor **out) {
+void apq_cli_print_noise(const apq_label_noise *noise) {
+    printf("labels: standard error %.2f points, accuracies spread by %.2f; if "
+           "the errors were\nindependent, the truth itself would order %.1f "
+           "%% of the pairs (more when the\nimages are the same)\n",
+           100 * noise->noise, 100 * noise->spread, 100 * noise->ceiling);
+}
+
+static apq_status load(const apq_predictor_command *o, apq_predictor **out) {
     apq_space space;
     if (o->step.space != NULL) {
         APQ_TRY(apq_space_load(o->step.space, &space));
@@ -133,28 +180,60 @@ static apq_status load(const predictor_options *o, apq_predictor **out) {
                               o->step.space != NULL ? &space : NULL, out);
 }
 
-static apq_status eval(const predictor_options *o) {
+static apq_status eval_records(const apq_predictor_command *o,
+                               apq_judgement *out) {
     apq_predictor *predictor = NULL;
     APQ_TRY(load(o, &predictor));
-    sample_list list = {.space = apq_predictor_space(predictor)};
+    sample_list list = {.space = apq_predictor_space(predictor),
+                        .supernet_hash =
+                            apq_predictor_supernet_hash(predictor)};
     apq_status st = apq_cli_each_document(o->records, add_sample, &list);
     if (st == APQ_OK) {
-        st = judge(predictor, &list, o);
+        st = apq_judge(predictor, list.samples, list.n, !o->is_float,
+                       o->step.common.seed, o->plot, out);
     }
     free(list.samples);
     apq_predictor_destroy(predictor);
     return st;
 }
 
-static apq_status import(const predictor_options *o) {
+static apq_status eval_run(const apq_predictor_command *o, apq_judgement *out) {
+    apq_recipe recipe;
+    APQ_TRY(apq_step_recipe(&o->step, 1, &recipe));
+    return apq_judge_run(&recipe, o->step.common.run, o->predictor,
+                         !o->is_float, o->plot, out);
+}
+
+static apq_status eval(const apq_predictor_command *o) {
+    apq_judgement judgement;
+    APQ_TRY(o->records != NULL ? eval_records(o, &judgement)
+                               : eval_run(o, &judgement));
+    if (o->step.common.json) {
+        apq_cli_print_json(apq_judgement_json(&judgement), false);
+    } else {
+        print_judgement(&judgement);
+    }
+    return APQ_OK;
+}
+
+static apq_status import(const apq_predictor_command *o) {
     apq_predictor *predictor = NULL;
     APQ_TRY(load(o, &predictor));
     char hash[APQ_HASH_MAX];
     apq_status st = apq_file_hash(o->predictor, hash);
     if (st == APQ_OK) {
-        const apq_predictor_meta metas[] = {{"imported_hash", hash},
-                                            {"tool_version", APQ_VERSION}};
-        st = apq_predictor_save(predictor, o->out, metas, 2);
+        apq_predictor_meta metas[4] = {{"imported_hash", hash},
+                                       {"tool_version", APQ_VERSION}};
+        size_t n = 2;
+        const char *supernet = apq_predictor_supernet_hash(predictor);
+        const char *records = apq_predictor_records_hash(predictor);
+        if (supernet[0] != '\0') {
+            metas[n++] = (apq_predictor_meta){"supernet_hash", supernet};
+        }
+        if (records[0] != '\0') {
+            metas[n++] = (apq_predictor_meta){"records_hash", records};
+        }
+        st = apq_predictor_save(predictor, o->out, metas, n);
     }
     apq_predictor_destroy(predictor);
     if (st == APQ_OK) {
@@ -168,30 +247,53 @@ static int usage(const char *what) {
     return apq_cli_usage("predictor");
 }
 
+/* What is missing for the sub-command, or NULL. */
+static const char *missing(const apq_predictor_command *o, const char *word) {
+    bool has_run = o->step.common.run != NULL;
+    if (strcmp(word, "curve") == 0) {
+        return has_run ? NULL : "--run DIR is required";
+    }
+    bool is_eval = strcmp(word, "eval") == 0;
+    if (is_eval && o->records == NULL && has_run) {
+        return NULL;
+    }
+    if (o->step.common.n_words > 1) {
+        return "KEY=VALUE settings need --run DIR";
+    }
+    if (o->predictor == NULL) {
+        return "--predictor FILE is required";
+    }
+    if (is_eval) {
+        return o->records == NULL ? "--records FILE or --run DIR is required"
+                                  : NULL;
+    }
+    return o->out == NULL ? "--out FILE is required" : NULL;
+}
+
 int apq_cmd_predictor(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "fit") == 0) {
         return apq_step_command(&help, argc - 1, argv + 1,
                                 apq_app_predictor_fit, "predictor.safetensors");
     }
-    predictor_options options = {.predictor = NULL};
-    int code = apq_cli_parse(&help, table, argc, argv, 1, &options);
+    static const struct {
+        const char *word;
+        apq_status (*run)(const apq_predictor_command *o);
+    } commands[] = {
+        {"eval", eval}, {"curve", apq_cli_predictor_curve}, {"import", import}};
+    apq_predictor_command options = {.n_seeds = 5};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
     if (code >= 0) {
         return code;
     }
     const char *word =
-        options.step.common.n_words == 1 ? options.step.common.words[0] : "";
-    bool is_eval = strcmp(word, "eval") == 0;
-    if (!is_eval && strcmp(word, "import") != 0) {
-        return usage("predictor what? one of fit, eval, import");
+        options.step.common.n_words > 0 ? options.step.common.words[0] : "";
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(word, commands[i].word) == 0) {
+            const char *what = missing(&options, word);
+            return what != NULL ? usage(what)
+                                : apq_cli_exit(commands[i].run(&options));
+        }
     }
-    if (options.predictor == NULL) {
-        return usage("--predictor FILE is required");
-    }
-    if (is_eval && options.records == NULL) {
-        return usage("--records FILE is required");
-    }
-    if (!is_eval && options.out == NULL) {
-        return usage("--out FILE is required");
-    }
-    return apq_cli_exit(is_eval ? eval(&options) : import(&options));
+    return usage("predictor what? one of fit, eval, curve, import");
 }

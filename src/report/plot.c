@@ -183,9 +183,28 @@ static void set_dashes(cairo_t *cr, bool is_dashed) {
     cairo_set_dash(cr, dashes, is_dashed ? 2 : 0, 0.0);
 }
 
+/* Behind line and markers, thin and pale, so that many may overlap. */
+static void draw_bars(apq_canvas *canvas, const layout *l,
+                      const apq_plot_series *series) {
+    apq_canvas_color(canvas, palette[series->color],
+                     series->is_faint ? 0.25 : 0.6);
+    double width = series->is_faint ? 0.8 : 1.4;
+    for (size_t i = 0; i < series->n && series->x_low != NULL; i++) {
+        double y = map_y(l, series->y[i]);
+        apq_canvas_line(canvas, map_x(l, series->x_low[i]), y,
+                        map_x(l, series->x_high[i]), y, width);
+    }
+    for (size_t i = 0; i < series->n && series->y_low != NULL; i++) {
+        double x = map_x(l, series->x[i]);
+        apq_canvas_line(canvas, x, map_y(l, series->y_low[i]), x,
+                        map_y(l, series->y_high[i]), width);
+    }
+}
+
 static void draw_series(apq_canvas *canvas, const layout *l,
                         const apq_plot_series *series) {
     cairo_t *cr = apq_canvas_cairo(canvas);
+    draw_bars(canvas, l, series);
     if (series->has_line) {
         cairo_new_path(cr);
         for (size_t i = 0; i < series->n; i++) {
@@ -331,6 +350,21 @@ static void draw_plot(apq_canvas *canvas, const void *what) {
     }
 }
 
+static apq_status check_bars(const double *low, const double *high, size_t n,
+                             size_t index) {
+    if ((low == NULL) != (high == NULL)) {
+        APQ_FAIL(APQ_ERR_ARG, "plot: series %zu: bars have one end", index);
+    }
+    for (size_t i = 0; low != NULL && i < n; i++) {
+        if (!isfinite(low[i]) || !isfinite(high[i])) {
+            APQ_FAIL(APQ_ERR_NUMERIC,
+                     "plot: series %zu, bar %zu: %g to %g is not finite", index,
+                     i, low[i], high[i]);
+        }
+    }
+    return APQ_OK;
+}
+
 static apq_status check_series(const apq_plot_series *series, size_t index) {
     if (series->n == 0 || series->x == NULL || series->y == NULL) {
         APQ_FAIL(APQ_ERR_ARG, "plot: series %zu is empty", index);
@@ -350,7 +384,8 @@ static apq_status check_series(const apq_plot_series *series, size_t index) {
                      index, i, series->x[i], series->y[i]);
         }
     }
-    return APQ_OK;
+    APQ_TRY(check_bars(series->x_low, series->x_high, series->n, index));
+    return check_bars(series->y_low, series->y_high, series->n, index);
 }
 
 static apq_status check_plot(const apq_plot *plot) {
@@ -389,33 +424,33 @@ static apq_status check_plot(const apq_plot *plot) {
     return APQ_OK;
 }
 
+/* NULL has no values. */
+static void extend(double range[2], const double *values, size_t n) {
+    for (size_t i = 0; i < n && values != NULL; i++) {
+        range[0] = fmin(range[0], values[i]);
+        range[1] = fmax(range[1], values[i]);
+    }
+}
+
 apq_status apq_plot_write(const apq_plot *plot, const char *svg_path,
                           const char *png_path) {
     APQ_TRY(check_plot(plot));
-    double x_low = plot->series[0].x[0];
-    double y_low = plot->series[0].y[0];
-    double x_high = x_low;
-    double y_high = y_low;
+    double x[2] = {plot->series[0].x[0], plot->series[0].x[0]};
+    double y[2] = {plot->series[0].y[0], plot->series[0].y[0]};
     for (size_t s = 0; s < plot->n_series; s++) {
         const apq_plot_series *series = &plot->series[s];
-        for (size_t i = 0; i < series->n; i++) {
-            x_low = fmin(x_low, series->x[i]);
-            x_high = fmax(x_high, series->x[i]);
-            y_low = fmin(y_low, series->y[i]);
-            y_high = fmax(y_high, series->y[i]);
-        }
+        extend(x, series->x, series->n);
+        extend(y, series->y, series->n);
+        extend(x, series->x_low, series->n);
+        extend(x, series->x_high, series->n);
+        extend(y, series->y_low, series->n);
+        extend(y, series->y_high, series->n);
     }
-    if (plot->has_vline) {
-        x_low = fmin(x_low, plot->vline);
-        x_high = fmax(x_high, plot->vline);
-    }
-    for (size_t i = 0; i < plot->n_marks; i++) {
-        x_low = fmin(x_low, plot->marks[i]);
-        x_high = fmax(x_high, plot->marks[i]);
-    }
+    extend(x, &plot->vline, plot->has_vline ? 1 : 0);
+    extend(x, plot->marks, plot->n_marks);
     layout l = {.plot = plot,
-                .x = make_axis(x_low, x_high, WANTED_X_TICKS),
-                .y = make_axis(y_low, y_high, WANTED_Y_TICKS)};
+                .x = make_axis(x[0], x[1], WANTED_X_TICKS),
+                .y = make_axis(y[0], y[1], WANTED_Y_TICKS)};
     return apq_canvas_write(plot_width, plot_height, draw_plot, &l, svg_path,
                             png_path);
 }

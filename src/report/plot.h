@@ -28,9 +28,12 @@ typedef struct apq_plot_series {
     const char *label;   /* for the legend; NULL or "": not in it */
     const double *x, *y; /* (n) finite, in the units of the axis labels */
     size_t n;            /* >= 1 */
-    bool has_line;       /* joins the points in the given order */
-    bool is_dashed;      /* that line */
-    bool is_faint;       /* background points: small and pale */
+    /* (n) finite ends of bars through the points, e.g. intervals; both ends of
+     * a direction or neither (NULL). */
+    const double *x_low, *x_high, *y_low, *y_high;
+    bool has_line;  /* joins the points in the given order */
+    bool is_dashed; /* that line */
+    bool is_faint;  /* background points: small and pale */
     apq_plot_marker marker;
     int color; /* palette index 0..7: blue, vermillion, green, purple, orange,
                   sky blue, black, yellow */

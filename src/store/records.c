@@ -102,13 +102,13 @@ static apq_status read_pragma(apq_records *records, const char *sql,
 
 /* Inside the opening transaction, so that two processes creating the file at
  * once agree. */
-static apq_status check_schema(apq_records *records) {
+static apq_status check_schema(apq_records *records, bool may_create) {
     int64_t application = 0, version = 0, n_tables = 0;
     APQ_TRY(read_pragma(records, "PRAGMA application_id", &application));
     APQ_TRY(read_pragma(records, "PRAGMA user_version", &version));
     APQ_TRY(
         read_pragma(records, "SELECT count(*) FROM sqlite_master", &n_tables));
-    if (n_tables == 0 && application == 0) {
+    if (may_create && n_tables == 0 && application == 0) {
         char pragmas[96];
         (void)snprintf(pragmas, sizeof pragmas,
                        "PRAGMA application_id=%d; PRAGMA user_version=%d",
@@ -134,7 +134,7 @@ static apq_status set_up(apq_records *records) {
                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                     "BEGIN IMMEDIATE",
                     "open"));
-    apq_status st = check_schema(records);
+    apq_status st = check_schema(records, true);
     if (st != APQ_OK) {
         (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
         return st;
@@ -147,7 +147,14 @@ static apq_status set_up(apq_records *records) {
     return APQ_OK;
 }
 
-apq_status apq_records_open(const char *path, apq_records **out) {
+static apq_status set_up_reading(apq_records *records) {
+    (void)sqlite3_busy_timeout(records->db, BUSY_MS);
+    return check_schema(records, false);
+}
+
+static apq_status open_as(const char *path, int flags,
+                          apq_status (*set_up_file)(apq_records *),
+                          apq_records **out) {
     size_t n_path = strlen(path) + 1;
     apq_records *records = calloc(1, sizeof *records + n_path);
     if (records == NULL) {
@@ -155,10 +162,10 @@ apq_status apq_records_open(const char *path, apq_records **out) {
     }
     memcpy(records->path, path, n_path);
     apq_status st = APQ_OK;
-    if (sqlite3_open(path, &records->db) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &records->db, flags, NULL) != SQLITE_OK) {
         st = apq_records_failed(records, "open");
     } else {
-        st = set_up(records);
+        st = set_up_file(records);
     }
     if (st != APQ_OK) {
         apq_records_close(records);
@@ -166,6 +173,16 @@ apq_status apq_records_open(const char *path, apq_records **out) {
     }
     *out = records;
     return APQ_OK;
+}
+
+apq_status apq_records_open(const char *path, apq_records **out) {
+    return open_as(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, set_up,
+                   out);
+}
+
+apq_status apq_records_open_read(const char *path, apq_records **out) {
+    /* A read-only handle would leave the side files of a WAL behind. */
+    return open_as(path, SQLITE_OPEN_READWRITE, set_up_reading, out);
 }
 
 void apq_records_close(apq_records *records) {

@@ -47,6 +47,10 @@ APQ_NODISCARD apq_status apq_record_kind_parse(const char *name,
 /* Opens or creates the file. Errors: APQ_ERR_IO; APQ_ERR_FORMAT when it is
  * not SQLite or of another schema version. */
 APQ_NODISCARD apq_status apq_records_open(const char *path, apq_records **out);
+/* Opens an existing file to read; its bytes stay as they are. Adding to it is
+ * not allowed. Errors: as above; IO when it is missing. */
+APQ_NODISCARD apq_status apq_records_open_read(const char *path,
+                                               apq_records **out);
 /* NULL is fine. */
 void apq_records_close(apq_records *records);
 

@@ -62,6 +62,8 @@ static void test_set(void **state) {
         {"finetune.baseline", ""},  {"train.flip", "never"},
         {"train.flip", ""},         {"train.crop_reflect", "1"},
         {"train.cutout", "-1"},     {"train.crop_padding", "-2"},
+        {"predictor.loss", "mae"},  {"predictor.ensemble", "65"},
+        {"predictor.transfer", ""}, {"predictor.width_code", "binary"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         apq_status st = apq_recipe_set(&recipe, bad[i][0], bad[i][1]);

@@ -151,6 +151,40 @@ static void test_plot(void **state) {
     free(svg);
 }
 
+/* Bars are lines of the SVG and widen the axes; half a pair is refused. */
+static void test_bars(void **state) {
+    const fixture *f = *state;
+    const double low[] = {79.0, 82.0, 86.0}, high[] = {83.0, 88.0, 140.0};
+    apq_plot_series series = example_series[1];
+    apq_plot plot = {
+        .x_label = "x", .y_label = "y", .series = &series, .n_series = 1};
+    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_OK);
+    char *without = read_svg(f);
+    series.y_low = low;
+    series.y_high = high;
+    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_OK);
+    char *with = read_svg(f);
+    assert_null(strstr(without, ">140</text>"));
+    expect_text(with, "140");
+    int n[2] = {0};
+    for (char *p = without; (p = strstr(p, "<path")) != NULL; p++) {
+        n[0]++;
+    }
+    for (char *p = with; (p = strstr(p, "<path")) != NULL; p++) {
+        n[1]++;
+    }
+    assert_true(n[1] > n[0]);
+    free(without);
+    free(with);
+    series.y_high = NULL;
+    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_ERR_ARG);
+    const double bad[] = {79.0, (double)NAN, 86.0};
+    series.y_low = NULL;
+    series.x_low = low;
+    series.x_high = bad;
+    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_ERR_NUMERIC);
+}
+
 static void test_one_format(void **state) {
     const fixture *f = *state;
     apq_plot plot = example();
@@ -267,7 +301,7 @@ static void test_policy(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_plot),    CASE(test_one_format), CASE(test_degenerate_ranges),
-        CASE(test_refused), CASE(test_policy),
+        CASE(test_refused), CASE(test_policy),     CASE(test_bars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -278,6 +279,37 @@ static void visit_can_stop(void **state) {
     apq_records_close(records);
 }
 
+/* Reading leaves the file as it is, also one that is not a WAL, and makes
+ * none. */
+static void reading_changes_nothing(void **state) {
+    char path[APQ_PATH_MAX], before[APQ_HASH_MAX], after[APQ_HASH_MAX];
+    apq_records *records = open_in(state);
+    assert_int_equal(apq_path_join(path, *state, "run.db"), APQ_OK);
+    add(records, example(APQ_RECORD_FLOAT, 0));
+    apq_records_close(records);
+    for (int is_plain = 0; is_plain < 2; is_plain++) {
+        if (is_plain == 1) {
+            /* Versions 18 and 19 of the header: 2 is WAL, 1 is not. */
+            char *bytes;
+            size_t n;
+            assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
+            assert_int_equal(bytes[18], 2);
+            bytes[18] = bytes[19] = 1;
+            assert_int_equal(apq_file_write(path, bytes, n), APQ_OK);
+            free(bytes);
+        }
+        assert_int_equal(apq_file_hash(path, before), APQ_OK);
+        assert_int_equal(apq_records_open_read(path, &records), APQ_OK);
+        assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
+        apq_records_close(records);
+        assert_int_equal(apq_file_hash(path, after), APQ_OK);
+        assert_string_equal(before, after);
+    }
+    assert_int_equal(apq_path_join(path, *state, "none.db"), APQ_OK);
+    assert_int_equal(apq_records_open_read(path, &records), APQ_ERR_IO);
+    assert_false(apq_file_exists(path));
+}
+
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
@@ -285,6 +317,7 @@ int main(void) {
         CASE(duplicate_seq_is_refused), CASE(illegal_values_are_refused),
         CASE(empty_time_becomes_now),   CASE(foreign_files_are_refused),
         CASE(exports_are_exact),        CASE(visit_can_stop),
+        CASE(reading_changes_nothing),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,280 @@
+/* `apq predictor eval`: scores with intervals, the ceiling that the labels'
+ * noise sets, and a picture of both. */
+#include "app/judge.h"
+
+#include "app/fit.h"
+#include "app/samples.h"
+#include "base/memory.h"
+#include "report/plot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double two_sided_95 = 1.959964; /* of a normal distribution */
+
+apq_status apq_judge_plot_path(const char *plot, const char *tail,
+                               char out[APQ_PATH_MAX]) {
+    size_t n = strlen(plot);
+    if (n > 4 && (strcmp(plot + n - 4, ".svg") == 0 ||
+                  strcmp(plot + n - 4, ".png") == 0)) {
+        n -= 4;
+    }
+    if (n + strlen(tail) >= APQ_PATH_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "--plot is longer than %d characters",
+                 APQ_PATH_MAX - 1);
+    }
+    memcpy(out, plot, n);
+    (void)strcpy(out + n, tail);
+    return APQ_OK;
+}
+
+/* Values of n samples side by side, in one allocation. */
+typedef struct columns {
+    double *actual, *predicted, *low, *high; /* (n) */
+    int64_t *counts;                         /* (n) */
+    apq_policy *policies;                    /* (n) */
+} columns;
+
+static void columns_fini(columns *c) {
+    free(c->actual);
+    free(c->counts);
+    free(c->policies);
+}
+
+static apq_status columns_init(const apq_predictor_sample *samples, size_t n,
+                               columns *c) {
+    c->actual = apq_calloc(4 * n, sizeof *c->actual);
+    c->counts = apq_calloc(n, sizeof *c->counts);
+    c->policies = apq_calloc(n, sizeof *c->policies);
+    if (c->actual == NULL || c->counts == NULL || c->policies == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "no memory for %zu records", n);
+    }
+    c->predicted = c->actual + n;
+    c->low = c->predicted + n;
+    c->high = c->low + n;
+    for (size_t i = 0; i < n; i++) {
+        c->actual[i] = samples[i].accuracy;
+        c->counts[i] = samples[i].count;
+        c->policies[i] = samples[i].policy;
+    }
+    return APQ_OK;
+}
+
+/* Everything in percent. */
+static apq_status draw(const columns *c, size_t n, bool has_noise,
+                       const char *plot) {
+    char svg[APQ_PATH_MAX], png[APQ_PATH_MAX];
+    APQ_TRY(apq_judge_plot_path(plot, ".svg", svg));
+    APQ_TRY(apq_judge_plot_path(plot, ".png", png));
+    double ends[2] = {INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        double p = c->actual[i];
+        double half = has_noise ? two_sided_95 * sqrt(fmax(p * (1.0 - p), 0.0) /
+                                                      (double)c->counts[i])
+                                : 0.0;
+        c->low[i] = 100.0 * (p - half);
+        c->high[i] = 100.0 * (p + half);
+        c->actual[i] *= 100.0;
+        c->predicted[i] *= 100.0;
+        ends[0] = fmin(ends[0], fmin(c->actual[i], c->predicted[i]));
+        ends[1] = fmax(ends[1], fmax(c->actual[i], c->predicted[i]));
+    }
+    const apq_plot_series series[] = {
+        {.label = "predicted as measured",
+         .x = ends,
+         .y = ends,
+         .n = 2,
+         .has_line = true,
+         .is_dashed = true,
+         .color = 6},
+        {.label = has_noise ? "networks, 95 % interval of the measurement"
+                            : "networks",
+         .x = c->actual,
+         .y = c->predicted,
+         .n = n,
+         .x_low = has_noise ? c->low : NULL,
+         .x_high = has_noise ? c->high : NULL,
+         .is_faint = n > 50,
+         .marker = APQ_MARKER_CIRCLE,
+         .color = 0},
+    };
+    const apq_plot picture = {.title = "Accuracy predictor",
+                              .x_label = "measured top-1 accuracy [%]",
+                              .y_label = "predicted top-1 accuracy [%]",
+                              .series = series,
+                              .n_series = 2};
+    return apq_plot_write(&picture, svg, png);
+}
+
+static apq_status judge_columns(const apq_predictor *predictor, columns *c,
+                                size_t n, bool with_bits, uint64_t seed,
+                                const char *plot, apq_judgement *out) {
+    APQ_TRY(apq_predictor_predict(predictor, c->policies, n, with_bits,
+                                  c->predicted));
+    out->has_noise = n > 1;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(c->predicted[i])) {
+            APQ_FAIL(APQ_ERR_NUMERIC, "prediction of record %zu is %g", i,
+                     c->predicted[i]);
+        }
+        out->has_noise = out->has_noise && c->counts[i] > 0 &&
+                         c->actual[i] >= 0.0 && c->actual[i] <= 1.0;
+    }
+    APQ_TRY(
+        apq_quality_measure(c->predicted, c->actual, n, seed, &out->quality));
+    if (out->has_noise) {
+        out->noise = apq_label_noise_of(c->actual, c->counts, n);
+    }
+    return plot == NULL ? APQ_OK : draw(c, n, out->has_noise, plot);
+}
+
+apq_status apq_judge(const apq_predictor *predictor,
+                     const apq_predictor_sample *samples, size_t n,
+                     bool with_bits, uint64_t seed, const char *plot,
+                     apq_judgement *out) {
+    *out = (apq_judgement){.has_noise = false};
+    if (n == 0 || n > UINT32_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "%zu records to judge by, at least 1 is needed",
+                 n);
+    }
+    columns c = {0};
+    apq_status st = columns_init(samples, n, &c);
+    if (st == APQ_OK) {
+        st = judge_columns(predictor, &c, n, with_bits, seed, plot, out);
+    }
+    columns_fini(&c);
+    return st;
+}
+
+static apq_status check_space(const apq_recipe *recipe, const char *file,
+                              const apq_predictor *predictor) {
+    apq_space space;
+    const apq_space *other = apq_predictor_space(predictor);
+    char hash[APQ_HASH_MAX], other_hash[APQ_HASH_MAX];
+    APQ_TRY(apq_space_load(recipe->space, &space));
+    apq_space_set_classes(&space, other->n_classes);
+    apq_space_hash(&space, hash);
+    apq_space_hash(other, other_hash);
+    if (strcmp(hash, other_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: made for space %s (%s), the run is of %s (%s)", file,
+                 other->name, other_hash, space.name, hash);
+    }
+    return APQ_OK;
+}
+
+/* What was held out is known for the records of the fit only. */
+static apq_status check_records(const apq_predictor *predictor,
+                                const char *file, const char *db) {
+    const char *expected = apq_predictor_records_hash(predictor);
+    char hash[APQ_HASH_MAX];
+    APQ_TRY(apq_file_hash(db, hash));
+    if (strcmp(expected, hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: fitted to the records of hash %s, %s has %s", file,
+                 expected[0] == '\0' ? "unknown" : expected, db, hash);
+    }
+    return APQ_OK;
+}
+
+/* Keeps of the set what the recipe's fit only reports on. */
+static apq_status keep_held_out(const apq_recipe *recipe, bool with_bits,
+                                const char *db, apq_sample_set *set) {
+    apq_predictor_fit_options options =
+        apq_recipe_fit_options(recipe, with_bits);
+    apq_predictor_parts parts = {0};
+    uint32_t *rows = apq_calloc(set->n, sizeof *rows);
+    apq_predictor_sample *kept = apq_calloc(set->n, sizeof *kept);
+    apq_status st = APQ_OK;
+    if (rows == NULL || kept == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "no memory for %zu records", set->n);
+    } else if (set->n > 0) {
+        st = apq_predictor_split(&options, set->n, rows, &parts);
+    }
+    if (st == APQ_OK && parts.n_test == 0) {
+        st = APQ_ERROR(APQ_ERR_ARG,
+                       "%s: none of %zu %s records was held out "
+                       "(predictor.held_out %g)",
+                       db, set->n, with_bits ? "quantised" : "float",
+                       recipe->predictor.held_out);
+    }
+    for (size_t i = 0; i < parts.n_test && st == APQ_OK; i++) {
+        kept[i] = set->samples[rows[set->n - parts.n_test + i]];
+    }
+    free(rows);
+    if (st != APQ_OK) {
+        free(kept);
+        return st;
+    }
+    free(set->samples);
+    *set = (apq_sample_set){kept, parts.n_test};
+    return APQ_OK;
+}
+
+static apq_status held_out(const apq_recipe *recipe, const char *db,
+                           const apq_space *space, bool with_bits,
+                           apq_sample_set *set) {
+    apq_records *records = NULL;
+    APQ_TRY(apq_records_open_read(db, &records));
+    apq_status st =
+        apq_samples_add_all(space, records, with_bits, INT64_MAX, set);
+    apq_records_close(records);
+    return st == APQ_OK ? keep_held_out(recipe, with_bits, db, set) : st;
+}
+
+apq_status apq_judge_run(const apq_recipe *recipe, const char *run_dir,
+                         const char *predictor_or_null, bool with_bits,
+                         const char *plot, apq_judgement *out) {
+    char path[APQ_PATH_MAX], db[APQ_PATH_MAX];
+    apq_predictor *predictor = NULL;
+    apq_sample_set set = {0};
+    APQ_TRY(apq_path_join(path, run_dir, "predictor.safetensors"));
+    APQ_TRY(apq_path_join(db, run_dir, "run.db"));
+    const char *file = predictor_or_null != NULL ? predictor_or_null : path;
+    APQ_TRY(apq_predictor_load(file, NULL, &predictor));
+    apq_status st = check_space(recipe, file, predictor);
+    if (st == APQ_OK) {
+        st = apq_fit_check_supernet(predictor, file, run_dir);
+    }
+    if (st == APQ_OK) {
+        st = check_records(predictor, file, db);
+    }
+    if (st == APQ_OK) {
+        st = held_out(recipe, db, apq_predictor_space(predictor), with_bits,
+                      &set);
+    }
+    if (st == APQ_OK) {
+        st = apq_judge(predictor, set.samples, set.n, with_bits, recipe->seed,
+                       plot, out);
+    }
+    apq_samples_release(&set);
+    apq_predictor_destroy(predictor);
+    return st;
+}
+
+json_t *apq_interval_json(apq_interval interval) {
+    return json_pack("{s:f, s:[f, f]}", "value", interval.value, "interval_95",
+                     interval.low, interval.high);
+}
+
+json_t *apq_label_noise_json(const apq_label_noise *noise_or_null) {
+    return noise_or_null == NULL
+               ? json_null()
+               : json_pack("{s:f, s:f, s:f}", "noise", noise_or_null->noise,
+                           "spread", noise_or_null->spread, "pairwise_ceiling",
+                           noise_or_null->ceiling);
+}
+
+json_t *apq_judgement_json(const apq_judgement *judgement) {
+    const apq_quality *q = &judgement->quality;
+    return json_pack(
+        "{s:I, s:f, s:f, s:f, s:{s:[f, f], s:[f, f], s:[f, f]}, s:o}", "count",
+        (json_int_t)q->n, "pairwise_accuracy", q->pairwise_accuracy.value,
+        "kendall_tau", q->kendall_tau.value, "rmse", q->rmse.value,
+        "interval_95", "pairwise_accuracy", q->pairwise_accuracy.low,
+        q->pairwise_accuracy.high, "kendall_tau", q->kendall_tau.low,
+        q->kendall_tau.high, "rmse", q->rmse.low, q->rmse.high, "label_noise",
+        apq_label_noise_json(judgement->has_noise ? &judgement->noise : NULL));
+}

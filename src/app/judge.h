@@ -1,0 +1,48 @@
+#ifndef APQ_APP_JUDGE_H
+#define APQ_APP_JUDGE_H
+
+#include "app/parts.h"
+#include "app/recipe.h"
+
+#include <jansson.h>
+
+/* What a predictor says of measured networks against what was measured. */
+typedef struct apq_judgement {
+    apq_quality quality;
+    bool has_noise; /* every sample has its number of images, and there are
+                       two or more */
+    apq_label_noise noise;
+} apq_judgement;
+
+/* n >= 1 samples. `plot` NULL: none; else predicted over measured accuracy as
+ * SVG and PNG, see apq_judge_plot_path. Errors: ARG no samples; NUMERIC a
+ * prediction that is not finite; NOMEM, IO. */
+APQ_NODISCARD apq_status apq_judge(const apq_predictor *predictor,
+                                   const apq_predictor_sample *samples,
+                                   size_t n, bool with_bits, uint64_t seed,
+                                   const char *plot, apq_judgement *out);
+
+/* The predictor of the run, or the one of a file fitted to the same records,
+ * on those records of the run that were held out from its fit. Errors: those
+ * of apq_judge; ARG nothing was held out; MISMATCH another space, supernet or
+ * other records; IO, FORMAT. */
+APQ_NODISCARD apq_status apq_judge_run(const apq_recipe *recipe,
+                                       const char *run_dir,
+                                       const char *predictor_or_null,
+                                       bool with_bits, const char *plot,
+                                       apq_judgement *out);
+
+/* {"count", "pairwise_accuracy", "kendall_tau", "rmse", "interval_95": {each:
+ * [low, high]}, "label_noise": {"noise", "spread", "pairwise_ceiling"} or
+ * null}. NULL when memory is out. */
+json_t *apq_judgement_json(const apq_judgement *judgement);
+/* The same parts for other documents. */
+json_t *apq_interval_json(apq_interval interval);
+json_t *apq_label_noise_json(const apq_label_noise *noise_or_null);
+
+/* `plot` without an ending .svg or .png, then `tail`, e.g. "-tau.svg".
+ * Errors: ARG too long. */
+APQ_NODISCARD apq_status apq_judge_plot_path(const char *plot, const char *tail,
+                                             char out[APQ_PATH_MAX]);
+
+#endif

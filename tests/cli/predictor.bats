@@ -1,0 +1,190 @@
+#!/usr/bin/env bats
+# predictor: options of the fit, eval with intervals and plots, curve, and the
+# refusal of other spaces, supernets and records.
+
+load 'helper'
+
+setup_file() {
+    export OMP_WAIT_POLICY=passive
+    "$APQ" train "$BATS_TEST_DIRNAME/../../recipes/tiny.yaml" \
+        --run "$BATS_FILE_TMPDIR/run" --quiet 3>&- || return 1
+    "$APQ" collect --run "$BATS_FILE_TMPDIR/run" --quiet \
+        collect.qat_steps=0 collect.active_records=0 || return 1
+    "$APQ" predictor fit --run "$BATS_FILE_TMPDIR/run" --quiet || return 1
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    RUN=$BATS_FILE_TMPDIR/run
+    P=$RUN/predictor.safetensors
+    printf '%s\n' "$("$APQ" policy show --space tiny --json random:1)" |
+        jq -c '.policy // .' >policy.jsonl
+}
+
+# fit NAME KEY=VALUE ...: a copy of the run with another predictor.
+fit() {
+    name=$1
+    shift
+    cp -r "$RUN" "$name"
+    "$APQ" predictor fit --run "$name" --quiet "$@"
+}
+
+# Metadata and tensor names of a predictor.
+header() {
+    tail -c +9 "$1" | head -c "$(od -An -tu8 -N8 "$1" | tr -d ' ')"
+}
+
+@test "eval of a run: held-out records, intervals, the ceiling, a picture" {
+    before=$(cksum <"$RUN/run.db")
+    "$APQ" predictor eval --run "$RUN" --json --plot e.png >e.json
+    jq -e '.count == 3
+        and (.interval_95 | keys == ["kendall_tau", "pairwise_accuracy", "rmse"])
+        and .interval_95.rmse[0] <= .rmse and .rmse <= .interval_95.rmse[1]
+        and .label_noise.noise > 0 and .label_noise.pairwise_ceiling <= 1' \
+        e.json
+    # The fit reported the same records.
+    jq -e --slurpfile e e.json '.quantised.n_test == 3
+        and (.quantised.rmse - $e[0].rmse | fabs) < 1e-5' "$RUN/predictor.json"
+    grep -q 'measured top-1 accuracy \[%\]' e.svg
+    grep -q 'predicted top-1 accuracy \[%\]' e.svg
+    [ "$(stat -c %s e.png)" -gt 2000 ]
+    "$APQ" predictor eval --run "$RUN" --float --json | jq -e '.count == 3'
+    [ "$before" = "$(cksum <"$RUN/run.db")" ]
+    run "$APQ" predictor eval --run "$RUN"
+    expect_known
+    expect_output '^pairwise accuracy .* \[.*, .*\]$'
+    expect_output '^labels: standard error'
+}
+
+@test "eval of a file: the ceiling only where all image counts are known" {
+    p=$(cat policy.jsonl)
+    for a in 0.5 0.6 0.7; do
+        printf '{"policy":%s,"accuracy":%s,"count":100}\n' "$p" $a
+    done >all.jsonl
+    sed '2s/,"count":100//' all.jsonl >some.jsonl
+    "$APQ" predictor eval --predictor "$P" --records all.jsonl --json |
+        jq -e '.count == 3 and .label_noise.noise > 0.04'
+    "$APQ" predictor eval --predictor "$P" --records some.jsonl --json |
+        jq -e '.count == 3 and .label_noise == null'
+    "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \
+        >1.json
+    "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \
+        >2.json
+    cmp 1.json 2.json
+    sed 's/100/0/' all.jsonl >none.jsonl
+    run "$APQ" predictor eval --predictor "$P" --records none.jsonl
+    expect_status 3
+    expect_output 'none.jsonl:1: count'
+}
+
+@test "another supernet, other records and another space are exit 6" {
+    cp -r "$RUN" other
+    "$APQ" train --run other --quiet train.epochs=1 || true
+    printf x >>other/supernet.safetensors
+    run "$APQ" search --run other --predictor "$P" --iterations 3 --quiet
+    expect_status 6
+    expect_output "fitted to the supernet of hash .*, other/supernet"
+    run "$APQ" search --run other --iterations 3 --quiet
+    expect_status 6
+    run "$APQ" predictor eval --run other
+    expect_status 6
+    expect_output 'fitted to the supernet of hash'
+    # Without a run there is no supernet to compare with.
+    "$APQ" search --space tiny --predictor "$P" --iterations 3 --quiet
+    # Records of another supernet.
+    printf '{"policy":%s,"accuracy":0.5,"weights_hash":"00ff"}\n' \
+        "$(cat policy.jsonl)" >r.jsonl
+    run "$APQ" predictor eval --predictor "$P" --records r.jsonl
+    expect_status 6
+    expect_output 'r.jsonl:1: measured with the supernet of hash 00ff'
+    # An import keeps what the file was fitted to.
+    "$APQ" predictor import --predictor "$P" --space tiny --out p.safetensors
+    run "$APQ" predictor eval --predictor p.safetensors --records r.jsonl
+    expect_status 6
+    # Records that were added since.
+    cp -r "$RUN" more
+    "$APQ" collect --run more --quiet collect.quantised_records=26 \
+        collect.qat_steps=0 collect.active_records=0
+    run "$APQ" predictor eval --run more
+    expect_status 6
+    expect_output 'fitted to the records of hash'
+    run "$APQ" predictor eval --run "$RUN" space=cifar10
+    expect_status 6
+    expect_output 'made for space tiny .*, the run is of cifar10'
+}
+
+@test "an ensemble predicts the mean and says its deviation" {
+    "$APQ" predict --predictor "$P" --specs policy.jsonl --json |
+        jq -e 'has("accuracy_std") | not'
+    fit three predictor.ensemble=3
+    "$APQ" predict --run three --specs policy.jsonl --json |
+        jq -e '.accuracy_std > 0 and .accuracy_std < 0.5'
+    header three/predictor.safetensors | jq -e \
+        '.__metadata__.ensemble == "3" and has("members.2.regressor.bias")
+        and (has("members.3.regressor.bias") | not)'
+    "$APQ" search --run three --iterations 3 --json --quiet >b.json
+    jq -c .policy b.json >best.jsonl
+    "$APQ" predict --run three --specs best.jsonl |
+        jq -e --slurpfile b b.json \
+            '(.accuracy - $b[0].predicted_accuracy) | fabs < 1e-7'
+    "$APQ" predictor eval --run three --json | jq -e '.count == 3'
+    run "$APQ" predictor fit --run three --quiet predictor.ensemble=0
+    expect_status 3
+}
+
+@test "each option of the fit makes another predictor, the defaults the same" {
+    fit same predictor.transfer=true predictor.width_code=onehot \
+        predictor.loss=mse predictor.ensemble=1
+    cmp "$P" same/predictor.safetensors
+    for setting in transfer=false width_code=ordinal loss=pairwise loss=both; do
+        rm -rf other
+        fit other "predictor.$setting"
+        if cmp "$P" other/predictor.safetensors; then
+            return 1
+        fi
+        "$APQ" predictor eval --run other --json | jq -e '.rmse < 0.5'
+    done
+    fit scratch predictor.transfer=false
+    jq -e '(has("float") | not) and .quantised.n_train > 0' \
+        scratch/predictor.json
+    run "$APQ" predictor fit --run scratch --quiet predictor.loss=hinge
+    expect_status 3
+    expect_output 'loss "hinge" is not one of mse, pairwise, both'
+}
+
+@test "curve: both arms on the same test records, JSON and pictures" {
+    "$APQ" predictor curve --run "$RUN" --sizes 8,16 --seeds 2 --quiet \
+        --threads 1 --json --out c.json --plot c >1.json
+    jq -e '.seeds == 2 and .test_records == 6 and .pool_records == 18
+        and [.sizes[].quantised_records] == [8, 16]
+        and all(.sizes[]; .transfer.rmse.value > 0
+            and (.transfer.kendall_tau.value - .scratch.kendall_tau.value
+                - .difference.kendall_tau.value | fabs) < 1e-9)' 1.json
+    jq -e '.sizes[0].scratch.rmse.interval_95 | length == 2' c.json
+    for file in c.svg c.png c-tau.svg c-tau.png c-rmse.svg c-rmse.png; do
+        [ "$(stat -c %s $file)" -gt 2000 ]
+    done
+    "$APQ" predictor curve --run "$RUN" --sizes 8,16 --seeds 2 --quiet \
+        --threads 2 --json >2.json
+    cmp 1.json 2.json
+    run "$APQ" predictor curve --run "$RUN" --sizes 8 --seeds 1 --quiet
+    expect_known
+    expect_output '^ +8 difference '
+}
+
+@test "curve: wrong sizes and missing records in one line" {
+    run "$APQ" predictor curve --run "$RUN" --sizes 8,19 --quiet
+    expect_status 3
+    expect_output 'size 19 is not within 4\.\.18'
+    for sizes in 8,x x 8,,9 -4; do
+        run "$APQ" predictor curve --run "$RUN" "--sizes=$sizes" --quiet
+        expect_status 3
+        expect_output '^apq: --sizes: '
+    done
+    run "$APQ" predictor curve --quiet
+    expect_status 2
+    run "$APQ" predictor curve --run missing --quiet
+    expect_status 3
+    expect_output 'missing/run.db'
+    [ ! -e missing ]
+}
