@@ -8,7 +8,6 @@
 #include "report/plot.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +178,35 @@ static apq_status check_records(const apq_predictor *predictor,
     return APQ_OK;
 }
 
+/* A run's manifest knows seed and settings of the fit, which decide what was
+ * held out. Shipped artefacts have none. */
+static apq_status check_recipe(const apq_recipe *recipe, const char *run_dir,
+                               const char *records_hash) {
+    char manifest[APQ_PATH_MAX], input[APQ_HASH_MAX];
+    apq_session session;
+    apq_rundir *dir = NULL;
+    APQ_TRY(apq_path_join(manifest, run_dir, "manifest.json"));
+    if (!apq_file_exists(manifest)) {
+        return APQ_OK;
+    }
+    apq_status st = apq_session_open(&session, recipe, NULL);
+    if (st == APQ_OK) {
+        st = apq_session_input_hash(&session, "predictor", records_hash, input);
+    }
+    if (st == APQ_OK) {
+        st = apq_rundir_open_read(run_dir, &dir);
+    }
+    if (st == APQ_OK && !apq_rundir_step_done(dir, "predictor", input)) {
+        st = APQ_ERROR(APQ_ERR_MISMATCH,
+                       "%s: its predictor was fitted with another seed or "
+                       "other settings than those of run.json: fit it again",
+                       run_dir);
+    }
+    apq_rundir_close(dir);
+    apq_session_fini(&session);
+    return st;
+}
+
 /* Keeps of the set what the recipe's fit only reports on. */
 static apq_status keep_held_out(const apq_recipe *recipe, bool with_bits,
                                 const char *db, apq_sample_set *set) {
@@ -224,30 +252,32 @@ static apq_status held_out(const apq_recipe *recipe, const char *db,
     return st == APQ_OK ? keep_held_out(recipe, with_bits, db, set) : st;
 }
 
-apq_status apq_judge_run(const apq_recipe *recipe, const char *run_dir,
-                         const char *predictor_or_null, bool with_bits,
-                         const char *plot, apq_judgement *out) {
+static apq_status check_run(const apq_recipe *recipe, const char *run_dir,
+                            const apq_predictor *predictor, const char *file,
+                            const char *db) {
+    APQ_TRY(check_space(recipe, file, predictor));
+    APQ_TRY(apq_fit_check_supernet(predictor, file, run_dir));
+    APQ_TRY(check_records(predictor, file, db));
+    return check_recipe(recipe, run_dir, apq_predictor_records_hash(predictor));
+}
+
+apq_status apq_judge_run(const apq_recipe *recipe,
+                         const apq_judge_request *request, apq_judgement *out) {
     char path[APQ_PATH_MAX], db[APQ_PATH_MAX];
     apq_predictor *predictor = NULL;
     apq_sample_set set = {0};
-    APQ_TRY(apq_path_join(path, run_dir, "predictor.safetensors"));
-    APQ_TRY(apq_path_join(db, run_dir, "run.db"));
-    const char *file = predictor_or_null != NULL ? predictor_or_null : path;
+    APQ_TRY(apq_path_join(path, request->run_dir, "predictor.safetensors"));
+    APQ_TRY(apq_path_join(db, request->run_dir, "run.db"));
+    const char *file = request->predictor != NULL ? request->predictor : path;
     APQ_TRY(apq_predictor_load(file, NULL, &predictor));
-    apq_status st = check_space(recipe, file, predictor);
+    apq_status st = check_run(recipe, request->run_dir, predictor, file, db);
     if (st == APQ_OK) {
-        st = apq_fit_check_supernet(predictor, file, run_dir);
+        st = held_out(recipe, db, apq_predictor_space(predictor),
+                      request->with_bits, &set);
     }
     if (st == APQ_OK) {
-        st = check_records(predictor, file, db);
-    }
-    if (st == APQ_OK) {
-        st = held_out(recipe, db, apq_predictor_space(predictor), with_bits,
-                      &set);
-    }
-    if (st == APQ_OK) {
-        st = apq_judge(predictor, set.samples, set.n, with_bits, recipe->seed,
-                       plot, out);
+        st = apq_judge(predictor, set.samples, set.n, request->with_bits,
+                       request->seed, request->plot, out);
     }
     apq_samples_release(&set);
     apq_predictor_destroy(predictor);

@@ -22,14 +22,20 @@ APQ_NODISCARD apq_status apq_judge(const apq_predictor *predictor,
                                    size_t n, bool with_bits, uint64_t seed,
                                    const char *plot, apq_judgement *out);
 
-/* The predictor of the run, or the one of a file fitted to the same records,
- * on those records of the run that were held out from its fit. Errors: those
- * of apq_judge; ARG nothing was held out; MISMATCH another space, supernet or
- * other records; IO, FORMAT. */
+typedef struct apq_judge_request {
+    const char *run_dir;
+    const char *predictor; /* file; NULL: the run's */
+    const char *plot;      /* see apq_judge */
+    bool with_bits;        /* quantised records, else float ones */
+    uint64_t seed;         /* of the intervals */
+} apq_judge_request;
+
+/* A predictor on those records of a run that were held out from its fit;
+ * `recipe` is the run's. Errors: those of apq_judge; ARG nothing was held out;
+ * MISMATCH another space, supernet or recipe, or other records than those of
+ * the fit; IO, FORMAT. */
 APQ_NODISCARD apq_status apq_judge_run(const apq_recipe *recipe,
-                                       const char *run_dir,
-                                       const char *predictor_or_null,
-                                       bool with_bits, const char *plot,
+                                       const apq_judge_request *request,
                                        apq_judgement *out);
 
 /* {"count", "pairwise_accuracy", "kendall_tau", "rmse", "interval_95": {each:

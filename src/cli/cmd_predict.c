@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "app/app.h"
+#include "app/fit.h"
 #include "app/parts.h"
 
 #include <stdio.h>
@@ -86,7 +87,18 @@ static apq_status open_predictor(const predict_options *o,
     if (o->space != NULL) {
         APQ_TRY(apq_space_load(o->space, &space));
     }
-    return apq_predictor_load(file, o->space != NULL ? &space : NULL, out);
+    apq_predictor *loaded = NULL;
+    APQ_TRY(
+        apq_predictor_load(file, o->space != NULL ? &space : NULL, &loaded));
+    apq_status st = o->common.run == NULL
+                        ? APQ_OK
+                        : apq_fit_check_supernet(loaded, file, o->common.run);
+    if (st != APQ_OK) {
+        apq_predictor_destroy(loaded);
+        return st;
+    }
+    *out = loaded;
+    return APQ_OK;
 }
 
 int apq_cmd_predict(int argc, char **argv) {

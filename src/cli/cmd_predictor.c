@@ -197,11 +197,20 @@ static apq_status eval_records(const apq_predictor_command *o,
     return st;
 }
 
+/* --seed is of the intervals here: what was held out is the run's business. */
 static apq_status eval_run(const apq_predictor_command *o, apq_judgement *out) {
+    apq_step_options step = o->step;
     apq_recipe recipe;
-    APQ_TRY(apq_step_recipe(&o->step, 1, &recipe));
-    return apq_judge_run(&recipe, o->step.common.run, o->predictor,
-                         !o->is_float, o->plot, out);
+    step.common.has_seed = false;
+    APQ_TRY(apq_step_recipe(&step, 1, &recipe));
+    const apq_judge_request request = {
+        .run_dir = step.common.run,
+        .predictor = o->predictor,
+        .plot = o->plot,
+        .with_bits = !o->is_float,
+        .seed = o->step.common.has_seed ? o->step.common.seed : recipe.seed,
+    };
+    return apq_judge_run(&recipe, &request, out);
 }
 
 static apq_status eval(const apq_predictor_command *o) {
@@ -254,11 +263,11 @@ static const char *missing(const apq_predictor_command *o, const char *word) {
         return has_run ? NULL : "--run DIR is required";
     }
     bool is_eval = strcmp(word, "eval") == 0;
+    if (o->step.common.n_words > 1) {
+        return "eval and import take no KEY=VALUE settings";
+    }
     if (is_eval && o->records == NULL && has_run) {
         return NULL;
-    }
-    if (o->step.common.n_words > 1) {
-        return "KEY=VALUE settings need --run DIR";
     }
     if (o->predictor == NULL) {
         return "--predictor FILE is required";

@@ -86,6 +86,8 @@ header() {
     expect_output "fitted to the supernet of hash .*, other/supernet"
     run "$APQ" search --run other --iterations 3 --quiet
     expect_status 6
+    run "$APQ" predict --run other --specs policy.jsonl
+    expect_status 6
     run "$APQ" predictor eval --run other
     expect_status 6
     expect_output 'fitted to the supernet of hash'
@@ -108,9 +110,22 @@ header() {
     run "$APQ" predictor eval --run more
     expect_status 6
     expect_output 'fitted to the records of hash'
-    run "$APQ" predictor eval --run "$RUN" space=cifar10
+    run "$APQ" predictor eval --run "$RUN" --space cifar10
     expect_status 6
     expect_output 'made for space tiny .*, the run is of cifar10'
+}
+
+@test "what was held out is the fit's: --seed draws only the intervals" {
+    "$APQ" predictor eval --run "$RUN" --json >1.json
+    "$APQ" predictor eval --run "$RUN" --json --seed 77 >2.json
+    jq -e --slurpfile other 2.json '.rmse == $other[0].rmse' 1.json
+    run "$APQ" predictor eval --run "$RUN" predictor.held_out=0.5
+    expect_status 2
+    cp -r "$RUN" other
+    sed -i 's/"held_out": [0-9.]*/"held_out": 0.5/' other/run.json
+    run "$APQ" predictor eval --run other
+    expect_status 6
+    expect_output 'fitted with another seed or other settings'
 }
 
 @test "an ensemble predicts the mean and says its deviation" {
