@@ -190,12 +190,12 @@ static apq_status bind_labels(apq_session *session) {
     (void)snprintf(labels, sizeof labels,
                    "%d validation images, %d to recalibrate, %d QAT steps of "
                    "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
-                   "%llu",
+                   "%llu%s",
                    r->collect.val_images, r->collect.recalibrate_images,
                    r->collect.qat_steps, r->finetune.batch,
                    r->collect.qat_learning_rate, r->train.momentum,
                    r->finetune.weight_decay, r->finetune.label_smoothing,
-                   (unsigned long long)r->seed);
+                   (unsigned long long)r->seed, apq_meter_label_kind(r));
     return apq_rundir_bind(session->dir, "collect_labels", labels);
 }
 

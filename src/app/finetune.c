@@ -17,10 +17,13 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TEACHER_BATCHES = 8 }; /* 2,000 images, as the network itself */
+
 typedef struct contender {
     const char *name; /* "network" or "baseline" */
     const char *file, *checkpoint;
-    const char *input; /* hash of all that the step is made from */
+    const char *input;    /* hash of all that the step is made from */
+    apq_teacher *teacher; /* borrowed; NULL: none */
     apq_policy policy;
     apq_cost cost;
     apq_evaluation test;
@@ -162,6 +165,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .momentum = r->train.momentum,
                              .weight_decay = r->finetune.weight_decay,
                              .label_smoothing = r->finetune.label_smoothing,
+                             .teacher = c->teacher,
                              .recalibrate_images = 2000,
                              .loader_threads = 1,
                          }));
@@ -174,7 +178,9 @@ static apq_status tune_contender(const apq_session *session, contender *c) {
     APQ_TRY(apq_arena_create(&arena));
     apq_model *model = NULL;
     apq_nn_net net = {0};
-    apq_status st = apq_supernet_extract(session->supernet, &c->policy, &model);
+    apq_status st = apq_supernet_extract(
+        session->supernet, &c->policy,
+        (apq_quantiser)session->recipe->finetune.quantiser, &model);
     if (st == APQ_OK) {
         st = apq_model_bind(model, session->backend, arena, &net);
     }
@@ -211,17 +217,33 @@ static json_t *contender_json(const apq_session *session, const contender *c) {
     return out;
 }
 
-static apq_status tune_all(apq_session *session, const char *path,
-                           const char *input) {
+/* NULL where the recipe asks for none. */
+static apq_status open_teacher(const apq_session *session, apq_teacher **out) {
+    *out = NULL;
+    if (session->recipe->finetune.distill == 0) {
+        return APQ_OK;
+    }
+    apq_loader *loader;
+    APQ_TRY(apq_session_calibration_loader(session, &loader));
+    apq_status st = apq_teacher_create(session->supernet, session->backend,
+                                       loader, TEACHER_BATCHES, out);
+    apq_loader_destroy(loader);
+    return st;
+}
+
+static apq_status tune_all(apq_session *session, apq_teacher *teacher,
+                           const char *path, const char *input) {
     const char *baseline = session->recipe->finetune.baseline;
     contender winner = {.name = "network",
                         .file = "network.safetensors",
                         .checkpoint = k_checkpoints[0],
-                        .input = input};
+                        .input = input,
+                        .teacher = teacher};
     contender uniform = {.name = "baseline",
                          .file = "baseline.safetensors",
                          .checkpoint = k_checkpoints[1],
-                         .input = input};
+                         .input = input,
+                         .teacher = teacher};
     bool has_baseline = strcmp(baseline, "none") != 0;
     APQ_TRY(
         read_contenders(session, baseline, &winner.policy, &uniform.policy));
@@ -268,7 +290,11 @@ static apq_status finetune_into(apq_session *session) {
     }
     APQ_TRY(apq_session_begin(session, "finetune", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
-    APQ_TRY(tune_all(session, path, input));
+    apq_teacher *teacher;
+    APQ_TRY(open_teacher(session, &teacher));
+    apq_status st = tune_all(session, teacher, path, input);
+    apq_teacher_destroy(teacher);
+    APQ_TRY(st);
     APQ_TRY(apq_file_hash(path, artefact));
     APQ_TRY(apq_session_finish(session, "finetune", input, artefact));
     for (int i = 0; i < 2; i++) {

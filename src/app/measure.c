@@ -12,6 +12,7 @@ apq_status apq_meter_open(apq_meter *meter, apq_session *session,
 }
 
 void apq_meter_fini(apq_meter *meter) {
+    apq_teacher_destroy(meter->teacher);
     apq_loader_destroy(meter->calibration);
     apq_loader_destroy(meter->images);
     apq_arena_destroy(meter->arena);
@@ -25,6 +26,8 @@ apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
     apq_status st =
         apq_subnet_bind(meter->session->supernet, policy,
                         meter->session->backend, meter->arena, &subnet);
+    subnet.net.quantiser =
+        (apq_quantiser)meter->session->recipe->collect.quantiser;
     if (st == APQ_OK) {
         st = is_quantised
                  ? apq_calibrate(&subnet.net, meter->calibration, n_batches)
@@ -56,6 +59,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
                          .momentum = r->train.momentum,
                          .weight_decay = r->finetune.weight_decay,
                          .label_smoothing = r->finetune.label_smoothing,
+                         .teacher = meter->teacher,
                          .recalibrate_images = r->collect.recalibrate_images,
                          .loader_threads = 1,
                      }));
@@ -63,11 +67,24 @@ static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
     return apq_evaluate_together(net, meter->images, false, s->comm, out);
 }
 
+static apq_status find_teacher(apq_meter *meter) {
+    const apq_session *s = meter->session;
+    if (s->recipe->collect.distill == 0 || meter->teacher != NULL) {
+        return APQ_OK;
+    }
+    return apq_teacher_create(s->supernet, s->backend, meter->calibration,
+                              apq_session_calibration_batches(s),
+                              &meter->teacher);
+}
+
 apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
                                int n_steps, apq_evaluation *out) {
+    APQ_TRY(find_teacher(meter));
     apq_arena_reset(meter->arena);
     apq_model *model;
-    APQ_TRY(apq_supernet_extract(meter->session->supernet, policy, &model));
+    APQ_TRY(apq_supernet_extract(
+        meter->session->supernet, policy,
+        (apq_quantiser)meter->session->recipe->collect.quantiser, &model));
     apq_nn_net net;
     apq_status st =
         apq_model_bind(model, meter->session->backend, meter->arena, &net);
@@ -77,4 +94,10 @@ apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
     apq_nn_net_fini(&net);
     apq_model_destroy(model);
     return st;
+}
+
+const char *apq_meter_label_kind(const apq_recipe *recipe) {
+    static const char *const kinds[2][2] = {{"", " distilled"},
+                                            {" lsq", " lsq distilled"}};
+    return kinds[recipe->collect.quantiser][recipe->collect.distill];
 }

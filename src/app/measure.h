@@ -3,6 +3,7 @@
 
 #include "app/session.h"
 #include "train/evaluate.h"
+#include "train/teacher.h"
 
 /* Accuracy of sub-networks of the session's supernet. Loaders are opened
  * once and reused; the arena holds one measurement. */
@@ -10,7 +11,8 @@ typedef struct apq_meter {
     apq_session *session;
     apq_loader *calibration, *images;
     apq_arena *arena;
-    bool is_bfloat16; /* evaluates float networks in bfloat16 */
+    apq_teacher *teacher; /* made when first asked for */
+    bool is_bfloat16;     /* evaluates float networks in bfloat16 */
 } apq_meter;
 
 /* limit 0: the whole split. Fini also after an error. */
@@ -19,16 +21,20 @@ APQ_NODISCARD apq_status apq_meter_open(apq_meter *meter, apq_session *session,
 void apq_meter_fini(apq_meter *meter);
 
 /* The shared weights as they are, recalibrated; with is_quantised in the
- * policy's bits. */
+ * policy's bits, by the recipe's collect.quantiser. */
 APQ_NODISCARD apq_status apq_meter_subnet(apq_meter *meter,
                                           const apq_policy *policy,
                                           bool is_quantised,
                                           apq_evaluation *out);
 /* After a quantisation-aware training of a copy, n_steps >= 1 at the recipe's
- * collect.qat_learning_rate; the record's label in APQ's data. Source:
- * METHODS 2.1 step 3, 2.7. */
+ * collect.qat_learning_rate, with its collect.quantiser and collect.distill;
+ * the record's label in APQ's data. Source: METHODS 2.1 step 3, 2.7. */
 APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
                                              const apq_policy *policy,
                                              int n_steps, apq_evaluation *out);
+
+/* " lsq", " distilled" or both, where the recipe's collect section asks for
+ * other labels than those of old, for texts that tell labels apart. Static. */
+const char *apq_meter_label_kind(const apq_recipe *recipe);
 
 #endif

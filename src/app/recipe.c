@@ -55,6 +55,8 @@ typedef struct recipe_field {
 
 /* In the order of the enums that they are turned into. */
 static const char *const distills[] = {"soft", "alpha", NULL};
+static const char *const qat_distills[] = {"none", "largest", NULL};
+static const char *const quantisers[] = {"apq", "lsq", NULL};
 static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const stems[] = {"learned", "whitened", NULL};
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
@@ -122,6 +124,8 @@ static const recipe_field fields[] = {
           1000),
     FIELD("collect", "qat_learning_rate", collect.qat_learning_rate,
           FIELD_DOUBLE, 0, 100),
+    CHOICE("collect", "quantiser", collect.quantiser, quantisers),
+    CHOICE("collect", "distill", collect.distill, qat_distills),
     FIELD("predictor", "hidden", predictor.hidden, FIELD_INT, 1, 65536),
     FIELD("predictor", "epochs", predictor.epochs, FIELD_INT, 0, 1000000),
     FIELD("predictor", "batch", predictor.batch, FIELD_INT, 1, 65536),
@@ -157,6 +161,8 @@ static const recipe_field fields[] = {
           1),
     FIELD("finetune", "label_smoothing", finetune.label_smoothing, FIELD_DOUBLE,
           0, 0.9),
+    CHOICE("finetune", "quantiser", finetune.quantiser, quantisers),
+    CHOICE("finetune", "distill", finetune.distill, qat_distills),
     FIELD("finetune", "baseline", finetune.baseline, FIELD_TEXT, 0, 0),
     FIELD("footprint", "pue", footprint.pue, FIELD_DOUBLE, 1, 10),
     FIELD("footprint", "grid_lbs_per_kwh", footprint.grid_lbs_per_kwh,

@@ -55,6 +55,8 @@ typedef struct apq_recipe {
         int qat_steps; /* short quantisation-aware training per quantised
                           record; 0 measures without it */
         double qat_learning_rate;
+        int quantiser;      /* apq_quantiser */
+        int distill;        /* 1: by the supernet's largest network */
         int active_records; /* more, of what the predictor finds best */
         int active_rounds;  /* it is fitted anew for each */
     } collect;
@@ -82,7 +84,8 @@ typedef struct apq_recipe {
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
-        char baseline[24]; /* apq_baseline_name of search.h, or "none" */
+        int quantiser, distill; /* as of collect */
+        char baseline[24];      /* apq_baseline_name of search.h, or "none" */
     } finetune;
     apq_footprint_rates footprint; /* only what `apq report` multiplies by */
 } apq_recipe;

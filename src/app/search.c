@@ -2,6 +2,7 @@
  * its baselines (search_job.c), keeps the result in the run directory. */
 #include "app/search.h"
 
+#include "app/measure.h"
 #include "app/remeasure.h"
 #include "app/search_job.h"
 #include "base/memory.h"
@@ -29,11 +30,11 @@ static void input_hash(const apq_search_job *self, char out[APQ_HASH_MAX]) {
     if (self->recipe->search.remeasure > 0) {
         const apq_recipe *recipe = self->recipe;
         size_t n = strlen(text);
-        (void)snprintf(text + n, sizeof text - n, " measured %d %d %d %d %s",
-                       recipe->search.remeasure,
-                       recipe->search.remeasure_qat_steps,
-                       recipe->collect.val_images,
-                       recipe->collect.recalibrate_images, self->weights_hash);
+        (void)snprintf(
+            text + n, sizeof text - n, " measured %d %d %d %d %s%s",
+            recipe->search.remeasure, recipe->search.remeasure_qat_steps,
+            recipe->collect.val_images, recipe->collect.recalibrate_images,
+            self->weights_hash, apq_meter_label_kind(recipe));
     }
     apq_hash_hex(text, strlen(text), out);
 }

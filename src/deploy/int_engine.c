@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "deploy/int_kernels.h"
+#include "nn/quantised.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@
 
 static const float RELU6 = 6.0F;
 
-enum { MAX_DEPTH = INT32_MAX / (255 * 127) };
+enum { MAX_DEPTH = INT32_MAX / (255 * 128) };
 
 /* What surrounds a layer's kernel. Offsets are in bytes of the workspace. */
 typedef struct stage {
@@ -35,8 +36,8 @@ struct apq_int_engine {
     /* The classifier: (n_classes, channels) codes. */
     int channels;
     const int8_t *w;
-    float logit_scale, pooled_scale, pooled_high;
-    const float *bias;
+    float pooled_scale, pooled_high;
+    const float *logit_scale, *bias; /* (n_classes) */
     /* Offsets of the workspace of one thread. */
     size_t codes[2], padded, pooled, pooled_codes, workspace_bytes;
 };
@@ -48,9 +49,12 @@ static bool is_positive(float x) {
 }
 
 static apq_status check_values(const apq_nn_net *net, const apq_nn_layer *l) {
-    if (!(isfinite(l->weight_clip) && l->weight_clip >= 0.0F)) {
-        APQ_FAIL(APQ_ERR_NUMERIC, "%s: weight clip %g, legal >= 0", l->ir.name,
-                 (double)l->weight_clip);
+    for (int k = 0; k < l->ir.out_channels; k++) {
+        float step = apq_nn_weight_step(net, l, k);
+        if (!(isfinite(step) && step >= 0.0F)) {
+            APQ_FAIL(APQ_ERR_NUMERIC, "%s: weight step %g, legal >= 0",
+                     l->ir.name, (double)step);
+        }
     }
     if (!l->ir.is_input_image && !is_positive(l->act_range)) {
         APQ_FAIL(APQ_ERR_NUMERIC, "%s: activation range %g, legal > 0",
@@ -136,16 +140,12 @@ static void *keep(apq_int_engine *e, int64_t n, size_t size) {
 }
 
 /* Dense codes of a layer, (K, depth) or (taps, C); free() them. */
-static int8_t *codes_of(const apq_nn_layer *l) {
-    int64_t rows = l->ir.kind == APQ_IR_DEPTHWISE
-                       ? (int64_t)l->ir.kernel * l->ir.kernel
-                       : l->ir.out_channels;
-    int64_t cols =
-        l->ir.kind == APQ_IR_DEPTHWISE ? l->ir.in_channels : depth_of(&l->ir);
+static int8_t *codes_of(const apq_nn_net *net, const apq_nn_layer *l) {
+    int64_t rows, cols;
+    apq_nn_weight_matrix(&l->ir, &rows, &cols);
     int8_t *codes = apq_calloc((size_t)(rows * cols), sizeof *codes);
     if (codes != NULL) {
-        apq_quant_weight_codes(l->w, rows, cols, l->ldw, l->weight_clip,
-                               l->ir.weight_bits, codes);
+        apq_nn_weight_codes(net, l, codes);
     }
     return codes;
 }
@@ -174,30 +174,30 @@ static void pack(const apq_nn_layer *l, const int8_t *codes, int in_zero,
  * step size too. In double, so that each number is rounded once. */
 static void fold(const apq_nn_net *net, const apq_nn_layer *l, double factor,
                  float *scale, float *shift) {
-    double step =
-        (double)apq_quant_weight_step(l->weight_clip, l->ir.weight_bits);
+    double act_step = 1.0;
     if (!l->ir.is_input_image) {
-        step *= (double)apq_quant_act_step(l->act_range, l->ir.act_bits,
-                                           l->ir.is_act_signed);
+        act_step = (double)apq_quant_act_step(l->act_range, l->ir.act_bits,
+                                              l->ir.is_act_signed);
     }
     for (int k = 0; k < l->ir.out_channels; k++) {
         double gain = (double)l->gamma[k] /
                       sqrt((double)l->variance[k] + (double)net->bn_epsilon);
         double offset = (double)l->beta[k] - (double)l->mean[k] * gain;
+        double step = act_step * (double)apq_nn_weight_step(net, l, k);
         scale[k] = (float)(gain * step * factor);
         shift[k] = (float)(offset * factor);
     }
 }
 
 /* How the next layer wants its input rounded; 1 / step. */
-static double set_codes(const apq_nn_layer *next, apq_int_layer *out) {
+static double set_codes(const apq_nn_net *net, const apq_nn_layer *next,
+                        apq_int_layer *out) {
     bool is_signed = next->ir.is_act_signed;
-    int bits = next->ir.act_bits;
-    out->code_high =
-        (float)(is_signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1);
-    out->code_low = is_signed ? -out->code_high : 0.0F;
+    out->code_high = (float)apq_nn_highest_code(next);
+    out->code_low = (float)apq_nn_lowest_code(net, next);
     out->code_zero = is_signed ? APQ_INT_ZERO : 0;
-    return 1.0 / (double)apq_quant_act_step(next->act_range, bits, is_signed);
+    return 1.0 / (double)apq_quant_act_step(next->act_range, next->ir.act_bits,
+                                            is_signed);
 }
 
 static apq_status build_stage(apq_int_engine *e, const apq_nn_net *net,
@@ -223,7 +223,7 @@ static apq_status build_stage(apq_int_engine *e, const apq_nn_net *net,
     };
     double factor = 1.0;
     if (s->has_codes) {
-        double per_step = set_codes(&net->layers[i + 1], &s->layer);
+        double per_step = set_codes(net, &net->layers[i + 1], &s->layer);
         bool is_folded = !s->has_values && s->residual_from < 0;
         if (is_folded) {
             factor = per_step;
@@ -236,7 +236,7 @@ static apq_status build_stage(apq_int_engine *e, const apq_nn_net *net,
     int32_t *init = keep(e, ldy, sizeof *init);
     float *scale = keep(e, ldy, sizeof *scale);
     float *shift = keep(e, ldy, sizeof *shift);
-    int8_t *codes = codes_of(l);
+    int8_t *codes = codes_of(net, l);
     if (w == NULL || init == NULL || scale == NULL || shift == NULL ||
         codes == NULL) {
         free(codes);
@@ -258,19 +258,21 @@ static apq_status build_classifier(apq_int_engine *e, const apq_nn_net *net) {
     e->channels = l->ir.in_channels;
     e->n_classes = l->ir.out_channels;
     e->pooled_scale = 1.0F / step;
-    e->pooled_high = (float)((1 << l->ir.act_bits) - 1);
-    e->logit_scale =
-        step * apq_quant_weight_step(l->weight_clip, l->ir.weight_bits);
+    e->pooled_high = (float)apq_nn_highest_code(l);
     int64_t n = (int64_t)e->n_classes * e->channels;
     int8_t *w = keep(e, n, sizeof *w);
+    float *scale = keep(e, e->n_classes, sizeof *scale);
     float *bias = keep(e, e->n_classes, sizeof *bias);
-    if (w == NULL || bias == NULL) {
+    if (w == NULL || scale == NULL || bias == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "integer engine: out of memory");
     }
-    apq_quant_weight_codes(l->w, e->n_classes, e->channels, l->ldw,
-                           l->weight_clip, l->ir.weight_bits, w);
+    apq_nn_weight_codes(net, l, w);
+    for (int k = 0; k < e->n_classes; k++) {
+        scale[k] = step * apq_nn_weight_step(net, l, k);
+    }
     memcpy(bias, l->bias, (size_t)e->n_classes * sizeof *bias);
     e->w = w;
+    e->logit_scale = scale;
     e->bias = bias;
     return APQ_OK;
 }
@@ -376,7 +378,7 @@ static void classify(const apq_int_engine *e, const float *x, int64_t pixels,
                    codes);
     for (int k = 0; k < e->n_classes; k++) {
         int32_t sum = apq_int_dot(codes, e->w + (int64_t)k * n, n);
-        logits[k] = (float)sum * e->logit_scale + e->bias[k];
+        logits[k] = (float)sum * e->logit_scale[k] + e->bias[k];
     }
 }
 

@@ -6,17 +6,17 @@
 
 /* A quantised network evaluated in integers: weights are s8 codes, inputs u8
  * codes (after ReLU6) or s8 codes (after a linear bottleneck), sums int32.
- * Batch norm and the step sizes are one float scale and shift per output
- * channel. The image stays float times integer codes; linear bottlenecks and
- * residual sums stay float. The logits are those of apq_nn_forward in
- * evaluation mode but for values that round the other way at a tie.
- * Source: METHODS, "Quantiser A". */
+ * Batch norm and the step sizes, whichever quantiser they are of, are one float
+ * scale and shift per output channel. The image stays float times integer
+ * codes; linear bottlenecks and residual sums stay float. The logits are those
+ * of apq_nn_forward in evaluation mode but for values that round the other way
+ * at a tie. Source: METHODS, "Quantiser A" and "Quantiser B". */
 typedef struct apq_int_engine apq_int_engine;
 
 /* Copies what it needs, so the net and its weights may go. The net must be
  * calibrated (is_quantised) and hold batch-norm statistics. Errors:
  * UNSUPPORTED for a net that is not quantised, another structure than the
- * spaces lower to, or a layer too deep for 32-bit sums; NUMERIC for a clip,
+ * spaces lower to, or a layer too deep for 32-bit sums; NUMERIC for a step,
  * range or variance that is not a legal number; NOMEM. */
 APQ_NODISCARD apq_status apq_int_engine_create(const apq_nn_net *net,
                                                apq_int_engine **out);

@@ -57,7 +57,7 @@ void apq_int_depthwise(const apq_int_layer *layer, const uint8_t *x,
  * read: v = scale * (sum of pixel * code) + shift. */
 void apq_int_stem(const apq_int_layer *layer, const float *image, float *padded,
                   const apq_int_output *out);
-/* sum x[i] * w[i]; n * 255 * 127 below 2^31. */
+/* sum x[i] * w[i]; n * 255 * 128 below 2^31. */
 int32_t apq_int_dot(const uint8_t *x, const int8_t *w, int n);
 /* codes = roundeven(clamp(x * scale, 0, high)); NaN gives 0. */
 void apq_int_encode(const float *x, int n, float scale, float high,

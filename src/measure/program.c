@@ -48,7 +48,7 @@ static apq_status build_net(apq_program *p, const apq_ir_network *network) {
         ir.layers[i].act_bits = 8;
     }
     int channels = ir.layers[0].in_channels;
-    APQ_TRY(apq_model_create(&ir, channels, &p->model));
+    APQ_TRY(apq_model_create(&ir, channels, APQ_QUANTISER_APQ, &p->model));
     apq_params *params = &p->model->params;
     for (size_t i = 0; i < ir.n_layers; i++) {
         size_t w = p->model->weight[i];

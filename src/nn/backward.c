@@ -3,7 +3,7 @@
  * range gradient falls out of the same sweep (PACT). */
 #include "nn/net.h"
 
-#include "quant/quant.h"
+#include "nn/quantised.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +16,33 @@ static apq_status alloc(apq_nn_net *net, int64_t n, float **out) {
     return APQ_OK;
 }
 
+/* Where the weight gradient of a layer is accumulated, NULL for none: its view
+ * or, where steps are learned, zeros that apq_nn_weights_backward reads. */
+static apq_status weight_gradient(apq_nn_net *net, const apq_nn_layer *l,
+                                  float **dw, int64_t *lddw) {
+    *dw = l->dw;
+    *lddw = l->ldw;
+    if (l->dw == NULL || !apq_nn_learns_steps(net)) {
+        return APQ_OK;
+    }
+    int64_t rows, cols;
+    apq_nn_weight_matrix(&l->ir, &rows, &cols);
+    APQ_TRY(alloc(net, rows * cols, dw));
+    memset(*dw, 0, (size_t)(rows * cols) * sizeof **dw);
+    *lddw = cols;
+    return APQ_OK;
+}
+
 static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
                                       float **dy) {
     apq_nn_layer *l = &net->layers[net->n_layers - 1];
     const apq_nn_layer *last = l - 1;
     int channels = l->ir.in_channels;
     int n_images = net->n_images;
-    float *dpooled;
+    float *dpooled, *dw;
+    int64_t lddw;
     APQ_TRY(alloc(net, (int64_t)n_images * channels, &dpooled));
+    APQ_TRY(weight_gradient(net, l, &dw, &lddw));
     APQ_TRY(net->backend->pointwise_backward(
         &(apq_pointwise_shape){
             .rows = n_images,
@@ -35,11 +54,14 @@ static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
             .g = dlogits,
             .x = net->pooled,
             .w = l->w_used,
-            .dw = l->dw,
-            .lddw = l->ldw,
+            .dw = dw,
+            .lddw = lddw,
             .dx = dpooled,
             .arena = net->arena,
         }));
+    if (dw != l->dw) {
+        apq_nn_weights_backward(net, l, dw);
+    }
     if (l->dw != NULL) {
         for (int n = 0; n < n_images; n++) {
             for (int k = 0; k < l->ir.out_channels; k++) {
@@ -48,11 +70,8 @@ static apq_status classifier_backward(apq_nn_net *net, const float *dlogits,
         }
     }
     if (net->is_quantised) {
-        double grad;
-        apq_quant_act_backward(net->raw_pooled, dpooled,
-                               (size_t)n_images * (size_t)channels,
-                               l->act_range, false, dpooled, &grad);
-        l->act_range_grad += grad;
+        apq_nn_input_backward(net, l, net->raw_pooled,
+                              (size_t)n_images * (size_t)channels, dpooled);
     }
     int64_t pixels = (int64_t)last->ir.out_size * last->ir.out_size;
     APQ_TRY(alloc(net, n_images * pixels * channels, dy));
@@ -119,7 +138,7 @@ static float *free_buffer(const buffers *b, const void *read,
 static void add_norm_gradients(apq_nn_net *net, size_t i, const gradient *g) {
     apq_nn_layer *l = &net->layers[i];
     if (apq_nn_feeds_quantiser(net, i)) {
-        net->layers[i + 1].act_range_grad += g->clip_grad;
+        apq_nn_norm_range_backward(net, i, g->dy, g->clip_grad);
     }
     for (int c = 0; c < l->ir.out_channels && l->dgamma != NULL; c++) {
         l->dbeta[c] += g->sum_g[c];
@@ -183,6 +202,9 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
     const apq_backend *b = net->backend;
     gradient below = {.dy = dx, .is_reduced = l->x_norm.scale != NULL};
     APQ_TRY(alloc_sums(net, l->ir.in_channels, &below));
+    float *dw;
+    int64_t lddw;
+    APQ_TRY(weight_gradient(net, l, &dw, &lddw));
     apq_conv_backward args = {
         .format = l->format,
         .g = g->dy,
@@ -191,8 +213,8 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
         .x = l->x,
         .norm = l->x_norm,
         .w = l->w_used,
-        .dw = l->dw,
-        .lddw = l->ldw,
+        .dw = dw,
+        .lddw = lddw,
         .dx = dx,
         .sum_g = below.sum_g,
         .sum_gx = below.sum_gx,
@@ -225,6 +247,9 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
             },
             &args));
     }
+    if (dw != l->dw) {
+        apq_nn_weights_backward(net, l, dw);
+    }
     *g = below;
     return APQ_OK;
 }
@@ -235,9 +260,7 @@ static void join_backward(const apq_nn_net *net, apq_nn_layer *l, float *dx,
     size_t n = (size_t)net->n_images * (size_t)l->ir.in_size *
                (size_t)l->ir.in_size * (size_t)l->ir.in_channels;
     if (net->is_quantised && l->ir.is_act_signed) {
-        double grad;
-        apq_quant_act_backward(l->raw_x, dx, n, l->act_range, true, dx, &grad);
-        l->act_range_grad += grad;
+        apq_nn_input_backward(net, l, l->raw_x, n, dx);
     }
     for (size_t k = 0; residual != NULL && k < n; k++) {
         dx[k] += residual[k];

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const float SMALLEST_STEP = 1e-6F;
+
 static apq_status add(apq_params *params, const char *layer, const char *what,
                       int rank, const int64_t *shape, bool has_decay,
                       size_t *index) {
@@ -17,13 +19,17 @@ static apq_status add_layer(apq_model *model, size_t i) {
     const apq_ir_layer *l = &model->ir.layers[i];
     apq_params *p = &model->params;
     int64_t taps = (int64_t)l->kernel * l->kernel;
+    int64_t channels = l->out_channels;
     int64_t shape[2] = {l->out_channels, taps * l->in_channels};
     if (l->kind == APQ_IR_DEPTHWISE) {
         shape[0] = taps;
         shape[1] = l->in_channels;
     }
-    int64_t channels = l->out_channels;
     APQ_TRY(add(p, l->name, "weight", 2, shape, true, &model->weight[i]));
+    if (model->quantiser == APQ_QUANTISER_LSQ) {
+        APQ_TRY(add(p, l->name, "weight_step", 1, &channels, false,
+                    &model->weight_step[i]));
+    }
     if (l->kind == APQ_IR_LINEAR) {
         return add(p, l->name, "bias", 1, &channels, false, &model->gamma[i]);
     }
@@ -43,19 +49,24 @@ static apq_status build(apq_model *model) {
         if (model->ir.layers[i].kind != APQ_IR_LINEAR) {
             apq_params_init_constant(&model->params, model->gamma[i], 1.0F);
         }
+        if (model->quantiser == APQ_QUANTISER_LSQ) {
+            apq_params_init_constant(&model->params, model->weight_step[i],
+                                     1.0F);
+        }
     }
     apq_params_init_constant(&model->params, model->act_range, 6.0F);
     return APQ_OK;
 }
 
 apq_status apq_model_create(const apq_ir_network *network, int image_channels,
-                            apq_model **out) {
+                            apq_quantiser quantiser, apq_model **out) {
     apq_model *model = calloc(1, sizeof *model);
     if (model == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "model: out of memory");
     }
     model->ir = *network;
     model->image_channels = image_channels;
+    model->quantiser = quantiser;
     apq_status st = build(model);
     if (st != APQ_OK) {
         apq_model_destroy(model);
@@ -76,6 +87,7 @@ apq_status apq_model_bind(apq_model *model, const apq_backend *backend,
                           apq_arena *arena, apq_nn_net *net) {
     APQ_TRY(apq_nn_net_init(net, backend, arena, &model->ir,
                             model->image_channels));
+    net->quantiser = model->quantiser;
     const apq_params *p = &model->params;
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
@@ -96,26 +108,51 @@ apq_status apq_model_bind(apq_model *model, const apq_backend *backend,
     return APQ_OK;
 }
 
+/* The steps of layer i among the parameters; none without LSQ. */
+static int n_steps(const apq_model *model, size_t i) {
+    return model->quantiser == APQ_QUANTISER_LSQ
+               ? model->ir.layers[i].out_channels
+               : 0;
+}
+
 void apq_model_push_range_grads(apq_model *model, apq_nn_net *net) {
     float *grad = apq_params_grad(&model->params, model->act_range);
     for (size_t i = 0; i < net->n_layers; i++) {
-        grad[i] += (float)net->layers[i].act_range_grad;
-        net->layers[i].act_range_grad = 0;
+        apq_nn_layer *l = &net->layers[i];
+        grad[i] += (float)l->act_range_grad;
+        l->act_range_grad = 0;
+        for (int k = 0; k < n_steps(model, i); k++) {
+            apq_params_grad(&model->params, model->weight_step[i])[k] +=
+                l->weight_step_grad[k];
+            l->weight_step_grad[k] = 0;
+        }
     }
 }
 
 void apq_model_pull_ranges(apq_model *model, apq_nn_net *net) {
     float *range = apq_params_value(&model->params, model->act_range);
     for (size_t i = 0; i < net->n_layers; i++) {
+        apq_nn_layer *l = &net->layers[i];
         range[i] = range[i] < 0.05F ? 0.05F : range[i];
-        net->layers[i].act_range = range[i];
+        l->act_range = range[i];
+        for (int k = 0; k < n_steps(model, i); k++) {
+            float *step =
+                apq_params_value(&model->params, model->weight_step[i]) + k;
+            *step = *step < SMALLEST_STEP ? SMALLEST_STEP : *step;
+            l->weight_step[k] = *step;
+        }
     }
 }
 
 void apq_model_store_ranges(apq_model *model, const apq_nn_net *net) {
     float *range = apq_params_value(&model->params, model->act_range);
     for (size_t i = 0; i < net->n_layers; i++) {
-        range[i] = net->layers[i].act_range;
+        const apq_nn_layer *l = &net->layers[i];
+        range[i] = l->act_range;
+        for (int k = 0; k < n_steps(model, i); k++) {
+            apq_params_value(&model->params, model->weight_step[i])[k] =
+                l->weight_step[k];
+        }
     }
 }
 
@@ -140,21 +177,33 @@ apq_status apq_model_put(const apq_model *model, const apq_nn_net *net,
         APQ_TRY(apq_tensor_file_put(file, name, APQ_F32, 1, &channels,
                                     l->variance));
     }
+    if (model->quantiser == APQ_QUANTISER_LSQ) {
+        return apq_tensor_file_put_meta(file, "quantiser", "lsq");
+    }
     int64_t n_layers = (int64_t)net->n_layers;
     return apq_tensor_file_put(file, "weight_clip", APQ_F32, 1, &n_layers,
                                clips);
 }
 
-apq_status apq_model_get(apq_model *model, apq_nn_net *net, bool with_momentum,
-                         const apq_tensor_file *file) {
-    APQ_TRY(apq_params_get(&model->params, with_momentum, file));
+static apq_status get_clips(apq_nn_net *net, const apq_tensor_file *file) {
     int64_t n_layers = (int64_t)net->n_layers;
     const void *clips;
     APQ_TRY(apq_tensor_file_get(file, "weight_clip", APQ_F32, 1, &n_layers,
                                 &clips));
     for (size_t i = 0; i < net->n_layers; i++) {
+        net->layers[i].weight_clip = ((const float *)clips)[i];
+    }
+    return APQ_OK;
+}
+
+apq_status apq_model_get(apq_model *model, apq_nn_net *net, bool with_momentum,
+                         const apq_tensor_file *file) {
+    APQ_TRY(apq_params_get(&model->params, with_momentum, file));
+    if (model->quantiser == APQ_QUANTISER_APQ) {
+        APQ_TRY(get_clips(net, file));
+    }
+    for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
-        l->weight_clip = ((const float *)clips)[i];
         char name[APQ_PARAM_NAME_MAX];
         int64_t channels = l->ir.out_channels;
         size_t n_bytes = (size_t)channels * sizeof(float);

@@ -5,35 +5,42 @@
 #include "nn/params.h"
 
 /* A stand-alone network: its own weights, batch-norm statistics, weight clips
- * and activation ranges, shaped by a layer list. Made by extraction from a
- * supernet, fine-tuned, saved and deployed. */
+ * or steps and activation ranges, shaped by a layer list. Made by extraction
+ * from a supernet, fine-tuned, saved and deployed. */
 typedef struct apq_model {
     apq_ir_network ir;
+    apq_quantiser quantiser;
     apq_params params;
     size_t weight[APQ_IR_MAX_LAYERS]; /* parameter indices */
     size_t gamma[APQ_IR_MAX_LAYERS];  /* linear: its bias */
     size_t beta[APQ_IR_MAX_LAYERS];
-    size_t act_range; /* (n_layers) */
+    size_t weight_step[APQ_IR_MAX_LAYERS]; /* (K) each, with LSQ only */
+    size_t act_range;                      /* (n_layers) */
     int image_channels;
 } apq_model;
 
-/* Zero weights, gamma 1, ranges 6. */
+/* Zero weights, gamma 1, ranges 6, steps 1. */
 APQ_NODISCARD apq_status apq_model_create(const apq_ir_network *network,
-                                          int image_channels, apq_model **out);
+                                          int image_channels,
+                                          apq_quantiser quantiser,
+                                          apq_model **out);
 void apq_model_destroy(apq_model *model);
 
 /* A runnable net over the model's weights. The net borrows from the model. */
 APQ_NODISCARD apq_status apq_model_bind(apq_model *model,
                                         const apq_backend *backend,
                                         apq_arena *arena, apq_nn_net *net);
-/* After backward: range gradients into the parameters; after a step: ranges
- * back into the net, kept at or above a small positive number. */
+/* Ranges and, with LSQ, weight steps. After backward: their gradients into the
+ * parameters; after a step: they back into the net, kept at or above a small
+ * positive number. */
 void apq_model_push_range_grads(apq_model *model, apq_nn_net *net);
 void apq_model_pull_ranges(apq_model *model, apq_nn_net *net);
-/* Ranges chosen by apq_nn_calibrate become the parameters' values. */
+/* Those chosen by apq_nn_calibrate become the parameters' values. */
 void apq_model_store_ranges(apq_model *model, const apq_nn_net *net);
 
-/* Weights, ranges, and from the net statistics and weight clips. */
+/* Weights, ranges, steps, and from the net statistics and weight clips. A file
+ * of LSQ has the metadata "quantiser": "lsq" and steps in place of clips; get
+ * refuses a file of the other quantiser (APQ_ERR_FORMAT). */
 APQ_NODISCARD apq_status apq_model_put(const apq_model *model,
                                        const apq_nn_net *net,
                                        bool with_momentum,

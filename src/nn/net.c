@@ -6,7 +6,7 @@
  * quantised by their consumer, since the residual is not. */
 #include "nn/net.h"
 
-#include "quant/quant.h"
+#include "nn/quantised.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ size_t apq_nn_statistics_floats(const apq_ir_network *network) {
     for (size_t i = 0; i < network->n_layers; i++) {
         n_channels += (size_t)network->layers[i].out_channels;
     }
-    return 2 * n_channels;
+    return 4 * n_channels;
 }
 
 void apq_nn_net_init_on(apq_nn_net *net, const apq_backend *backend,
@@ -47,7 +47,9 @@ void apq_nn_net_init_on(apq_nn_net *net, const apq_backend *backend,
         l->act_range = RELU6;
         l->mean = statistics;
         l->variance = statistics + l->ir.out_channels;
-        statistics += 2 * l->ir.out_channels;
+        l->weight_step = statistics + 2 * l->ir.out_channels;
+        l->weight_step_grad = statistics + 3 * l->ir.out_channels;
+        statistics += 4 * l->ir.out_channels;
     }
 }
 
@@ -107,18 +109,6 @@ static float *arena_floats(apq_nn_net *net, int64_t n) {
         }                                                                      \
     } while (0)
 
-/* Rows and columns of a layer's weight matrix. */
-static void weight_matrix(const apq_ir_layer *ir, int64_t *rows,
-                          int64_t *cols) {
-    if (ir->kind == APQ_IR_DEPTHWISE) {
-        *rows = (int64_t)ir->kernel * ir->kernel;
-        *cols = ir->in_channels;
-    } else {
-        *rows = ir->out_channels;
-        *cols = (int64_t)ir->kernel * ir->kernel * ir->in_channels;
-    }
-}
-
 static apq_status prepare_weights(apq_nn_net *net, apq_nn_layer *l) {
     l->w_used = l->w;
     l->ldw_used = l->ldw;
@@ -126,11 +116,10 @@ static apq_status prepare_weights(apq_nn_net *net, apq_nn_layer *l) {
         return APQ_OK;
     }
     int64_t rows, cols;
-    weight_matrix(&l->ir, &rows, &cols);
+    apq_nn_weight_matrix(&l->ir, &rows, &cols);
     float *quantised;
     ALLOC(quantised, net, rows * cols);
-    apq_quant_weights(l->w, rows, cols, l->ldw, l->weight_clip,
-                      l->ir.weight_bits, quantised, cols);
+    apq_nn_quantise_weights(net, l, quantised);
     l->w_used = quantised;
     l->ldw_used = cols;
     return APQ_OK;
@@ -150,11 +139,12 @@ static bool stores_output(const apq_nn_net *net, size_t i) {
            (next->kind != APQ_IR_POINTWISE && next->kind != APQ_IR_DEPTHWISE);
 }
 
-/* Whether the depthwise layer after this one forms its output. */
+/* Whether the depthwise layer after this one forms its output. The steps of
+ * LSQ learn from how it is rounded, so it is stored then. */
 static bool is_formed_later(const apq_nn_net *net, size_t i) {
     const apq_ir_layer *ir = &net->layers[i].ir;
-    return !net->keeps_expansions && i > 0 && ir->kind == APQ_IR_POINTWISE &&
-           ir->in_channels <= MAX_EXPANDED &&
+    return !net->keeps_expansions && !apq_nn_learns_steps(net) && i > 0 &&
+           ir->kind == APQ_IR_POINTWISE && ir->in_channels <= MAX_EXPANDED &&
            net->layers[i + 1].ir.kind == APQ_IR_DEPTHWISE &&
            stores_output(net, i - 1) && !stores_output(net, i);
 }
@@ -180,8 +170,7 @@ static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
         (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
     float *quantised;
     ALLOC(quantised, net, n_values);
-    apq_quant_act(l->raw_x, (size_t)n_values, l->act_range, l->ir.act_bits,
-                  true, quantised);
+    apq_nn_quantise_input(net, l, l->raw_x, (size_t)n_values, quantised);
     l->x = quantised;
     return APQ_OK;
 }
@@ -401,8 +390,8 @@ static apq_status classify(apq_nn_net *net, int n_images, float **logits) {
     if (net->is_quantised) {
         float *quantised;
         ALLOC(quantised, net, (int64_t)n_images * channels);
-        apq_quant_act(pooled, (size_t)n_images * (size_t)channels, l->act_range,
-                      l->ir.act_bits, false, quantised);
+        apq_nn_quantise_input(net, l, pooled,
+                              (size_t)n_images * (size_t)channels, quantised);
         net->pooled = quantised;
     }
     APQ_TRY(prepare_weights(net, l));
@@ -481,10 +470,7 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
     APQ_TRY(st);
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
-        int64_t rows, cols;
-        weight_matrix(&l->ir, &rows, &cols);
-        APQ_TRY(apq_quant_weight_clip(l->w, rows, cols, l->ldw,
-                                      l->ir.weight_bits, &l->weight_clip));
+        APQ_TRY(apq_nn_calibrate_weights(net, l));
         if (l->ir.is_input_image) {
             continue;
         }
@@ -494,9 +480,8 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                 : (int64_t)n_images * l->ir.in_size * l->ir.in_size;
         const float *x;
         APQ_TRY(float_input(net, i, pixels, &x));
-        APQ_TRY(apq_quant_act_range(
-            x, (size_t)pixels * (size_t)l->ir.in_channels, l->ir.act_bits,
-            l->ir.is_act_signed, &l->act_range));
+        APQ_TRY(apq_nn_calibrate_input(
+            net, l, x, (size_t)pixels * (size_t)l->ir.in_channels));
     }
     net->is_quantised = true;
     return APQ_OK;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "ir/network.h"
+#include "quant/quant.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,9 +29,12 @@ typedef struct apq_nn_layer {
     const float *bias; /* linear only, (K) */
     float *dbias;
 
-    /* Quantiser state of the layer (see quant.h): frozen weight clip, range
-     * of the input, which is trained in quantisation-aware training. */
+    /* Quantiser state of the layer (see quant.h): range r of the input, which
+     * quantisation-aware training learns, and of the weights a frozen clip or,
+     * with LSQ, learned steps (K), owned by the net. LSQ's step of the input is
+     * r / P; act_range_grad is such that r learns as LSQ's step does. */
     float weight_clip;
+    float *weight_step, *weight_step_grad;
     float act_range;
     double act_range_grad;
 
@@ -64,22 +68,24 @@ typedef struct apq_nn_net {
     size_t n_layers;
     apq_nn_layer layers[APQ_IR_MAX_LAYERS];
     int n_classes, resolution, image_channels;
-    bool is_quantised;     /* fake-quantise weights and activations */
-    bool keeps_expansions; /* stores every z */
+    bool is_quantised;       /* fake-quantise weights and activations */
+    apq_quantiser quantiser; /* set by the owner, APQ after init */
+    bool keeps_expansions;   /* stores every z */
     /* Of training passes; set by the owner, float32 after init. In bfloat16
      * also every z that is normalised as it is read is stored in it, and its
      * gradient. */
     apq_precision precision;
     float bn_epsilon;
-    float *statistics;         /* storage of mean and variance */
+    float *statistics;         /* mean, variance, steps, their gradient */
     double recalibrate_weight; /* images seen since the reset */
     int n_images;              /* of the last forward pass */
     const float *pooled;       /* (N, C) input of the classifier, as used */
     const float *raw_pooled;
 } apq_nn_net;
 
-/* Copies the layer list and allocates statistics; views are filled by the
- * owner of the weights afterwards. Batch-norm epsilon is 1e-3 (APQ code). */
+/* Copies the layer list and allocates statistics and steps; views are filled by
+ * the owner of the weights afterwards. Batch-norm epsilon is 1e-3 (APQ code).
+ */
 APQ_NODISCARD apq_status apq_nn_net_init(apq_nn_net *net,
                                          const apq_backend *backend,
                                          apq_arena *arena,
@@ -103,8 +109,9 @@ APQ_NODISCARD apq_status apq_nn_forward_layers(apq_nn_net *net,
                                                apq_nn_mode mode, size_t begin,
                                                size_t end, const float *images,
                                                int n_images, float **logits);
-/* After a TRAIN forward: accumulates the gradients of every view and of the
- * activation ranges. */
+/* After a TRAIN forward: accumulates the gradients of every view, of the
+ * activation ranges and, with LSQ, of the weight steps. LSQ is trained in
+ * float32. */
 APQ_NODISCARD apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits);
 
 /* The expansion that a depthwise layer forms; none where its input is stored.
@@ -117,8 +124,9 @@ bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i);
 /* Start averaging statistics anew. */
 void apq_nn_recalibrate_reset(apq_nn_net *net);
 
-/* Chooses weight clips and activation ranges from one batch run in float with
- * batch statistics; sets is_quantised. Source: APQ calibrate(), METHODS 0. */
+/* Chooses weight clips or steps and activation ranges from one batch run in
+ * float with batch statistics; sets is_quantised. Source: APQ calibrate(),
+ * METHODS 0. */
 APQ_NODISCARD apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                                           int n_images);
 

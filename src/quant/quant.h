@@ -7,6 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a network is quantised: A, below, or B, learned steps (lsq.h). */
+typedef enum apq_quantiser {
+    APQ_QUANTISER_APQ,
+    APQ_QUANTISER_LSQ,
+} apq_quantiser;
+
 /* Quantiser A: linear, per tensor, with a clip chosen by KL divergence below
  * 5 bits and the maximum otherwise. Source: METHODS: HAQ and APQ code, the
  * intent of APQ Eq. 5.

@@ -342,7 +342,8 @@ static void copy_layer(const apq_nn_layer *l, apq_model *model, size_t i) {
 }
 
 apq_status apq_supernet_extract(apq_supernet *supernet,
-                                const apq_policy *policy, apq_model **out) {
+                                const apq_policy *policy,
+                                apq_quantiser quantiser, apq_model **out) {
     apq_arena *arena;
     APQ_TRY(apq_arena_create(&arena));
     apq_subnet subnet;
@@ -356,7 +357,8 @@ apq_status apq_supernet_extract(apq_supernet *supernet,
             st = apq_policy_lower(&supernet->space, policy, &ir);
         }
         if (st == APQ_OK) {
-            st = apq_model_create(&ir, supernet->space.image_channels, &model);
+            st = apq_model_create(&ir, supernet->space.image_channels,
+                                  quantiser, &model);
         }
         for (size_t i = 0; st == APQ_OK && i < subnet.net.n_layers; i++) {
             copy_layer(&subnet.net.layers[i], model, i);

@@ -70,9 +70,10 @@ APQ_NODISCARD apq_status apq_supernet_sort_channels(apq_supernet *supernet,
                                                     float *const *arrays,
                                                     size_t n_arrays);
 
-/* A stand-alone copy of the sub-network's weights. */
+/* A stand-alone copy of the sub-network's weights, to be quantised so. */
 APQ_NODISCARD apq_status apq_supernet_extract(apq_supernet *supernet,
                                               const apq_policy *policy,
+                                              apq_quantiser quantiser,
                                               apq_model **out);
 
 #endif

@@ -1,5 +1,5 @@
-/* Quantisation-aware training. Clips of weights are frozen at calibration,
- * ranges of activations are trained without weight decay. */
+/* Quantisation-aware training. Clips of weights are frozen at calibration;
+ * ranges of activations and steps are trained without weight decay. */
 #include "train/finetune.h"
 
 #include "base/file.h"
@@ -75,6 +75,26 @@ static apq_status begin(tuner *t) {
     return st;
 }
 
+/* The loss of the labels alone, for people; the gradient is of both. */
+static apq_status loss_of(const tuner *t, const float *images,
+                          const int *labels, int n, const float *logits,
+                          float *dlogits, apq_loss_sum *sum) {
+    const apq_finetune_options *o = t->options;
+    int k = t->net->n_classes;
+    *sum = apq_loss_labels(logits, labels, n, k, o->label_smoothing, dlogits);
+    if (o->teacher == NULL) {
+        return APQ_OK;
+    }
+    float *soft =
+        apq_arena_alloc(t->net->arena, (size_t)n * (size_t)k, sizeof *soft);
+    if (soft == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "fine-tuning: out of memory");
+    }
+    APQ_TRY(apq_teacher_ask(o->teacher, images, n, soft));
+    (void)apq_loss_soft(logits, soft, labels, n, k, 1.0, true, dlogits);
+    return APQ_OK;
+}
+
 static apq_status tune_step(tuner *t, const float *images, const int *labels,
                             int n) {
     const apq_finetune_options *o = t->options;
@@ -89,8 +109,8 @@ static apq_status tune_step(tuner *t, const float *images, const int *labels,
     if (dlogits == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "fine-tuning: out of memory");
     }
-    apq_loss_sum sum =
-        apq_loss_labels(logits, labels, n, k, o->label_smoothing, dlogits);
+    apq_loss_sum sum;
+    APQ_TRY(loss_of(t, images, labels, n, logits, dlogits, &sum));
     if (!isfinite(sum.loss)) {
         APQ_FAIL(APQ_ERR_NUMERIC,
                  "fine-tuning diverged at step %" PRId64

@@ -6,12 +6,15 @@
 #include "base/status.h"
 #include "data/data.h"
 #include "nn/model.h"
+#include "train/teacher.h"
 
 #include <stdint.h>
 
 /* Quantisation-aware training of a stand-alone network: calibrate, then SGD
- * with straight-through gradients and trained activation ranges, then
- * batch-norm recalibration. Source: METHODS 2.7. */
+ * with straight-through gradients and trained activation ranges and, with LSQ,
+ * weight steps, then batch-norm recalibration. The loss is the cross-entropy to
+ * smoothed labels and, with a teacher, plus the divergence KL(teacher||network)
+ * of its soft output. Source: METHODS 2.7. */
 typedef struct apq_finetune_options {
     const apq_backend *backend;
     const apq_progress *progress;
@@ -24,6 +27,7 @@ typedef struct apq_finetune_options {
     int64_t n_steps;
     int batch;
     double learning_rate, momentum, weight_decay, label_smoothing;
+    apq_teacher *teacher; /* borrowed; NULL: labels only */
     int recalibrate_images;
     int loader_threads;
 } apq_finetune_options;

@@ -119,7 +119,8 @@ static apq_status take_teacher(progressive *p) {
     const apq_train_env *env = p->env;
     apq_policy policy;
     apq_policy_largest(apq_supernet_space(env->supernet), 8, &policy);
-    APQ_TRY(apq_supernet_extract(env->supernet, &policy, &p->teacher));
+    APQ_TRY(apq_supernet_extract(env->supernet, &policy, APQ_QUANTISER_APQ,
+                                 &p->teacher));
     return apq_model_bind(p->teacher, env->options->backend, env->arena,
                           &p->teacher_net);
 }

@@ -216,14 +216,14 @@ static void illegal_nets_are_refused(void **state) {
     refuse(&net, APQ_ERR_NUMERIC, "activation range");
     net = subnet.net;
     net.layers[2].weight_clip = -1.0F;
-    refuse(&net, APQ_ERR_NUMERIC, "weight clip");
+    refuse(&net, APQ_ERR_NUMERIC, "weight step");
     net = subnet.net;
     net.layers[1].ir.is_act_signed = true;
     refuse(&net, APQ_ERR_UNSUPPORTED, "signed after ReLU6");
-    /* 66,311 is the deepest sum: 66,311 * 255 * 127 < 2^31. */
+    /* 65,793 is the deepest sum: 65,793 * 255 * 128 < 2^31. */
     net = subnet.net;
-    net.layers[2].ir.in_channels = 66312;
-    refuse(&net, APQ_ERR_UNSUPPORTED, "legal 1..66311");
+    net.layers[2].ir.in_channels = 65794;
+    refuse(&net, APQ_ERR_UNSUPPORTED, "legal 1..65793");
     apq_subnet_fini(&subnet);
     close_fixture(&f);
 }

@@ -39,7 +39,8 @@ static void open_by_hand(apq_model **model, apq_nn_net *net, apq_arena *arena) {
     }
     const apq_backend *ref;
     assert_int_equal(apq_backend_find("ref", &ref), APQ_OK);
-    assert_int_equal(apq_model_create(&ir, 3, model), APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, APQ_QUANTISER_APQ, model),
+                     APQ_OK);
     assert_int_equal(apq_model_bind(*model, ref, arena, net), APQ_OK);
     for (size_t i = 0; i < 2; i++) {
         for (int c = 0; c < 2; c++) {

@@ -161,7 +161,8 @@ static void subject_open(subject *s, const net_case *c, const char *name) {
     *s = (subject){.n_images = c->n_images, .n_classes = c->classes};
     assert_int_equal(apq_backend_find(name, &backend), APQ_OK);
     assert_int_equal(apq_arena_create(&s->arena), APQ_OK);
-    assert_int_equal(apq_model_create(&ir, 3, &s->model), APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, APQ_QUANTISER_APQ, &s->model),
+                     APQ_OK);
     assert_int_equal(apq_model_bind(s->model, backend, s->arena, &s->net),
                      APQ_OK);
     s->image = (size_t)c->side * (size_t)c->side * 3;

@@ -68,7 +68,8 @@ static void other_networks_are_refused(void **state) {
     head->out_channels = ir.n_classes = TOY_CLASSES + 1;
     apq_model *model;
     apq_nn_net net;
-    assert_int_equal(apq_model_create(&ir, 3, &model), APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, APQ_QUANTISER_APQ, &model),
+                     APQ_OK);
     assert_int_equal(apq_model_bind(model, a.backend, a.arena, &net), APQ_OK);
     assert_int_equal(apq_model_get(model, &net, false, file), APQ_ERR_FORMAT);
     assert_non_null(strstr(apq_error_message(), "classifier.weight"));

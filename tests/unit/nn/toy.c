@@ -88,7 +88,8 @@ void toy_open(toy *t, const char *backend, int bits) {
     build(&ir, bits);
     assert_int_equal(apq_backend_find(backend, &t->backend), APQ_OK);
     assert_int_equal(apq_arena_create(&t->arena), APQ_OK);
-    assert_int_equal(apq_model_create(&ir, 3, &t->model), APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, APQ_QUANTISER_APQ, &t->model),
+                     APQ_OK);
     randomise(t->model);
     assert_int_equal(apq_model_bind(t->model, t->backend, t->arena, &t->net),
                      APQ_OK);

@@ -201,7 +201,8 @@ static void extraction_computes_the_same(void **state) {
                                          f->arena, &subnet),
                          APQ_OK);
         apq_model *model;
-        assert_int_equal(apq_supernet_extract(f->supernet, &policy, &model),
+        assert_int_equal(apq_supernet_extract(f->supernet, &policy,
+                                              APQ_QUANTISER_APQ, &model),
                          APQ_OK);
         apq_nn_net net;
         assert_int_equal(apq_model_bind(model, f->backend, f->arena, &net),

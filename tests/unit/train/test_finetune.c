@@ -48,8 +48,9 @@ static tuned cut(const trainee *t, uint64_t number) {
     apq_policy_random(&t->space, &rng, &policy);
     apq_supernet *supernet = NULL;
     assert_int_equal(apq_supernet_create(&t->space, 11, &supernet), APQ_OK);
-    assert_int_equal(apq_supernet_extract(supernet, &policy, &out.model),
-                     APQ_OK);
+    assert_int_equal(
+        apq_supernet_extract(supernet, &policy, APQ_QUANTISER_APQ, &out.model),
+        APQ_OK);
     apq_supernet_destroy(supernet);
     assert_int_equal(apq_arena_create(&out.arena), APQ_OK);
     assert_int_equal(apq_model_bind(out.model, t->backend, out.arena, &out.net),

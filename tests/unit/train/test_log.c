@@ -78,7 +78,8 @@ static double top1_of(const trainee *t, apq_supernet *s,
                                   .augment = true,
                                   .shuffle = true,
                                   .seed = seed};
-    assert_int_equal(apq_supernet_extract(s, policy, &model), APQ_OK);
+    assert_int_equal(apq_supernet_extract(s, policy, APQ_QUANTISER_APQ, &model),
+                     APQ_OK);
     assert_int_equal(apq_arena_create(&arena), APQ_OK);
     assert_int_equal(apq_model_bind(model, t->backend, arena, &net), APQ_OK);
     assert_int_equal(apq_loader_create(t->dataset, &options, &calibration),

@@ -1,0 +1,227 @@
+/* Quantisation with learned steps (LSQ): values, codes, and gradients of both
+ * the values and the steps. Sums are taken over fixed parts, so they do not
+ * depend on the number of threads. Source: METHODS, "Quantiser B". */
+#include "quant/lsq.h"
+
+#include "base/memory.h"
+#include "base/simd.h"
+
+#include <math.h>
+
+enum {
+    PARALLEL_MIN = 32768, /* elements worth a thread team */
+    N_PARTS = 64,
+};
+
+static const float smallest_step = 1e-6F;
+
+/* As in quant.c: half to even, without a call, for |v| < 2^22. */
+static inline float round_even(float v) {
+    const float shift = 12582912.0F; /* 1.5 * 2^23 */
+    return (v + shift) - shift;
+}
+
+static inline float clamp(float x, float low, float high) {
+    x = x < low ? low : x; /* NaN stays NaN */
+    return x > high ? high : x;
+}
+
+int apq_lsq_highest(int bits, bool is_signed) {
+    APQ_ASSERT(bits >= 2 && bits <= 8);
+    return is_signed ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+}
+
+int apq_lsq_lowest(int bits, bool is_signed) {
+    APQ_ASSERT(bits >= 2 && bits <= 8);
+    return is_signed ? -(1 << (bits - 1)) : 0;
+}
+
+double apq_lsq_scale(int64_t n, int bits, bool is_signed) {
+    return 1.0 / sqrt((double)n * apq_lsq_highest(bits, is_signed));
+}
+
+/* -------------------------------------------------------------- weights */
+
+static float initial_step(const apq_lsq_weights *t, const float *w) {
+    double sum = 0, squares = 0, largest = 0;
+    for (int64_t i = 0; i < t->n; i++) {
+        double x = (double)w[i * t->by_value];
+        sum += x;
+        squares += x * x;
+        largest = fmax(largest, fabs(x));
+    }
+    double mean = sum / (double)t->n;
+    double deviation = sqrt(fmax(squares / (double)t->n - mean * mean, 0.0));
+    double reach = fabs(mean) + 3 * deviation;
+    double step = fmin(reach / -apq_lsq_lowest(t->bits, true),
+                       largest / apq_lsq_highest(t->bits, true));
+    return fmaxf((float)step, smallest_step);
+}
+
+void apq_lsq_weight_steps(const apq_lsq_weights *t, float *steps) {
+    for (int64_t k = 0; k < t->channels; k++) {
+        steps[k] = initial_step(t, t->w + k * t->by_channel);
+    }
+}
+
+void apq_lsq_quantise_weights(const apq_lsq_weights *t, float *out) {
+    float low = (float)apq_lsq_lowest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true);
+#pragma omp parallel for schedule(static) if (t->channels * t->n >=            \
+                                              PARALLEL_MIN)
+    for (int64_t k = 0; k < t->channels; k++) {
+        const float *w = t->w + k * t->by_channel;
+        float *y = out + k * t->out_by_channel;
+        float step = t->steps[k];
+        for (int64_t i = 0; i < t->n; i++) {
+            y[i * t->out_by_value] =
+                step * round_even(clamp(w[i * t->by_value] / step, low, high));
+        }
+    }
+}
+
+void apq_lsq_weight_codes(const apq_lsq_weights *t, int8_t *codes) {
+    float low = (float)apq_lsq_lowest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true);
+    for (int64_t k = 0; k < t->channels; k++) {
+        const float *w = t->w + k * t->by_channel;
+        int8_t *y = codes + k * t->out_by_channel;
+        for (int64_t i = 0; i < t->n; i++) {
+            float v = w[i * t->by_value] / t->steps[k];
+            v = v == v ? v : 0.0F; /* no cast of NaN */
+            y[i * t->out_by_value] =
+                (int8_t)(int)round_even(clamp(v, low, high));
+        }
+    }
+}
+
+void apq_lsq_weights_backward(const apq_lsq_weights *t, const float *dout,
+                              float *dw, float *dsteps) {
+    float low = (float)apq_lsq_lowest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true);
+    double scale = apq_lsq_scale(t->n, t->bits, true);
+#pragma omp parallel for schedule(static) if (t->channels * t->n >=            \
+                                              PARALLEL_MIN)
+    for (int64_t k = 0; k < t->channels; k++) {
+        const float *w = t->w + k * t->by_channel;
+        const float *dy = dout + k * t->out_by_channel;
+        float *dx = dw + k * t->by_channel;
+        double sum = 0;
+        for (int64_t i = 0; i < t->n; i++) {
+            float v = w[i * t->by_value] / t->steps[k];
+            float g = dy[i * t->out_by_value];
+            bool is_inside = v > low && v < high;
+            dx[i * t->by_value] += is_inside ? g : 0.0F;
+            float slope = is_inside ? round_even(v) - v : clamp(v, low, high);
+            sum += (double)g * (double)slope;
+        }
+        dsteps[k] += (float)(scale * sum);
+    }
+}
+
+/* ---------------------------------------------------------- activations */
+
+/* n cut into N_PARTS in whole cache lines, so that threads share none. */
+static size_t part_begin(size_t n, size_t part) {
+    size_t begin = (n + 15) / 16 * part / N_PARTS * 16;
+    return begin < n ? begin : n;
+}
+
+static double total_of(const double sums[N_PARTS]) {
+    double total = 0;
+    for (int part = 0; part < N_PARTS; part++) {
+        total += sums[part];
+    }
+    return total;
+}
+
+float apq_lsq_act_step(const float *x, size_t n, int bits, bool is_signed) {
+    double sum = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        double magnitude = fabs((double)x[i]);
+        sum += magnitude;
+        largest = fmax(largest, magnitude);
+    }
+    double high = apq_lsq_highest(bits, is_signed);
+    return (float)fmin(2 * sum / ((double)n * sqrt(high)), largest / high);
+}
+
+APQ_SIMD_CLONES
+static void act_part(const float *x, size_t n, float step, float low,
+                     float high, float *y) {
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        y[i] = step * round_even(clamp(x[i] / step, low, high));
+    }
+}
+
+void apq_lsq_act(const float *x, size_t n, float step, int bits, bool is_signed,
+                 float *y) {
+    float low = (float)apq_lsq_lowest(bits, is_signed);
+    float high = (float)apq_lsq_highest(bits, is_signed);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_MIN)
+    for (size_t part = 0; part < N_PARTS; part++) {
+        size_t begin = part_begin(n, part), end = part_begin(n, part + 1);
+        act_part(x + begin, end - begin, step, low, high, y + begin);
+    }
+}
+
+APQ_SIMD_CLONES
+static double backward_part(const float *x, const float *dy, size_t n,
+                            float step, float low, float high, float *dx) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] / step, g = dy[i];
+        float inside = v > low && v < high ? 1.0F : 0.0F;
+        float nearest = clamp(v, low, high);
+        dx[i] = inside * g;
+        sum += (double)(g * (round_even(nearest) - inside * v));
+    }
+    return sum;
+}
+
+void apq_lsq_act_backward(const float *x, const float *dy, size_t n, float step,
+                          int bits, bool is_signed, float *dx, double *dstep) {
+    double sums[N_PARTS];
+    float low = (float)apq_lsq_lowest(bits, is_signed);
+    float high = (float)apq_lsq_highest(bits, is_signed);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_MIN)
+    for (size_t part = 0; part < N_PARTS; part++) {
+        size_t begin = part_begin(n, part), end = part_begin(n, part + 1);
+        sums[part] = backward_part(x + begin, dy + begin, end - begin, step,
+                                   low, high, dx + begin);
+    }
+    *dstep = total_of(sums);
+}
+
+APQ_SIMD_CLONES
+static double inside_row(const float *z, const float *dy, int channels,
+                         const float *scale, const float *shift, float step,
+                         float high) {
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int c = 0; c < channels; c++) {
+        float v = (scale[c] * z[c] + shift[c]) / step;
+        float slope = round_even(v) - v;
+        sum += (double)(v > 0.0F && v < high ? dy[c] * slope : 0.0F);
+    }
+    return sum;
+}
+
+double apq_lsq_inside(const float *z, const float *dy, int64_t rows,
+                      int channels, const float *scale, const float *shift,
+                      float step, int bits) {
+    double sums[N_PARTS];
+    float high = (float)apq_lsq_highest(bits, false);
+#pragma omp parallel for schedule(static) if (rows * channels >= PARALLEL_MIN)
+    for (int part = 0; part < N_PARTS; part++) {
+        int64_t end = rows * (part + 1) / N_PARTS;
+        sums[part] = 0;
+        for (int64_t r = rows * part / N_PARTS; r < end; r++) {
+            sums[part] += inside_row(z + r * channels, dy + r * channels,
+                                     channels, scale, shift, step, high);
+        }
+    }
+    return total_of(sums);
+}
