@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEACHER_BATCHES = 8 }; /* 2,000 images, as the network itself */
+enum { TEACHER_BATCHES = 16 }; /* 2,000 images, as the network itself */
 
 typedef struct contender {
     const char *name; /* "network" or "baseline" */

@@ -140,10 +140,11 @@ float apq_lsq_act_step(const float *x, size_t n, int bits, bool is_signed) {
     for (size_t i = 0; i < n; i++) {
         double magnitude = fabs((double)x[i]);
         sum += magnitude;
-        largest = fmax(largest, magnitude);
+        largest = magnitude > largest ? magnitude : largest;
     }
     double high = apq_lsq_highest(bits, is_signed);
-    return (float)fmin(2 * sum / ((double)n * sqrt(high)), largest / high);
+    double step = 2 * sum / ((double)n * sqrt(high));
+    return (float)(step > largest / high ? largest / high : step); /* or NaN */
 }
 
 APQ_SIMD_CLONES
@@ -195,16 +196,17 @@ void apq_lsq_act_backward(const float *x, const float *dy, size_t n, float step,
     *dstep = total_of(sums);
 }
 
+/* A row is short enough to be added up in float. */
 APQ_SIMD_CLONES
-static double inside_row(const float *z, const float *dy, int channels,
-                         const float *scale, const float *shift, float step,
-                         float high) {
-    double sum = 0;
+static float inside_row(const float *z, const float *dy, int channels,
+                        const float *scale, const float *shift, float per_step,
+                        float high) {
+    float sum = 0.0F;
 #pragma omp simd reduction(+ : sum)
     for (int c = 0; c < channels; c++) {
-        float v = (scale[c] * z[c] + shift[c]) / step;
+        float v = (scale[c] * z[c] + shift[c]) * per_step;
         float slope = round_even(v) - v;
-        sum += (double)(v > 0.0F && v < high ? dy[c] * slope : 0.0F);
+        sum += v > 0.0F && v < high ? dy[c] * slope : 0.0F;
     }
     return sum;
 }
@@ -219,8 +221,9 @@ double apq_lsq_inside(const float *z, const float *dy, int64_t rows,
         int64_t end = rows * (part + 1) / N_PARTS;
         sums[part] = 0;
         for (int64_t r = rows * part / N_PARTS; r < end; r++) {
-            sums[part] += inside_row(z + r * channels, dy + r * channels,
-                                     channels, scale, shift, step, high);
+            sums[part] +=
+                (double)inside_row(z + r * channels, dy + r * channels,
+                                   channels, scale, shift, 1.0F / step, high);
         }
     }
     return total_of(sums);

@@ -19,10 +19,12 @@ typedef struct fixture {
     apq_supernet *supernet;
     apq_arena *arena;
     const apq_backend *backend;
+    apq_quantiser quantiser;
     float *images;
 } fixture;
 
 static void open_fixture(fixture *f, const char *space) {
+    *f = (fixture){0};
     assert_int_equal(apq_space_load(space, &f->space), APQ_OK);
     assert_int_equal(apq_supernet_create(&f->space, 3, &f->supernet), APQ_OK);
     assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
@@ -54,6 +56,7 @@ static void prepare(fixture *f, const apq_policy *policy, apq_subnet *subnet) {
     assert_int_equal(
         apq_subnet_bind(f->supernet, policy, f->backend, f->arena, subnet),
         APQ_OK);
+    subnet->net.quantiser = f->quantiser;
     assert_int_equal(apq_nn_calibrate(&subnet->net, f->images, N_IMAGES),
                      APQ_OK);
     float *logits;
@@ -121,9 +124,11 @@ static void compare(const fixture *f, apq_subnet *subnet, limits limit) {
 }
 
 /* Mixed policies, then the corners at 4, 6 and 8 bits. */
-static void compare_policies(const char *space, int n_random, limits limit) {
+static void compare_policies(const char *space, apq_quantiser quantiser,
+                             int n_random, limits limit) {
     fixture f;
     open_fixture(&f, space);
+    f.quantiser = quantiser;
     for (int i = 0; i < n_random + 3; i++) {
         apq_policy policy;
         apq_rng rng = apq_rng_make(7, APQ_RNG_TEST, (uint64_t)i);
@@ -145,12 +150,16 @@ static void compare_policies(const char *space, int n_random, limits limit) {
 
 static void tiny_nets_agree(void **state) {
     (void)state;
-    compare_policies("tiny", 8, (limits){.worst = 0.02});
+    limits limit = {.worst = 0.02};
+    compare_policies("tiny", APQ_QUANTISER_APQ, 8, limit);
+    compare_policies("tiny", APQ_QUANTISER_LSQ, 8, limit);
 }
 
 static void cifar10_nets_agree(void **state) {
     (void)state;
-    compare_policies("cifar10", 3, (limits){.worst = 0.1, .n_far = 2});
+    limits limit = {.worst = 0.1, .n_far = 2};
+    compare_policies("cifar10", APQ_QUANTISER_APQ, 3, limit);
+    compare_policies("cifar10", APQ_QUANTISER_LSQ, 3, limit);
 }
 
 /* A batch is its images one by one, whatever the number of threads. */
@@ -216,6 +225,10 @@ static void illegal_nets_are_refused(void **state) {
     refuse(&net, APQ_ERR_NUMERIC, "activation range");
     net = subnet.net;
     net.layers[2].weight_clip = -1.0F;
+    refuse(&net, APQ_ERR_NUMERIC, "weight step");
+    net = subnet.net;
+    net.quantiser = APQ_QUANTISER_LSQ;
+    net.layers[2].weight_step[3] = NAN;
     refuse(&net, APQ_ERR_NUMERIC, "weight step");
     net = subnet.net;
     net.layers[1].ir.is_act_signed = true;

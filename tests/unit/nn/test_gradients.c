@@ -179,10 +179,12 @@ static void assert_close(const char *what, const float *a, const float *b,
 /* Loss, gradients and the trained ranges' gradients of both backends. */
 static void cpu_matches_ref(void **state) {
     (void)state;
-    for (int quantised = 0; quantised < 2; quantised++) {
+    for (int quantised = 0; quantised < 3; quantised++) { /* not, APQ, LSQ */
         toy ref, cpu;
-        toy_open(&ref, "ref", 6);
-        toy_open(&cpu, "cpu", 6);
+        void (*open)(toy *, const char *, int) =
+            quantised == 2 ? toy_open_lsq : toy_open;
+        open(&ref, "ref", 6);
+        open(&cpu, "cpu", 6);
         if (quantised != 0) {
             assert_int_equal(apq_nn_calibrate(&ref.net, ref.images, TOY_IMAGES),
                              APQ_OK);

@@ -10,9 +10,17 @@
 
 #include <cmocka.h>
 
+static void open_as(toy *t, apq_quantiser quantiser) {
+    if (quantiser == APQ_QUANTISER_LSQ) {
+        toy_open_lsq(t, "ref", 4);
+    } else {
+        toy_open(t, "ref", 4);
+    }
+}
+
 /* Calibrated, with statistics and odd momenta. */
-static void prepare(toy *t) {
-    toy_open(t, "ref", 4);
+static void prepare(toy *t, apq_quantiser quantiser) {
+    open_as(t, quantiser);
     assert_int_equal(apq_nn_calibrate(&t->net, t->images, TOY_IMAGES), APQ_OK);
     apq_model_store_ranges(t->model, &t->net);
     float *logits;
@@ -32,12 +40,11 @@ static apq_tensor_file *stored(const toy *t) {
     return file;
 }
 
-static void storage_returns_the_same_network(void **state) {
-    (void)state;
+static void check_storage(apq_quantiser quantiser) {
     toy a, b;
-    prepare(&a);
+    prepare(&a, quantiser);
     apq_tensor_file *file = stored(&a);
-    toy_open(&b, "ref", 4);
+    open_as(&b, quantiser);
     apq_params *p = &b.model->params;
     memset(p->value, 0, p->n_values * sizeof *p->value);
     assert_int_equal(apq_model_get(b.model, &b.net, true, file), APQ_OK);
@@ -58,10 +65,42 @@ static void storage_returns_the_same_network(void **state) {
     toy_close(&b);
 }
 
+static void storage_returns_the_same_network(void **state) {
+    (void)state;
+    check_storage(APQ_QUANTISER_APQ);
+    check_storage(APQ_QUANTISER_LSQ);
+}
+
+/* Files of the default are as they were before there was a choice. */
+static void files_tell_their_quantiser(void **state) {
+    (void)state;
+    static const char *const missing[] = {"weight_step", "weight_clip"};
+    for (int i = 0; i < 2; i++) {
+        apq_quantiser quantiser =
+            i == 0 ? APQ_QUANTISER_APQ : APQ_QUANTISER_LSQ;
+        toy a, b;
+        prepare(&a, quantiser);
+        apq_tensor_file *file = stored(&a);
+        const char *told = apq_tensor_file_meta(file, "quantiser");
+        if (quantiser == APQ_QUANTISER_APQ) {
+            assert_null(told);
+        } else {
+            assert_string_equal(told, "lsq");
+        }
+        open_as(&b, i == 0 ? APQ_QUANTISER_LSQ : APQ_QUANTISER_APQ);
+        assert_int_equal(apq_model_get(b.model, &b.net, false, file),
+                         APQ_ERR_FORMAT);
+        assert_non_null(strstr(apq_error_message(), missing[i]));
+        apq_tensor_file_destroy(file);
+        toy_close(&a);
+        toy_close(&b);
+    }
+}
+
 static void other_networks_are_refused(void **state) {
     (void)state;
     toy a;
-    prepare(&a);
+    prepare(&a, APQ_QUANTISER_APQ);
     apq_tensor_file *file = stored(&a);
     apq_ir_network ir = a.model->ir;
     apq_ir_layer *head = &ir.layers[ir.n_layers - 1];
@@ -79,7 +118,7 @@ static void other_networks_are_refused(void **state) {
     toy_close(&a);
 }
 
-/* Training may not drive a range to zero or below. */
+/* Training may not drive a range or a step to zero or below. */
 static void ranges_stay_positive(void **state) {
     (void)state;
     toy t;
@@ -92,11 +131,20 @@ static void ranges_stay_positive(void **state) {
     assert_true(range[1] == t.net.layers[1].act_range);
     assert_true(t.net.layers[2].act_range == 2.5F);
     toy_close(&t);
+    toy_open_lsq(&t, "ref", 8);
+    float *step = apq_params_value(&t.model->params, t.model->weight_step[1]);
+    step[0] = -1.0F;
+    step[1] = 0.25F;
+    apq_model_pull_ranges(t.model, &t.net);
+    assert_true(step[0] > 0.0F && t.net.layers[1].weight_step[0] == step[0]);
+    assert_true(t.net.layers[1].weight_step[1] == 0.25F);
+    toy_close(&t);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(storage_returns_the_same_network),
+        cmocka_unit_test(files_tell_their_quantiser),
         cmocka_unit_test(other_networks_are_refused),
         cmocka_unit_test(ranges_stay_positive),
     };

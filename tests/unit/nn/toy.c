@@ -82,14 +82,14 @@ static void randomise(apq_model *model) {
     }
 }
 
-void toy_open(toy *t, const char *backend, int bits) {
+static void open_as(toy *t, const char *backend, int bits,
+                    apq_quantiser quantiser) {
     *t = (toy){0};
     apq_ir_network ir;
     build(&ir, bits);
     assert_int_equal(apq_backend_find(backend, &t->backend), APQ_OK);
     assert_int_equal(apq_arena_create(&t->arena), APQ_OK);
-    assert_int_equal(apq_model_create(&ir, 3, APQ_QUANTISER_APQ, &t->model),
-                     APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, quantiser, &t->model), APQ_OK);
     randomise(t->model);
     assert_int_equal(apq_model_bind(t->model, t->backend, t->arena, &t->net),
                      APQ_OK);
@@ -100,6 +100,14 @@ void toy_open(toy *t, const char *backend, int bits) {
     for (int i = 0; i < TOY_IMAGES; i++) {
         t->labels[i] = i % TOY_CLASSES;
     }
+}
+
+void toy_open(toy *t, const char *backend, int bits) {
+    open_as(t, backend, bits, APQ_QUANTISER_APQ);
+}
+
+void toy_open_lsq(toy *t, const char *backend, int bits) {
+    open_as(t, backend, bits, APQ_QUANTISER_LSQ);
 }
 
 void toy_close(toy *t) {

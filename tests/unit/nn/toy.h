@@ -23,6 +23,8 @@ typedef struct toy {
 
 /* `bits` of all but the stem and the classifier. toy_close releases. */
 void toy_open(toy *t, const char *backend, int bits);
+/* The same to be quantised with learned steps. */
+void toy_open_lsq(toy *t, const char *backend, int bits);
 void toy_close(toy *t);
 
 /* Mean smoothed loss of the images in training mode; `with_gradient` also

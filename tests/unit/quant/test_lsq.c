@@ -1,0 +1,265 @@
+/* Learned steps: values and codes, gradients against differences of the
+ * straight-through function, initial steps. */
+#include "quant/lsq.h"
+
+#include "base/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void assert_near(double actual, double expected, double tolerance) {
+    if (!(fabs(actual - expected) <= tolerance)) {
+        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
+    }
+}
+
+static void random_values(float *x, size_t n, uint64_t index) {
+    apq_rng rng = apq_rng_make(8, APQ_RNG_TEST, index);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (float)apq_rng_normal(&rng);
+    }
+}
+
+/* The function that straight-through gradients belong to: x_q of (x, s) with
+ * the clamped side and the rounding error kept as at (x0, s0). */
+static double surrogate(double x, double s, double x0, double s0, int bits,
+                        bool is_signed) {
+    double low = is_signed ? -pow(2, bits - 1) : 0;
+    double high = pow(2, is_signed ? bits - 1 : bits) - 1;
+    double v = x0 / s0;
+    if (v <= low || v >= high) {
+        return s * (v <= low ? low : high);
+    }
+    return x + s * (rint(v) - v);
+}
+
+static const double tiny = 1e-6;
+
+static double slope_by_x(double x, double s, int bits, bool is_signed) {
+    return (surrogate(x + tiny, s, x, s, bits, is_signed) -
+            surrogate(x - tiny, s, x, s, bits, is_signed)) /
+           (2 * tiny);
+}
+
+static double slope_by_step(double x, double s, int bits, bool is_signed) {
+    return (surrogate(x, s + tiny, x, s, bits, is_signed) -
+            surrogate(x, s - tiny, x, s, bits, is_signed)) /
+           (2 * tiny);
+}
+
+/* A step that leaves values on both sides of the limits. */
+static float clipping_step(int bits, bool is_signed) {
+    return 1.3F / (float)apq_lsq_highest(bits, is_signed);
+}
+
+/* Where float and double may round to different codes. */
+static void keep_off_ties(float *x, size_t n, float step) {
+    for (size_t i = 0; i < n; i++) {
+        double v = (double)x[i] / (double)step;
+        if (fabs(fabs(v - rint(v)) - 0.5) < 1e-3) {
+            x[i] += 0.01F * step;
+        }
+    }
+}
+
+static void activations_match_differences(void **state) {
+    (void)state;
+    enum { N = 40001 }; /* above the parallel limit */
+    float *x = malloc(N * sizeof *x), *dy = malloc(N * sizeof *dy);
+    float *y = malloc(N * sizeof *y), *dx = malloc(N * sizeof *dx);
+    random_values(x, N, 1);
+    random_values(dy, N, 2);
+    for (int bits = 4; bits <= 8; bits += 2) {
+        for (int sign = 0; sign < 2; sign++) {
+            float step = clipping_step(bits, sign != 0);
+            keep_off_ties(x, N, step);
+            double dstep, want = 0, size = 0;
+            apq_lsq_act(x, N, step, bits, sign != 0, y);
+            apq_lsq_act_backward(x, dy, N, step, bits, sign != 0, dx, &dstep);
+            for (int i = 0; i < N; i++) {
+                double at = (double)x[i], s = (double)step, g = (double)dy[i];
+                assert_near((double)y[i],
+                            surrogate(at, s, at, s, bits, sign != 0), 1e-5);
+                assert_near((double)dx[i],
+                            g * slope_by_x(at, s, bits, sign != 0), 1e-5);
+                double by_step = g * slope_by_step(at, s, bits, sign != 0);
+                want += by_step;
+                size += fabs(by_step);
+            }
+            assert_near(dstep, want, 1e-5 * size);
+            assert_true(size > 1000.0);
+        }
+    }
+    /* In place. */
+    double apart, aliased;
+    apq_lsq_act_backward(x, dy, N, 0.1F, 4, true, dx, &apart);
+    apq_lsq_act_backward(x, dy, N, 0.1F, 4, true, dy, &aliased);
+    assert_true(apart == aliased);
+    assert_memory_equal(dx, dy, N * sizeof *dx);
+    free(x);
+    free(dy);
+    free(y);
+    free(dx);
+}
+
+/* Of x = scale * z + shift that was never stored: with what lies above, the
+ * whole gradient of the step. */
+static void norms_give_the_same_step_gradient(void **state) {
+    (void)state;
+    enum { ROWS = 701, C = 53, N = ROWS * C };
+    float *z = malloc(N * sizeof *z), *x = malloc(N * sizeof *x);
+    float *dy = malloc(N * sizeof *dy), *dx = malloc(N * sizeof *dx);
+    float scale[C], shift[C];
+    random_values(z, N, 3);
+    random_values(dy, N, 4);
+    random_values(scale, C, 5);
+    random_values(shift, C, 6);
+    for (int i = 0; i < N; i++) {
+        x[i] = scale[i % C] * z[i] + shift[i % C];
+    }
+    for (int bits = 4; bits <= 8; bits += 2) {
+        float step = clipping_step(bits, false);
+        double high = apq_lsq_highest(bits, false), want, above = 0;
+        apq_lsq_act_backward(x, dy, N, step, bits, false, dx, &want);
+        for (int i = 0; i < N; i++) {
+            above += (double)x[i] >= high * (double)step ? (double)dy[i] : 0.0;
+        }
+        double all = apq_lsq_inside(z, dy, ROWS, C, scale, shift, step, bits);
+        double masked =
+            apq_lsq_inside(z, dx, ROWS, C, scale, shift, step, bits);
+        assert_true(fabs(all) > 1.0);
+        assert_near(masked, all, 1e-9);
+        assert_near(all + high * above, want, 2e-2);
+    }
+    free(z);
+    free(x);
+    free(dy);
+    free(dx);
+}
+
+enum { K = 7, DEPTH = 12, LD = 15 };
+
+/* Weights of K channels as rows, or, as of depthwise layers, columns. */
+static apq_lsq_weights weights_of(const float *w, const float *steps,
+                                  bool is_column, int bits) {
+    return (apq_lsq_weights){
+        .w = w,
+        .channels = K,
+        .n = DEPTH,
+        .by_channel = is_column ? 1 : LD,
+        .by_value = is_column ? LD : 1,
+        .out_by_channel = is_column ? 1 : DEPTH,
+        .out_by_value = is_column ? K : 1,
+        .bits = bits,
+        .steps = steps,
+    };
+}
+
+static void check_weights(bool is_column, int bits) {
+    float w[LD * LD], dw[LD * LD], out[K * DEPTH], dout[K * DEPTH];
+    float steps[K], dsteps[K];
+    int8_t codes[K * DEPTH];
+    random_values(w, LD * LD, 7);
+    random_values(dout, K * DEPTH, 8);
+    for (int k = 0; k < K; k++) {
+        steps[k] = (0.8F + 0.1F * (float)k) * clipping_step(bits, true);
+        dsteps[k] = 5.0F;
+    }
+    for (int i = 0; i < LD * LD; i++) {
+        dw[i] = 3.0F;
+    }
+    apq_lsq_weights t = weights_of(w, steps, is_column, bits);
+    apq_lsq_quantise_weights(&t, out);
+    apq_lsq_weight_codes(&t, codes);
+    apq_lsq_weights_backward(&t, dout, dw, dsteps);
+    int n_lowest = 0;
+    for (int k = 0; k < K; k++) {
+        double want = 0, s = (double)steps[k];
+        for (int i = 0; i < DEPTH; i++) {
+            int at = is_column ? i * LD + k : k * LD + i;
+            int dense = is_column ? i * K + k : k * DEPTH + i;
+            double x = (double)w[at], g = (double)dout[dense];
+            assert_near((double)out[dense], surrogate(x, s, x, s, bits, true),
+                        1e-5);
+            assert_true(steps[k] * (float)codes[dense] == out[dense]);
+            n_lowest += codes[dense] == apq_lsq_lowest(bits, true);
+            assert_near((double)dw[at], 3 + g * slope_by_x(x, s, bits, true),
+                        1e-5);
+            dw[at] = 3.0F;
+            want += g * slope_by_step(x, s, bits, true);
+        }
+        want *= 1 / sqrt(DEPTH * (pow(2, bits - 1) - 1));
+        assert_near((double)dsteps[k], 5 + want, 1e-4 * (1 + fabs(want)));
+    }
+    assert_true(n_lowest > 0);
+    for (int i = 0; i < LD * LD; i++) { /* nothing beside the view */
+        assert_true(dw[i] == 3.0F);
+    }
+}
+
+static void weights_match_differences(void **state) {
+    (void)state;
+    for (int bits = 4; bits <= 8; bits += 2) {
+        check_weights(false, bits);
+        check_weights(true, bits);
+    }
+}
+
+static void initial_steps_are_those_of_the_papers(void **state) {
+    (void)state;
+    float x[16] = {8.0F}; /* mean |x| 0.5 */
+    assert_near((double)apq_lsq_act_step(x, 16, 4, true), 1 / sqrt(7.0), 1e-6);
+    x[0] = -0.25F; /* not beyond the largest */
+    assert_near((double)apq_lsq_act_step(x, 1, 8, false), 0.25 / 255, 1e-8);
+    const float zeros[4] = {0};
+    assert_true(apq_lsq_act_step(zeros, 4, 4, false) == 0.0F);
+    x[1] = NAN;
+    assert_true(isnan(apq_lsq_act_step(x, 16, 4, true)) != 0);
+
+    /* Channels of mean 0 and deviation 0.5 k, of two values but for one. */
+    float w[K * DEPTH], steps[K];
+    for (int k = 0; k < K; k++) {
+        for (int i = 0; i < DEPTH; i++) {
+            w[k * DEPTH + i] = (i % 2 == 0 ? 0.5F : -0.5F) * (float)k;
+        }
+    }
+    w[DEPTH] = 9.0F; /* an outlier in channel 1 */
+    apq_lsq_weights t = {.w = w,
+                         .channels = K,
+                         .n = DEPTH,
+                         .by_channel = DEPTH,
+                         .by_value = 1,
+                         .bits = 4};
+    apq_lsq_weight_steps(&t, steps);
+    assert_true(steps[0] > 0.0F && steps[0] < 1e-3F);
+    double mean = 8.5 / 12, square = (11 * 0.25 + 81) / 12;
+    assert_near((double)steps[1], (mean + 3 * sqrt(square - mean * mean)) / 8,
+                1e-5);
+    assert_near((double)steps[2], 1.0 / 7, 1e-6); /* 3 deviations reach 3 */
+}
+
+static void limits_and_scale(void **state) {
+    (void)state;
+    assert_int_equal(apq_lsq_lowest(4, true), -8);
+    assert_int_equal(apq_lsq_highest(4, true), 7);
+    assert_int_equal(apq_lsq_lowest(4, false), 0);
+    assert_int_equal(apq_lsq_highest(4, false), 15);
+    assert_int_equal(apq_lsq_lowest(8, true), -128);
+    assert_near(apq_lsq_scale(100, 4, false), 1 / sqrt(1500.0), 1e-12);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(activations_match_differences),
+        cmocka_unit_test(norms_give_the_same_step_gradient),
+        cmocka_unit_test(weights_match_differences),
+        cmocka_unit_test(initial_steps_are_those_of_the_papers),
+        cmocka_unit_test(limits_and_scale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
