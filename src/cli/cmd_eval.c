@@ -46,7 +46,8 @@ static const apq_option table[] = {
     {.name = "qat-steps",
      .type = APQ_OPTION_COUNT,
      .argument = "N",
-     .help = "first train a copy for N steps in the policy's bits",
+     .help = "first train a copy for N steps in the policy's bits "
+             "(collect.quantiser, collect.distill)",
      .offset = AT(qat_steps),
      .low = 0,
      .high = 1e6},
@@ -67,6 +68,8 @@ static const apq_command_help help = {
         "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
         "  apq eval --run runs/first --policy best.json --bits policy "
         "--split test\n"
+        "  apq eval --run runs/first --policy best.json --bits policy "
+        "--qat-steps 200 collect.quantiser=lsq\n"
         "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
 };
 

@@ -7,8 +7,10 @@ static const apq_command_help help = {
     .usage = "apq finetune [RECIPE] [KEY=VALUE ...] --run DIR [options]",
     .summary =
         "Fine-tunes the found policy in its bits, and a uniform baseline.",
-    .examples = "  apq finetune --run runs/first\n  apq finetune --run "
-                "runs/first finetune.epochs=30\n",
+    .examples =
+        "  apq finetune --run runs/first\n  apq finetune --run "
+        "runs/first finetune.epochs=30\n  apq finetune --run runs/first "
+        "finetune.quantiser=lsq finetune.distill=largest\n",
 };
 
 int apq_cmd_finetune(int argc, char **argv) {

@@ -90,6 +90,20 @@ load 'helper'
     expect_output 'cutout 17 is not in 0\.\.16'
 }
 
+@test "quantiser and teacher: other names are refused, with line and legal ones" {
+    for section in collect finetune; do
+        printf 'space: tiny\n%s:\n  quantiser: dorefa\n' $section >r.yaml
+        run "$APQ" run r.yaml --run out --quiet
+        expect_status 3
+        expect_output '^apq: r\.yaml:3: quantiser "dorefa" is not one of apq, lsq$'
+        run "$APQ" finetune "$ROOT/recipes/tiny.yaml" $section.distill=smallest \
+            --run out --quiet
+        expect_status 3
+        expect_output "$section\\.distill \"smallest\" is not one of none, largest"
+    done
+    [ ! -e out ]
+}
+
 @test "each training option makes another supernet" {
     recipe=$ROOT/recipes/tiny.yaml
     train() { # NAME SETTING...

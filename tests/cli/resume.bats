@@ -69,6 +69,39 @@ setup() {
     [ ! -e "$scratch/cut/train.checkpoint" ]
 }
 
+@test "kill -9 with learned steps and a teacher: the same network" {
+    settings=(finetune.quantiser=lsq finetune.distill=largest
+        finetune.epochs=20 collect.quantiser=lsq collect.distill=largest
+        collect.qat_steps=4)
+    "$APQ" run "$scratch/r.yaml" train.epochs=1 "${settings[@]}" \
+        --run "$scratch/whole" --threads 1 --quiet
+    kills=0
+    for try in $(seq 1 200); do
+        "$APQ" run "$scratch/r.yaml" train.epochs=1 "${settings[@]}" \
+            --run "$scratch/cut" --threads 1 --quiet &
+        pid=$!
+        ms=$((RANDOM % 300 + 100 + 10 * try))
+        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+        if kill -9 "$pid" 2>/dev/null; then
+            kills=$((kills + 1))
+        fi
+        if wait "$pid"; then
+            break
+        fi
+    done
+    echo "killed $kills times"
+    [ "$kills" -ge 3 ]
+    cmp "$scratch/whole/network.safetensors" "$scratch/cut/network.safetensors"
+    cmp "$scratch/whole/baseline.safetensors" "$scratch/cut/baseline.safetensors"
+    head -c 4000 "$scratch/whole/network.safetensors" |
+        grep -q '"quantiser":"lsq"'
+    # Records are not mixed with others.
+    run "$APQ" collect "$scratch/r.yaml" train.epochs=1 --run "$scratch/cut" \
+        --quiet
+    expect_status 6
+    expect_output 'lsq distilled'
+}
+
 # wait_for FILE, wait_for_log TEXT: until it is there, or 30 s.
 wait_for() {
     for _ in $(seq 1 600); do
