@@ -5,6 +5,7 @@
 
 #include "supernet/supernet.h"
 #include "train/evaluate.h"
+#include "train/schedule.h"
 #include "unit/train/trainee.h"
 
 #include "nn/loss.h"
@@ -232,6 +233,65 @@ static void the_teacher_is_heard(void **state) {
     }
 }
 
+/* The first batch as it is augmented for fine-tuning. */
+static apq_loader *training_loader(const trainee *t, uint64_t seed) {
+    apq_loader *loader = NULL;
+    assert_int_equal(apq_loader_create(t->dataset,
+                                       &(apq_loader_options){
+                                           .split = APQ_SPLIT_TRAIN,
+                                           .batch = TRAINEE_BATCH,
+                                           .augment = true,
+                                           .shuffle = true,
+                                           .drop_last = true,
+                                           .seed = seed,
+                                           .n_threads = 1,
+                                       },
+                                       &loader),
+                     APQ_OK);
+    return loader;
+}
+
+/* A step is that of the gradient of labels and teacher, both with weight 1. */
+static void a_step_follows_labels_and_teacher(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    pupil want = cut(t, APQ_QUANTISER_LSQ), got = cut(t, APQ_QUANTISER_LSQ);
+    o.n_steps = 1;
+    assert_int_equal(tune(t, &got, o, true), APQ_OK);
+    o.n_steps = 0;
+    assert_int_equal(tune(t, &want, o, true), APQ_OK);
+    apq_loader *loader = training_loader(t, o.seed);
+    const float *images;
+    const int *labels;
+    int n, k = t->space.n_classes;
+    assert_int_equal(apq_loader_start(loader, 0, 0), APQ_OK);
+    assert_int_equal(apq_loader_next(loader, &images, &labels, &n), APQ_OK);
+    float *logits, *told = malloc((size_t)(n * k) * sizeof *told);
+    float *dlogits = malloc((size_t)(n * k) * sizeof *dlogits);
+    assert_true(told != NULL && dlogits != NULL);
+    assert_int_equal(
+        apq_nn_forward(&want.net, APQ_NN_TRAIN, images, n, &logits), APQ_OK);
+    assert_int_equal(apq_teacher_ask(want.teacher, images, n, told), APQ_OK);
+    (void)apq_loss_labels(logits, labels, n, k, o.label_smoothing, dlogits);
+    (void)apq_loss_soft(logits, told, labels, n, k, 1.0, true, dlogits);
+    apq_params *params = &want.model->params;
+    apq_params_zero_grad(params);
+    assert_int_equal(apq_nn_backward(&want.net, dlogits), APQ_OK);
+    apq_model_push_range_grads(want.model, &want.net);
+    double rate = apq_schedule_cosine(o.learning_rate, 0, 1, 0.0);
+    apq_params_step(params, rate, o.momentum, o.weight_decay);
+    apq_model_pull_ranges(want.model, &want.net);
+    for (size_t i = 0; i < params->n_values; i++) {
+        assert_true(fabsf(params->value[i] - got.model->params.value[i]) <=
+                    1e-6F);
+    }
+    free(told);
+    free(dlogits);
+    apq_loader_destroy(loader);
+    discard(&want);
+    discard(&got);
+}
+
 #define WITH_TRAINEE(test)                                                     \
     cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
@@ -240,6 +300,7 @@ int main(void) {
         WITH_TRAINEE(resumed_tuning_repeats_the_bits),
         WITH_TRAINEE(steps_are_trained_without_decay),
         WITH_TRAINEE(the_teacher_is_the_largest_network),
+        WITH_TRAINEE(a_step_follows_labels_and_teacher),
         WITH_TRAINEE(the_teacher_is_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
