@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,6 +180,10 @@ apq_status apq_file_append_line(const char *path, const char *line) {
     memcpy(bytes, line, n);
     bytes[n] = '\n';
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    /* Of two processes, one would take the other's line for a rest. */
+    if (fd >= 0) {
+        (void)flock(fd, LOCK_EX);
+    }
     bool ok = fd >= 0 && append(fd, bytes, n + 1);
     int cause = errno;
     if (fd >= 0) {

@@ -1,5 +1,6 @@
-/* Records in SQLite: one table, one transaction a record. WAL with
- * synchronous=FULL makes each committed row survive a kill or a power cut
+/* Records in SQLite: one transaction a record. A rollback journal with
+ * synchronous=EXTRA makes each committed row survive a kill or a power cut and,
+ * unlike a write-ahead log, needs no memory shared by the processes
  * (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous). */
 #include "store/records_internal.h"
 
@@ -13,8 +14,8 @@
 
 enum {
     APPLICATION_ID = 0x41505152, /* "APQR" in the SQLite header */
-    SCHEMA_VERSION = 1,
-    BUSY_MS = 10000,
+    SCHEMA_VERSION = 2,
+    BUSY_MS = 60000,
 };
 
 static const char schema[] =
@@ -32,9 +33,39 @@ static const char schema[] =
     " created TEXT NOT NULL,"
     " UNIQUE (kind, seq));";
 
+/* Version 2: what several processes share, and what tells the noise. */
+static const char upgrade[] = "ALTER TABLE records ADD COLUMN loss_sd REAL;"
+                              "CREATE TABLE repeats ("
+                              " kind TEXT NOT NULL,"
+                              " seq INTEGER NOT NULL,"
+                              " accuracy REAL NOT NULL,"
+                              " loss REAL NOT NULL,"
+                              " loss_sd REAL,"
+                              " count INTEGER NOT NULL,"
+                              " seconds REAL NOT NULL,"
+                              " created TEXT NOT NULL,"
+                              " PRIMARY KEY (kind, seq)) WITHOUT ROWID;"
+                              "CREATE TABLE choices ("
+                              " kind TEXT NOT NULL,"
+                              " seq INTEGER NOT NULL,"
+                              " policy TEXT NOT NULL,"
+                              " PRIMARY KEY (kind, seq)) WITHOUT ROWID;"
+                              "CREATE TABLE claims ("
+                              " task TEXT NOT NULL,"
+                              " kind TEXT NOT NULL,"
+                              " seq INTEGER NOT NULL,"
+                              " owner TEXT NOT NULL,"
+                              " expires REAL NOT NULL,"
+                              " PRIMARY KEY (task, kind, seq)) WITHOUT ROWID;";
+
 static const char insert_sql[] =
     "INSERT INTO records (policy, policy_hash, kind, seq, accuracy, loss,"
-    " count, seconds, weights_hash, created) VALUES (?,?,?,?,?,?,?,?,?,?)";
+    " loss_sd, count, seconds, weights_hash, created)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?)";
+
+static const char insert_repeat_sql[] =
+    "INSERT INTO repeats (kind, seq, accuracy, loss, loss_sd, count, seconds,"
+    " created) VALUES (?,?,?,?,?,?,?,?)";
 
 static const char *const kind_names[APQ_RECORD_N_KINDS] = {
     [APQ_RECORD_FLOAT] = "float",
@@ -78,8 +109,8 @@ apq_status apq_records_prepare(apq_records *records, const char *sql,
     return APQ_OK;
 }
 
-static apq_status run_sql(apq_records *records, const char *sql,
-                          const char *doing) {
+apq_status apq_records_sql(apq_records *records, const char *sql,
+                           const char *doing) {
     if (sqlite3_exec(records->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         return apq_records_failed(records, doing);
     }
@@ -100,46 +131,54 @@ static apq_status read_pragma(apq_records *records, const char *sql,
     return st;
 }
 
+static apq_status upgrade_schema(apq_records *records) {
+    char pragmas[96];
+    (void)snprintf(pragmas, sizeof pragmas,
+                   "PRAGMA application_id=%d; PRAGMA user_version=%d",
+                   APPLICATION_ID, SCHEMA_VERSION);
+    APQ_TRY(apq_records_sql(records, upgrade, "create table"));
+    return apq_records_sql(records, pragmas, "create table");
+}
+
 /* Inside the opening transaction, so that two processes creating the file at
  * once agree. */
-static apq_status check_schema(apq_records *records, bool may_create) {
+static apq_status check_schema(apq_records *records) {
     int64_t application = 0, version = 0, n_tables = 0;
     APQ_TRY(read_pragma(records, "PRAGMA application_id", &application));
     APQ_TRY(read_pragma(records, "PRAGMA user_version", &version));
     APQ_TRY(
         read_pragma(records, "SELECT count(*) FROM sqlite_master", &n_tables));
-    if (may_create && n_tables == 0 && application == 0) {
-        char pragmas[96];
-        (void)snprintf(pragmas, sizeof pragmas,
-                       "PRAGMA application_id=%d; PRAGMA user_version=%d",
-                       APPLICATION_ID, SCHEMA_VERSION);
-        APQ_TRY(run_sql(records, schema, "create table"));
-        return run_sql(records, pragmas, "create table");
+    if (n_tables == 0 && application == 0 && !records->is_read_only) {
+        APQ_TRY(apq_records_sql(records, schema, "create table"));
+        return upgrade_schema(records);
     }
     if (application != APPLICATION_ID) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: a database, but not of apq records",
                  records->path);
     }
-    if (version != SCHEMA_VERSION) {
+    if (version < 1 || version > SCHEMA_VERSION) {
         APQ_FAIL(APQ_ERR_FORMAT,
                  "%s: records of version %" PRId64 ", this program reads %d",
                  records->path, version, SCHEMA_VERSION);
     }
-    return APQ_OK;
+    records->is_old = records->is_read_only && version < SCHEMA_VERSION;
+    return version < SCHEMA_VERSION && !records->is_read_only
+               ? upgrade_schema(records)
+               : APQ_OK;
 }
 
 static apq_status set_up(apq_records *records) {
     (void)sqlite3_busy_timeout(records->db, BUSY_MS);
-    APQ_TRY(run_sql(records,
-                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                    "BEGIN IMMEDIATE",
-                    "open"));
-    apq_status st = check_schema(records, true);
-    if (st != APQ_OK) {
-        (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
-        return st;
+    if (records->is_read_only) {
+        return check_schema(records);
     }
-    APQ_TRY(run_sql(records, "COMMIT", "create table"));
+    /* A file of an earlier version is WAL and stays so while a reader has it
+     * open, which does no harm. */
+    (void)sqlite3_exec(records->db, "PRAGMA journal_mode=DELETE", NULL, NULL,
+                       NULL);
+    APQ_TRY(apq_records_sql(records, "PRAGMA synchronous=EXTRA", "open"));
+    APQ_TRY(apq_records_sql(records, "BEGIN IMMEDIATE", "open"));
+    APQ_TRY(apq_records_end(records, check_schema(records)));
     if (sqlite3_prepare_v2(records->db, insert_sql, -1, &records->insert,
                            NULL) != SQLITE_OK) {
         return apq_records_failed(records, "open");
@@ -147,14 +186,22 @@ static apq_status set_up(apq_records *records) {
     return APQ_OK;
 }
 
-static apq_status set_up_reading(apq_records *records) {
-    (void)sqlite3_busy_timeout(records->db, BUSY_MS);
-    return check_schema(records, false);
+apq_status apq_records_begin(apq_records *records) {
+    return apq_records_sql(records, "BEGIN IMMEDIATE", "write");
 }
 
-static apq_status open_as(const char *path, int flags,
-                          apq_status (*set_up_file)(apq_records *),
-                          apq_records **out) {
+apq_status apq_records_end(apq_records *records, apq_status st) {
+    if (st == APQ_OK) {
+        st = apq_records_sql(records, "COMMIT", "write");
+    }
+    if (st != APQ_OK) {
+        (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return st;
+}
+
+static apq_status open_file(const char *path, int flags, bool is_read_only,
+                            apq_records **out) {
     size_t n_path = strlen(path) + 1;
     apq_records *records = calloc(1, sizeof *records + n_path);
     if (records == NULL) {
@@ -162,10 +209,11 @@ static apq_status open_as(const char *path, int flags,
     }
     memcpy(records->path, path, n_path);
     apq_status st = APQ_OK;
+    records->is_read_only = is_read_only;
     if (sqlite3_open_v2(path, &records->db, flags, NULL) != SQLITE_OK) {
         st = apq_records_failed(records, "open");
     } else {
-        st = set_up_file(records);
+        st = set_up(records);
     }
     if (st != APQ_OK) {
         apq_records_close(records);
@@ -176,13 +224,14 @@ static apq_status open_as(const char *path, int flags,
 }
 
 apq_status apq_records_open(const char *path, apq_records **out) {
-    return open_as(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, set_up,
-                   out);
+    return open_file(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, false,
+                     out);
 }
 
 apq_status apq_records_open_read(const char *path, apq_records **out) {
-    /* A read-only handle would leave the side files of a WAL behind. */
-    return open_as(path, SQLITE_OPEN_READWRITE, set_up_reading, out);
+    /* A read-only handle would leave the side files of a WAL of version 1
+     * behind, and could not undo what a killed process left. */
+    return open_file(path, SQLITE_OPEN_READWRITE, true, out);
 }
 
 void apq_records_close(apq_records *records) {
@@ -238,6 +287,10 @@ static apq_status check_record(const apq_records *records,
                  path, record->seq, record->accuracy, record->loss,
                  record->seconds);
     }
+    if (!isnan(record->loss_sd) && !(record->loss_sd >= 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: record loss_sd %g below 0", path,
+                 record->loss_sd);
+    }
     if (record->accuracy < 0 || record->accuracy > 1) {
         APQ_FAIL(APQ_ERR_ARG, "%s: record accuracy %g not in [0, 1]", path,
                  record->accuracy);
@@ -267,13 +320,51 @@ static void write_now(char out[APQ_RECORD_TEXT_MAX]) {
     }
 }
 
+/* The present where the record has no time. */
+static void created_of(const apq_record *record,
+                       char out[APQ_RECORD_TEXT_MAX]) {
+    memcpy(out, record->created, APQ_RECORD_TEXT_MAX);
+    if (out[0] == '\0') {
+        write_now(out);
+    }
+}
+
+/* NaN is stored as NULL, which bind_double makes of it. */
+static int bind_measured(sqlite3_stmt *insert, int at,
+                         const apq_record *record) {
+    int bad = sqlite3_bind_double(insert, at, record->accuracy);
+    bad |= sqlite3_bind_double(insert, at + 1, record->loss);
+    bad |= sqlite3_bind_double(insert, at + 2, record->loss_sd);
+    bad |= sqlite3_bind_int64(insert, at + 3, record->count);
+    bad |= sqlite3_bind_double(insert, at + 4, record->seconds);
+    return bad;
+}
+
+static apq_status run_insert(apq_records *records, sqlite3_stmt *insert,
+                             int bad, const apq_record *record) {
+    apq_status st = APQ_OK;
+    if (bad != SQLITE_OK) {
+        st = apq_records_failed(records, "add a record");
+    } else if (sqlite3_step(insert) != SQLITE_DONE) {
+        int code = sqlite3_extended_errcode(records->db);
+        if (code == SQLITE_CONSTRAINT_UNIQUE ||
+            code == SQLITE_CONSTRAINT_PRIMARYKEY) {
+            st = APQ_ERROR(
+                APQ_ERR_ARG, "%s: %s record %" PRId64 " is there already",
+                records->path, apq_record_kind_name(record->kind), record->seq);
+        } else {
+            st = apq_records_failed(records, "add a record");
+        }
+    }
+    (void)sqlite3_reset(insert);
+    (void)sqlite3_clear_bindings(insert);
+    return st;
+}
+
 apq_status apq_records_add(apq_records *records, const apq_record *record) {
     APQ_TRY(check_record(records, record));
     char created[APQ_RECORD_TEXT_MAX];
-    memcpy(created, record->created, sizeof created);
-    if (created[0] == '\0') {
-        write_now(created);
-    }
+    created_of(record, created);
     /* SQLite integers are signed: the hash keeps its bits. */
     int64_t policy_hash;
     memcpy(&policy_hash, &record->policy_hash, sizeof policy_hash);
@@ -284,28 +375,27 @@ apq_status apq_records_add(apq_records *records, const apq_record *record) {
     bad |= sqlite3_bind_int64(insert, 2, policy_hash);
     bad |= sqlite3_bind_text(insert, 3, kind, -1, SQLITE_STATIC);
     bad |= sqlite3_bind_int64(insert, 4, record->seq);
-    bad |= sqlite3_bind_double(insert, 5, record->accuracy);
-    bad |= sqlite3_bind_double(insert, 6, record->loss);
-    bad |= sqlite3_bind_int64(insert, 7, record->count);
-    bad |= sqlite3_bind_double(insert, 8, record->seconds);
+    bad |= bind_measured(insert, 5, record);
     bad |=
-        sqlite3_bind_text(insert, 9, record->weights_hash, -1, SQLITE_STATIC);
-    bad |= sqlite3_bind_text(insert, 10, created, -1, SQLITE_STATIC);
+        sqlite3_bind_text(insert, 10, record->weights_hash, -1, SQLITE_STATIC);
+    bad |= sqlite3_bind_text(insert, 11, created, -1, SQLITE_STATIC);
+    return run_insert(records, insert, bad, record);
+}
 
-    apq_status st = APQ_OK;
-    if (bad != SQLITE_OK) {
-        st = apq_records_failed(records, "add a record");
-    } else if (sqlite3_step(insert) != SQLITE_DONE) {
-        if (sqlite3_extended_errcode(records->db) == SQLITE_CONSTRAINT_UNIQUE) {
-            st = APQ_ERROR(APQ_ERR_ARG,
-                           "%s: %s record %" PRId64 " is there already",
-                           records->path, kind, record->seq);
-        } else {
-            st = apq_records_failed(records, "add a record");
-        }
-    }
-    (void)sqlite3_reset(insert);
-    (void)sqlite3_clear_bindings(insert);
+apq_status apq_records_add_repeat(apq_records *records,
+                                  const apq_record *record) {
+    APQ_TRY(check_record(records, record));
+    char created[APQ_RECORD_TEXT_MAX];
+    created_of(record, created);
+    sqlite3_stmt *insert;
+    APQ_TRY(apq_records_prepare(records, insert_repeat_sql, &insert));
+    int bad = sqlite3_bind_text(insert, 1, apq_record_kind_name(record->kind),
+                                -1, SQLITE_STATIC);
+    bad |= sqlite3_bind_int64(insert, 2, record->seq);
+    bad |= bind_measured(insert, 3, record);
+    bad |= sqlite3_bind_text(insert, 8, created, -1, SQLITE_STATIC);
+    apq_status st = run_insert(records, insert, bad, record);
+    (void)sqlite3_finalize(insert);
     return st;
 }
 
@@ -343,4 +433,57 @@ apq_status apq_records_has(apq_records *records, apq_record_kind kind,
     }
     (void)sqlite3_finalize(query);
     return st;
+}
+
+/* Whether a record of that kind and seq is there; another one is an error. */
+static apq_status find_same(apq_records *records, const apq_record *record,
+                            bool *is_there) {
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(records,
+                                "SELECT policy_hash, accuracy, loss FROM"
+                                " records WHERE kind = ? AND seq = ?",
+                                &query));
+    (void)sqlite3_bind_text(query, 1, apq_record_kind_name(record->kind), -1,
+                            SQLITE_STATIC);
+    (void)sqlite3_bind_int64(query, 2, record->seq);
+    int code = sqlite3_step(query);
+    apq_status st = APQ_OK;
+    *is_there = code == SQLITE_ROW;
+    if (code == SQLITE_ROW) {
+        const double mine[] = {record->accuracy, record->loss};
+        const double theirs[] = {sqlite3_column_double(query, 1),
+                                 sqlite3_column_double(query, 2)};
+        if ((uint64_t)sqlite3_column_int64(query, 0) != record->policy_hash ||
+            memcmp(mine, theirs, sizeof mine) != 0) {
+            st = APQ_ERROR(APQ_ERR_MISMATCH,
+                           "%s: %s record %" PRId64
+                           " is there with another policy or accuracy",
+                           records->path, apq_record_kind_name(record->kind),
+                           record->seq);
+        }
+    } else if (code != SQLITE_DONE) {
+        st = apq_records_failed(records, "read records");
+    }
+    (void)sqlite3_finalize(query);
+    return st;
+}
+
+static apq_status merge(apq_records *records, const apq_record *rows, size_t n,
+                        size_t *n_new) {
+    for (size_t i = 0; i < n; i++) {
+        bool is_there;
+        APQ_TRY(find_same(records, &rows[i], &is_there));
+        if (!is_there) {
+            APQ_TRY(apq_records_add(records, &rows[i]));
+            (*n_new)++;
+        }
+    }
+    return APQ_OK;
+}
+
+apq_status apq_records_merge(apq_records *records, const apq_record *rows,
+                             size_t n, size_t *n_new) {
+    *n_new = 0;
+    APQ_TRY(apq_records_begin(records));
+    return apq_records_end(records, merge(records, rows, n, n_new));
 }

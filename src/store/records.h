@@ -30,6 +30,7 @@ typedef struct apq_record {
     int64_t seq;     /* index in the collection plan, >= 0, once a kind */
     double accuracy; /* top-1, a fraction in [0, 1] */
     double loss;     /* mean cross entropy, nats */
+    double loss_sd;  /* of the images' cross entropies; NaN: not known */
     int64_t count;   /* images evaluated, > 0 */
     double seconds;  /* wall-clock time of the measurement, >= 0 */
     char weights_hash[APQ_RECORD_TEXT_MAX]; /* of the supernet, hexadecimal */
@@ -44,11 +45,13 @@ const char *apq_record_kind_name(apq_record_kind kind);
 APQ_NODISCARD apq_status apq_record_kind_parse(const char *name,
                                                apq_record_kind *out);
 
-/* Opens or creates the file. Errors: APQ_ERR_IO; APQ_ERR_FORMAT when it is
- * not SQLite or of another schema version. */
+/* Opens or creates the file and brings an old one up to date. Errors:
+ * APQ_ERR_IO; APQ_ERR_FORMAT when it is not SQLite or of a later schema
+ * version. */
 APQ_NODISCARD apq_status apq_records_open(const char *path, apq_records **out);
-/* Opens an existing file to read; its bytes stay as they are. Adding to it is
- * not allowed. Errors: as above; IO when it is missing. */
+/* Opens an existing file, of an old version too, to read; its bytes stay as
+ * they are. Adding to it is not allowed. Errors: as above; IO when it is
+ * missing. */
 APQ_NODISCARD apq_status apq_records_open_read(const char *path,
                                                apq_records **out);
 /* NULL is fine. */
@@ -59,6 +62,18 @@ void apq_records_close(apq_records *records);
  * APQ_ERR_NUMERIC for a non-finite accuracy, loss or time. */
 APQ_NODISCARD apq_status apq_records_add(apq_records *records,
                                          const apq_record *record);
+
+/* A record measured once more, with other random numbers: policy and hashes
+ * are those of the record of that kind and seq, and not stored. Errors as of
+ * apq_records_add(). */
+APQ_NODISCARD apq_status apq_records_add_repeat(apq_records *records,
+                                                const apq_record *record);
+/* All or none of them; those that are there already with the same policy,
+ * accuracy and loss count as added. Errors: as of apq_records_add();
+ * APQ_ERR_MISMATCH one is there with others. */
+APQ_NODISCARD apq_status apq_records_merge(apq_records *records,
+                                           const apq_record *rows, size_t n,
+                                           size_t *n_new);
 
 APQ_NODISCARD apq_status apq_records_count(apq_records *records,
                                            apq_record_kind kind, size_t *n);
@@ -78,6 +93,19 @@ APQ_NODISCARD apq_status apq_records_each(apq_records *records,
 APQ_NODISCARD apq_status apq_records_all(apq_records *records,
                                          apq_record_kind kind, apq_record **out,
                                          size_t *n);
+
+/* Visits what was measured twice, by rising seq; the repeat's policy and hashes
+ * are empty. */
+typedef apq_status (*apq_repeats_visit)(const apq_record *record,
+                                        const apq_record *repeat, void *ctx);
+APQ_NODISCARD apq_status apq_repeats_each(apq_records *records,
+                                          apq_record_kind kind,
+                                          apq_repeats_visit visit, void *ctx);
+
+/* Hash of all records, the same in whatever order and by how many processes
+ * they were added. */
+APQ_NODISCARD apq_status apq_records_hash(apq_records *records,
+                                          char out[APQ_RECORD_TEXT_MAX]);
 
 /* Every record by rising id: one JSON object a line, or CSV with a header
  * (RFC 4180, LF). Numbers read back to the same double. */

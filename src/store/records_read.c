@@ -3,6 +3,8 @@
  * behind, so that one free() releases it. */
 #include "store/records_internal.h"
 
+#include "base/file.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,11 +14,26 @@
 
 #define COLUMNS                                                                \
     "id, policy, policy_hash, kind, seq, accuracy, loss, count, seconds, "     \
-    "weights_hash, created"
+    "weights_hash, created, "
 
 static const char *text_of(sqlite3_stmt *row, int column) {
     const unsigned char *text = sqlite3_column_text(row, column);
     return text == NULL ? "" : (const char *)text;
+}
+
+static double number_or_nan(sqlite3_stmt *row, int column) {
+    return sqlite3_column_type(row, column) == SQLITE_NULL
+               ? (double)NAN
+               : sqlite3_column_double(row, column);
+}
+
+/* SELECT of the columns that decode() reads, with what follows it. */
+static apq_status select_rows(apq_records *records, const char *rest,
+                              sqlite3_stmt **out) {
+    char sql[256];
+    (void)snprintf(sql, sizeof sql, "SELECT " COLUMNS "%s FROM records %s",
+                   records->is_old ? "NULL" : "loss_sd", rest);
+    return apq_records_prepare(records, sql, out);
 }
 
 /* The policy text is borrowed from the row until the next step. */
@@ -30,6 +47,7 @@ static apq_status decode(const apq_records *records, sqlite3_stmt *row,
         .loss = sqlite3_column_double(row, 6),
         .count = sqlite3_column_int64(row, 7),
         .seconds = sqlite3_column_double(row, 8),
+        .loss_sd = number_or_nan(row, 11),
     };
     int64_t policy_hash = sqlite3_column_int64(row, 2);
     memcpy(&record.policy_hash, &policy_hash, sizeof policy_hash);
@@ -64,14 +82,80 @@ static apq_status visit_rows(apq_records *records, sqlite3_stmt *query,
 apq_status apq_records_each(apq_records *records, apq_record_kind kind,
                             apq_records_visit visit, void *ctx) {
     sqlite3_stmt *query;
-    APQ_TRY(apq_records_prepare(
-        records, "SELECT " COLUMNS " FROM records WHERE kind = ? ORDER BY seq",
-        &query));
+    APQ_TRY(select_rows(records, "WHERE kind = ? ORDER BY seq", &query));
     (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
                             SQLITE_STATIC);
     apq_status st = visit_rows(records, query, visit, ctx);
     (void)sqlite3_finalize(query);
     return st;
+}
+
+static const char repeats_sql[] =
+    "SELECT r.id, r.policy, r.policy_hash, r.kind, r.seq, r.accuracy, r.loss,"
+    " r.count, r.seconds, r.weights_hash, r.created, r.loss_sd,"
+    " p.accuracy, p.loss, p.count, p.seconds, p.created, p.loss_sd"
+    " FROM repeats p JOIN records r USING (kind, seq)"
+    " WHERE kind = ? ORDER BY seq";
+
+static apq_status visit_repeats(apq_records *records, sqlite3_stmt *query,
+                                apq_repeats_visit visit, void *ctx) {
+    int code;
+    while ((code = sqlite3_step(query)) == SQLITE_ROW) {
+        apq_record record;
+        APQ_TRY(decode(records, query, &record));
+        apq_record repeat = {
+            .policy = "",
+            .kind = record.kind,
+            .seq = record.seq,
+            .accuracy = sqlite3_column_double(query, 12),
+            .loss = sqlite3_column_double(query, 13),
+            .count = sqlite3_column_int64(query, 14),
+            .seconds = sqlite3_column_double(query, 15),
+            .loss_sd = number_or_nan(query, 17),
+        };
+        (void)snprintf(repeat.created, sizeof repeat.created, "%s",
+                       text_of(query, 16));
+        APQ_TRY(visit(&record, &repeat, ctx));
+    }
+    return code == SQLITE_DONE ? APQ_OK
+                               : apq_records_failed(records, "read records");
+}
+
+apq_status apq_repeats_each(apq_records *records, apq_record_kind kind,
+                            apq_repeats_visit visit, void *ctx) {
+    if (records->is_old) {
+        return APQ_OK;
+    }
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(records, repeats_sql, &query));
+    (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
+                            SQLITE_STATIC);
+    apq_status st = visit_repeats(records, query, visit, ctx);
+    (void)sqlite3_finalize(query);
+    return st;
+}
+
+static apq_status chain_hash(const apq_record *record, void *ctx) {
+    char *hash = ctx;
+    char text[160];
+    int n = snprintf(text, sizeof text,
+                     "%s %d %" PRId64 " %016" PRIx64 " %.17g %.17g %" PRId64,
+                     hash, (int)record->kind, record->seq, record->policy_hash,
+                     record->accuracy, record->loss, record->count);
+    apq_hash_hex(text, (size_t)n, hash);
+    return APQ_OK;
+}
+
+apq_status apq_records_hash(apq_records *records,
+                            char out[APQ_RECORD_TEXT_MAX]) {
+    char hash[APQ_HASH_MAX] = "";
+    for (int kind = 0; kind < APQ_RECORD_N_KINDS; kind++) {
+        APQ_TRY(
+            apq_records_each(records, (apq_record_kind)kind, chain_hash, hash));
+    }
+    (void)snprintf(out, APQ_RECORD_TEXT_MAX, "%s",
+                   hash[0] == '\0' ? "0000000000000000" : hash);
+    return APQ_OK;
 }
 
 /* Rows gathered for apq_records_all(); `used` counts bytes of `texts`. */
@@ -193,8 +277,15 @@ static apq_status print_jsonl(const apq_record *record, void *ctx) {
     static const char *const names[4] = {
         ",\"accuracy\":", ",\"loss\":", ",\"count\":", ",\"seconds\":"};
     print_numbers(file, record, names);
-    (void)fprintf(file, ",\"weights_hash\":\"%s\",\"created\":\"%s\"}\n",
+    (void)fprintf(file,
+                  ",\"weights_hash\":\"%s\",\"created\":\"%s\",\"loss_sd\":",
                   record->weights_hash, record->created);
+    if (isnan(record->loss_sd)) {
+        (void)fputs("null", file);
+    } else {
+        print_number(file, record->loss_sd);
+    }
+    (void)fputs("}\n", file);
     return APQ_OK;
 }
 
@@ -211,15 +302,18 @@ static apq_status print_csv(const apq_record *record, void *ctx) {
     (void)fprintf(file, "\",%016" PRIx64, record->policy_hash);
     static const char *const names[4] = {",", ",", ",", ","};
     print_numbers(file, record, names);
-    (void)fprintf(file, ",%s,%s\n", record->weights_hash, record->created);
+    (void)fprintf(file, ",%s,%s,", record->weights_hash, record->created);
+    if (!isnan(record->loss_sd)) {
+        print_number(file, record->loss_sd);
+    }
+    (void)fputc('\n', file);
     return APQ_OK;
 }
 
 static apq_status export(apq_records *records, FILE *file,
                          apq_records_visit print) {
     sqlite3_stmt *query;
-    APQ_TRY(apq_records_prepare(
-        records, "SELECT " COLUMNS " FROM records ORDER BY id", &query));
+    APQ_TRY(select_rows(records, "ORDER BY id", &query));
     apq_status st = visit_rows(records, query, print, file);
     (void)sqlite3_finalize(query);
     if (st == APQ_OK && (fflush(file) != 0 || ferror(file))) {
@@ -234,7 +328,7 @@ apq_status apq_records_export_jsonl(apq_records *records, FILE *file) {
 
 apq_status apq_records_export_csv(apq_records *records, FILE *file) {
     (void)fputs("id,kind,seq,policy,policy_hash,accuracy,loss,count,seconds,"
-                "weights_hash,created\n",
+                "weights_hash,created,loss_sd\n",
                 file);
     return export(records, file, print_csv);
 }

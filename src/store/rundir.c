@@ -1,7 +1,9 @@
 /* The run directory. The manifest is held as a JSON tree; a change is made on
  * a copy, written atomically, and only then becomes the tree in memory, so
  * memory and disk never disagree. The lock is flock(2) on a file of its own,
- * because the manifest itself is replaced at each change. */
+ * because the manifest itself is replaced at each change. Processes that share
+ * a run hold it shared, and change the manifest under a second one, each from
+ * what the others left. */
 #include "store/rundir.h"
 
 #include <dirent.h>
@@ -21,6 +23,7 @@ struct apq_rundir {
     char path[APQ_PATH_MAX];
     char manifest_path[APQ_PATH_MAX];
     int lock_fd; /* -1: opened to read */
+    bool is_shared;
     json_t *manifest;
 };
 
@@ -32,7 +35,8 @@ static apq_status take_lock(apq_rundir *dir) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     }
     char owner[24] = "";
-    if (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    int kind = dir->is_shared ? LOCK_SH : LOCK_EX;
+    if (flock(dir->lock_fd, kind | LOCK_NB) != 0) {
         int cause = errno;
         if (cause != EWOULDBLOCK) {
             APQ_FAIL(APQ_ERR_IO, "%s: cannot lock: %s", path, strerror(cause));
@@ -156,6 +160,46 @@ static apq_status start(apq_rundir *dir) {
     return save(dir, dir->manifest);
 }
 
+/* Until *fd is closed no other process that shares the run changes the
+ * manifest; nothing to do in a run that is not shared. */
+static apq_status lock_manifest(const apq_rundir *dir, int *fd) {
+    *fd = -1;
+    if (!dir->is_shared) {
+        return APQ_OK;
+    }
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, dir->path, "manifest.lock"));
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (*fd < 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    }
+    while (flock(*fd, LOCK_EX) != 0) {
+        if (errno != EINTR) {
+            int cause = errno;
+            (void)close(*fd);
+            *fd = -1;
+            APQ_FAIL(APQ_ERR_IO, "%s: cannot lock: %s", path, strerror(cause));
+        }
+    }
+    return APQ_OK;
+}
+
+static void unlock_manifest(int fd) {
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+static apq_status start_or_load(apq_rundir *dir, bool create) {
+    int fd;
+    APQ_TRY(lock_manifest(dir, &fd));
+    /* Looked at again under the lock: another process may have made it. */
+    apq_status st =
+        create && !apq_file_exists(dir->manifest_path) ? start(dir) : load(dir);
+    unlock_manifest(fd);
+    return st;
+}
+
 static apq_status open_in(apq_rundir *dir, const char *path, bool create,
                           bool lock) {
     int n = snprintf(dir->path, sizeof dir->path, "%s", path);
@@ -174,22 +218,21 @@ static apq_status open_in(apq_rundir *dir, const char *path, bool create,
     }
     if (lock) {
         APQ_TRY(take_lock(dir));
+    }
+    if (lock && !dir->is_shared) {
         remove_leftovers(dir);
     }
-    /* Looked at again under the lock: another process may have made it. */
-    if (create && !apq_file_exists(dir->manifest_path)) {
-        return start(dir);
-    }
-    return load(dir);
+    return start_or_load(dir, create);
 }
 
 static apq_status open_new(const char *path, bool create, bool lock,
-                           apq_rundir **out) {
+                           bool is_shared, apq_rundir **out) {
     apq_rundir *dir = calloc(1, sizeof *dir);
     if (dir == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
     dir->lock_fd = -1;
+    dir->is_shared = is_shared;
     apq_status st = open_in(dir, path, create, lock);
     if (st != APQ_OK) {
         apq_rundir_close(dir);
@@ -200,11 +243,16 @@ static apq_status open_new(const char *path, bool create, bool lock,
 }
 
 apq_status apq_rundir_open(const char *path, bool create, apq_rundir **out) {
-    return open_new(path, create, true, out);
+    return open_new(path, create, true, false, out);
 }
 
 apq_status apq_rundir_open_read(const char *path, apq_rundir **out) {
-    return open_new(path, false, false, out);
+    return open_new(path, false, false, false, out);
+}
+
+apq_status apq_rundir_open_shared(const char *path, bool create,
+                                  apq_rundir **out) {
+    return open_new(path, create, true, true, out);
 }
 
 void apq_rundir_close(apq_rundir *dir) {
@@ -227,9 +275,23 @@ apq_status apq_rundir_file(const apq_rundir *dir, const char *name,
     return apq_path_join(out, dir->path, name);
 }
 
+/* Reads again what other processes may have changed. */
+static apq_status reload(apq_rundir *dir) {
+    json_t *earlier = dir->manifest;
+    dir->manifest = NULL;
+    apq_status st = load(dir);
+    if (st != APQ_OK) {
+        json_decref(dir->manifest);
+        dir->manifest = earlier;
+        return st;
+    }
+    json_decref(earlier);
+    return APQ_OK;
+}
+
 /* Puts `value` (its reference is taken) under section.key, on disk first. */
-static apq_status change(apq_rundir *dir, const char *section, const char *key,
-                         json_t *value) {
+static apq_status put(apq_rundir *dir, const char *section, const char *key,
+                      json_t *value) {
     json_t *next = json_deep_copy(dir->manifest);
     apq_status st = APQ_OK;
     /* Both calls give the reference away or drop it, also on failure. */
@@ -249,7 +311,7 @@ static apq_status change(apq_rundir *dir, const char *section, const char *key,
     return APQ_OK;
 }
 
-apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
+static apq_status bind_now(apq_rundir *dir, const char *key,
                            const char *value) {
     const char *earlier = apq_rundir_bound(dir, key);
     if (earlier != NULL && strcmp(earlier, value) != 0) {
@@ -260,7 +322,19 @@ apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
     if (earlier != NULL || dir->lock_fd < 0) {
         return APQ_OK;
     }
-    return change(dir, "bound", key, json_string(value));
+    return put(dir, "bound", key, json_string(value));
+}
+
+apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
+                           const char *value) {
+    int fd;
+    APQ_TRY(lock_manifest(dir, &fd));
+    apq_status st = dir->is_shared ? reload(dir) : APQ_OK;
+    if (st == APQ_OK) {
+        st = bind_now(dir, key, value);
+    }
+    unlock_manifest(fd);
+    return st;
 }
 
 const char *apq_rundir_bound(const apq_rundir *dir, const char *key) {
@@ -292,7 +366,14 @@ apq_status apq_rundir_step_mark(apq_rundir *dir, const char *step,
         APQ_FAIL(APQ_ERR_ARG, "%s: run directory is open to read only",
                  dir->path);
     }
-    return change(dir, "steps", step,
-                  json_pack("{s:s, s:s}", "input", input_hash, "artefact",
-                            artefact_hash));
+    int fd;
+    APQ_TRY(lock_manifest(dir, &fd));
+    apq_status st = dir->is_shared ? reload(dir) : APQ_OK;
+    if (st == APQ_OK) {
+        st = put(dir, "steps", step,
+                 json_pack("{s:s, s:s}", "input", input_hash, "artefact",
+                           artefact_hash));
+    }
+    unlock_manifest(fd);
+    return st;
 }

@@ -19,6 +19,10 @@ typedef struct apq_rundir apq_rundir;
  * APQ_ERR_FORMAT no or malformed manifest. */
 APQ_NODISCARD apq_status apq_rundir_open(const char *path, bool create,
                                          apq_rundir **out);
+/* The same beside other processes that open it so, and no others. What they
+ * bind and mark meanwhile is seen at the next bind and step_mark. */
+APQ_NODISCARD apq_status apq_rundir_open_shared(const char *path, bool create,
+                                                apq_rundir **out);
 /* Opens an existing run to read: no lock, nothing is written. bind compares
  * only, step_mark fails. */
 APQ_NODISCARD apq_status apq_rundir_open_read(const char *path,

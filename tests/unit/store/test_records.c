@@ -22,6 +22,7 @@ static apq_record example(apq_record_kind kind, int64_t seq) {
         .seq = seq,
         .accuracy = 0.1 + 0.01 * (double)seq,
         .loss = 1.0 / 3.0,
+        .loss_sd = 0.25,
         .count = 5000,
         .seconds = 2.5,
         .weights_hash = "0123456789abcdef",
@@ -54,6 +55,7 @@ static void expect_same(const apq_record *a, const apq_record *b) {
     assert_int_equal(a->seq, b->seq);
     assert_true(a->accuracy == b->accuracy);
     assert_true(a->loss == b->loss);
+    assert_true(a->loss_sd == b->loss_sd);
     assert_int_equal(a->count, b->count);
     assert_true(a->seconds == b->seconds);
     assert_string_equal(a->weights_hash, b->weights_hash);
@@ -243,19 +245,69 @@ static void exports_are_exact(void **state) {
                   "\"policy_hash\":\"fedcba9876543213\",\"accuracy\":0.7312,"
                   "\"loss\":0.3333333333333333,\"count\":5000,\"seconds\":2.5,"
                   "\"weights_hash\":\"0123456789abcdef\","
-                  "\"created\":\"2024-01-31T12:00:00Z\"}\n");
+                  "\"created\":\"2024-01-31T12:00:00Z\",\"loss_sd\":0.25}\n");
     expect_export(
         records, state, apq_records_export_csv,
         "id,kind,seq,policy,policy_hash,accuracy,loss,count,seconds,"
-        "weights_hash,created\n"
+        "weights_hash,created,loss_sd\n"
         "1,quantised,3,\"{\"\"space\"\": \"\"tiny\"\",\n \"\"depth\"\": "
         "[1, 2]}\",fedcba9876543213,0.7312,0.3333333333333333,5000,2.5,"
-        "0123456789abcdef,2024-01-31T12:00:00Z\n");
+        "0123456789abcdef,2024-01-31T12:00:00Z,0.25\n");
     FILE *full = fopen("/dev/full", "w");
     if (full != NULL) { /* Linux only */
         assert_int_equal(apq_records_export_csv(records, full), APQ_ERR_IO);
         (void)fclose(full);
     }
+    apq_records_close(records);
+}
+
+/* Not known is not 0. */
+static void unknown_deviation_stays_unknown(void **state) {
+    apq_records *records = open_in(state);
+    apq_record record = example(APQ_RECORD_FLOAT, 0), *all = NULL;
+    size_t n = 0;
+    record.loss_sd = (double)NAN;
+    add(records, record);
+    record.seq = 1;
+    record.loss_sd = -1;
+    assert_int_equal(apq_records_add(records, &record), APQ_ERR_ARG);
+    assert_int_equal(apq_records_all(records, APQ_RECORD_FLOAT, &all, &n),
+                     APQ_OK);
+    assert_int_equal(n, 1);
+    assert_true(isnan(all[0].loss_sd));
+    free(all);
+    apq_records_close(records);
+}
+
+static void merging_takes_all_or_none(void **state) {
+    apq_records *records = open_in(state);
+    add(records, example(APQ_RECORD_FLOAT, 1));
+    apq_record rows[3] = {example(APQ_RECORD_FLOAT, 0),
+                          example(APQ_RECORD_FLOAT, 1),
+                          example(APQ_RECORD_FLOAT, 2)};
+    size_t n_new = 9;
+    rows[1].accuracy += 0.1;
+    assert_int_equal(apq_records_merge(records, rows, 3, &n_new),
+                     APQ_ERR_MISMATCH);
+    assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
+    rows[1].accuracy -= 0.1;
+    rows[1] = example(APQ_RECORD_FLOAT, 1);
+    assert_int_equal(apq_records_merge(records, rows, 3, &n_new), APQ_OK);
+    assert_int_equal(n_new, 2);
+    assert_int_equal(count(records, APQ_RECORD_FLOAT), 3);
+    /* The hash is that of the content, in whatever order it came. */
+    char hash[APQ_RECORD_TEXT_MAX], other[APQ_RECORD_TEXT_MAX];
+    assert_int_equal(apq_records_hash(records, hash), APQ_OK);
+    apq_records_close(records);
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, *state, "other.db"), APQ_OK);
+    assert_int_equal(apq_records_open(path, &records), APQ_OK);
+    assert_int_equal(apq_records_merge(records, rows, 2, &n_new), APQ_OK);
+    assert_int_equal(apq_records_hash(records, other), APQ_OK);
+    assert_string_not_equal(hash, other);
+    assert_int_equal(apq_records_merge(records, rows, 3, &n_new), APQ_OK);
+    assert_int_equal(apq_records_hash(records, other), APQ_OK);
+    assert_string_equal(hash, other);
     apq_records_close(records);
 }
 
@@ -279,7 +331,7 @@ static void visit_can_stop(void **state) {
     apq_records_close(records);
 }
 
-/* Reading leaves the file as it is, also one that is not a WAL, and makes
+/* Reading leaves the file as it is, also one of a WAL, and makes
  * none. */
 static void reading_changes_nothing(void **state) {
     char path[APQ_PATH_MAX], before[APQ_HASH_MAX], after[APQ_HASH_MAX];
@@ -287,14 +339,14 @@ static void reading_changes_nothing(void **state) {
     assert_int_equal(apq_path_join(path, *state, "run.db"), APQ_OK);
     add(records, example(APQ_RECORD_FLOAT, 0));
     apq_records_close(records);
-    for (int is_plain = 0; is_plain < 2; is_plain++) {
-        if (is_plain == 1) {
+    for (int is_wal = 0; is_wal < 2; is_wal++) {
+        if (is_wal == 1) {
             /* Versions 18 and 19 of the header: 2 is WAL, 1 is not. */
             char *bytes;
             size_t n;
             assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
-            assert_int_equal(bytes[18], 2);
-            bytes[18] = bytes[19] = 1;
+            assert_int_equal(bytes[18], 1);
+            bytes[18] = bytes[19] = 2;
             assert_int_equal(apq_file_write(path, bytes, n), APQ_OK);
             free(bytes);
         }
@@ -313,10 +365,16 @@ static void reading_changes_nothing(void **state) {
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
-        CASE(reopening_keeps_all),      CASE(many_rows_come_back),
-        CASE(duplicate_seq_is_refused), CASE(illegal_values_are_refused),
-        CASE(empty_time_becomes_now),   CASE(foreign_files_are_refused),
-        CASE(exports_are_exact),        CASE(visit_can_stop),
+        CASE(reopening_keeps_all),
+        CASE(many_rows_come_back),
+        CASE(duplicate_seq_is_refused),
+        CASE(illegal_values_are_refused),
+        CASE(empty_time_becomes_now),
+        CASE(foreign_files_are_refused),
+        CASE(exports_are_exact),
+        CASE(visit_can_stop),
+        CASE(unknown_deviation_stays_unknown),
+        CASE(merging_takes_all_or_none),
         CASE(reading_changes_nothing),
     };
 #undef CASE

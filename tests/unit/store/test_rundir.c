@@ -199,13 +199,40 @@ static void leftovers_of_a_kill_are_removed(void **state) {
     apq_rundir_close(dir);
 }
 
+/* Each sees what the other binds and marks, and none is lost. */
+static void sharing_processes_see_each_other(void **state) {
+    bool is_named = false;
+    apq_rundir *a = NULL, *b = NULL;
+    assert_int_equal(apq_rundir_open_shared(*state, true, &a), APQ_OK);
+    assert_int_equal(apq_rundir_open_shared(*state, true, &b), APQ_OK);
+    assert_int_equal(open_elsewhere(*state, false, &is_named), APQ_ERR_IO);
+    assert_int_equal(apq_rundir_bind(a, "seed", "1"), APQ_OK);
+    assert_int_equal(apq_rundir_bind(b, "space", "tiny"), APQ_OK);
+    assert_int_equal(apq_rundir_bind(b, "seed", "2"), APQ_ERR_MISMATCH);
+    assert_int_equal(apq_rundir_step_mark(a, "collect", "x", "y"), APQ_OK);
+    assert_string_equal(apq_rundir_bound(a, "space"), "tiny");
+    apq_rundir_close(a);
+    assert_int_equal(open_elsewhere(*state, false, &is_named), APQ_ERR_IO);
+    apq_rundir_close(b);
+    a = open_new(*state);
+    assert_string_equal(apq_rundir_bound(a, "seed"), "1");
+    assert_string_equal(apq_rundir_bound(a, "space"), "tiny");
+    assert_true(apq_rundir_step_done(a, "collect", "x"));
+    apq_rundir_close(a);
+}
+
 int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
-        CASE(mismatch_names_both_values), CASE(steps_depend_on_their_input),
-        CASE(second_process_is_refused),  CASE(reader_changes_nothing),
-        CASE(no_run_is_an_error),         CASE(broken_manifests_are_refused),
-        CASE(files_lie_in_the_directory), CASE(leftovers_of_a_kill_are_removed),
+        CASE(mismatch_names_both_values),
+        CASE(steps_depend_on_their_input),
+        CASE(second_process_is_refused),
+        CASE(reader_changes_nothing),
+        CASE(no_run_is_an_error),
+        CASE(broken_manifests_are_refused),
+        CASE(files_lie_in_the_directory),
+        CASE(leftovers_of_a_kill_are_removed),
+        CASE(sharing_processes_see_each_other),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);
