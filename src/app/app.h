@@ -37,6 +37,13 @@ APQ_NODISCARD apq_status apq_app_train_together(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_collect(const apq_recipe *recipe,
                                          const char *run_dir,
                                          const apq_progress *progress);
+/* The same by all processes of a group, each of which calls it and measures
+ * records of its own; others may be at the same run. Statuses as of
+ * apq_app_train_together(). */
+APQ_NODISCARD apq_status apq_app_collect_together(const apq_recipe *recipe,
+                                                  const char *run_dir,
+                                                  apq_comm *comm,
+                                                  const apq_progress *progress);
 APQ_NODISCARD apq_status apq_app_predictor_fit(const apq_recipe *recipe,
                                                const char *run_dir,
                                                const apq_progress *progress);

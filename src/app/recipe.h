@@ -59,6 +59,13 @@ typedef struct apq_recipe {
         int distill;        /* 1: by the supernet's largest network */
         int active_records; /* more, of what the predictor finds best */
         int active_rounds;  /* it is fitted anew for each */
+        /* Of the quantised records every other group of so many has one
+         * architecture in as many bit settings; 1: all drawn afresh. */
+        int policies_per_architecture;
+        int repeats;    /* records of a kind measured once more, to tell their
+                           noise */
+        double lease_s; /* after which another process measures what one has
+                           claimed and not said a word of since */
     } collect;
     struct {
         int hidden, epochs, batch;

@@ -44,8 +44,7 @@ void apq_session_join(apq_session *session, apq_comm *comm) {
     }
 }
 
-apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
-    APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
+static apq_status bind_run(apq_session *session) {
     char seed[32];
     (void)snprintf(seed, sizeof seed, "%llu",
                    (unsigned long long)session->recipe->seed);
@@ -56,6 +55,17 @@ apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
                ? APQ_OK
                : apq_rundir_bind(session->dir, "data_hash",
                                  apq_dataset_hash(session->dataset));
+}
+
+apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
+    APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
+    return bind_run(session);
+}
+
+apq_status apq_session_open_shared_run(apq_session *session,
+                                       const char *run_dir) {
+    APQ_TRY(apq_rundir_open_shared(run_dir, true, &session->dir));
+    return bind_run(session);
 }
 
 apq_status apq_session_run(const apq_recipe *recipe, const char *run_dir,

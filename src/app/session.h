@@ -48,6 +48,10 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
 
+/* The same beside other processes that open it so. */
+APQ_NODISCARD apq_status apq_session_open_shared_run(apq_session *session,
+                                                     const char *run_dir);
+
 /* A step of a run from its command: opens the session, the data where has_data,
  * and the run, does the step, and closes them all. */
 typedef apq_status (*apq_session_step)(apq_session *session);

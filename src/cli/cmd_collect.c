@@ -14,5 +14,6 @@ static const apq_command_help help = {
 };
 
 int apq_cmd_collect(int argc, char **argv) {
-    return apq_step_command(&help, argc, argv, apq_app_collect, "run.db");
+    return apq_step_team_command(&help, argc, argv, apq_app_collect_together,
+                                 "run.db");
 }

@@ -40,7 +40,7 @@ apq_loss_sum apq_loss_labels(const float *logits, const int *labels, int n,
     double off = smoothing / n_classes;
     for (int i = 0; i < n; i++) {
         const float *x = logits + (int64_t)i * n_classes;
-        double norm = log_sum_exp(x, n_classes);
+        double norm = log_sum_exp(x, n_classes), before = sum.loss;
         for (int k = 0; k < n_classes; k++) {
             double target = off + (k == labels[i] ? 1.0 - smoothing : 0.0);
             double log_p = (double)x[k] - norm;
@@ -50,6 +50,7 @@ apq_loss_sum apq_loss_labels(const float *logits, const int *labels, int n,
                     (float)((exp(log_p) - target) / n);
             }
         }
+        sum.squares += (sum.loss - before) * (sum.loss - before);
         sum.correct += argmax(x, n_classes) == labels[i];
     }
     return sum;

@@ -5,6 +5,7 @@
 
 typedef struct apq_loss_sum {
     double loss;     /* summed over images */
+    double squares;  /* of each image's loss, summed; apq_loss_labels only */
     int64_t correct; /* arg-max equals the label */
 } apq_loss_sum;
 

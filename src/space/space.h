@@ -107,6 +107,9 @@ APQ_NODISCARD apq_status apq_policy_named(const apq_space *space,
  * policies have it (1/4 of a block's legal choices with three bit-widths), and
  * deep networks are no likelier than shallow ones. */
 void apq_policy_random(const apq_space *space, apq_rng *rng, apq_policy *out);
+/* Only the bits re-drawn, as above. */
+void apq_policy_random_bits(const apq_space *space, apq_rng *rng,
+                            apq_policy *policy);
 /* Each block re-drawn (kernel, channels, four bits together) and each depth
  * re-drawn with probability p. Source: APQ section 3.4; depth mutates too. */
 void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,

@@ -55,6 +55,17 @@ void apq_policy_random(const apq_space *space, apq_rng *rng, apq_policy *out) {
     repair(space, rng, out);
 }
 
+void apq_policy_random_bits(const apq_space *space, apq_rng *rng,
+                            apq_policy *policy) {
+    for (int i = 0; i < space->n_blocks; i++) {
+        for (int g = 0; g < APQ_N_BIT_GENES; g++) {
+            uint32_t k = apq_rng_below(rng, (uint32_t)space->n_bits);
+            policy->bits[g][i] = (int8_t)space->bits[k];
+        }
+    }
+    repair(space, rng, policy);
+}
+
 void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,
                        const apq_policy *parent, apq_policy *child) {
     *child = *parent;

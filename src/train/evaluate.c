@@ -5,6 +5,8 @@
 #include "nn/infer.h"
 #include "nn/loss.h"
 
+#include <math.h>
+
 /* logits (N, n_classes) of a batch, in the net's arena. */
 static apq_status run_batch(apq_nn_net *net, apq_infer *infer,
                             const float *images, int n, float **logits) {
@@ -38,6 +40,7 @@ static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
         apq_loss_sum sum =
             apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL);
         total->loss += sum.loss;
+        total->squares += sum.squares;
         total->correct += sum.correct;
         *count += n;
         apq_arena_rewind(net->arena, mark);
@@ -61,6 +64,11 @@ static apq_status count_epoch(apq_nn_net *net, apq_loader *loader,
     return st;
 }
 
+/* Sample deviation of n values from their sum and that of their squares. */
+static double deviation(double sum, double squares, double n) {
+    return n > 1 ? sqrt(fmax(0, squares - sum * sum / n) / (n - 1)) : 0;
+}
+
 apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
                                  bool is_bfloat16, apq_comm *comm,
                                  apq_evaluation *out) {
@@ -69,7 +77,8 @@ apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
     int64_t count = 0;
     APQ_TRY(apq_comm_agree(
         comm, count_epoch(net, loader, is_bfloat16, &total, &count)));
-    double sums[] = {total.loss, (double)total.correct, (double)count};
+    double sums[] = {total.loss, (double)total.correct, (double)count,
+                     total.squares};
     apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
     if (!(sums[2] > 0)) {
         return apq_comm_agree(comm,
@@ -78,6 +87,7 @@ apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
     *out = (apq_evaluation){
         .top1 = sums[1] / sums[2],
         .loss = sums[0] / sums[2],
+        .loss_sd = deviation(sums[0], sums[3], sums[2]),
         .count = (int64_t)sums[2],
         .seconds = apq_now_s() - start,
     };

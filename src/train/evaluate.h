@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 typedef struct apq_evaluation {
-    double top1; /* fraction */
-    double loss; /* mean cross-entropy */
+    double top1;    /* fraction */
+    double loss;    /* mean cross-entropy */
+    double loss_sd; /* over the images, of their cross-entropies */
     int64_t count;
     double seconds;
 } apq_evaluation;
