@@ -269,6 +269,7 @@ static json_t *search_json(const apq_report_source *source) {
 
 static apq_status build(const apq_report_source *source, json_t *root) {
     json_t *result = NULL, *curve = NULL, *cost = NULL, *manifest = NULL;
+    json_t *labels = NULL;
     APQ_TRY(load_file(source, "manifest.json", &manifest));
     (void)json_object_set_new(root, "schema_version",
                               json_integer(SCHEMA_VERSION));
@@ -288,6 +289,8 @@ static apq_status build(const apq_report_source *source, json_t *root) {
                               source->predictor == NULL
                                   ? json_null()
                                   : json_incref(source->predictor));
+    APQ_TRY(apq_report_labels_json(source, &labels));
+    (void)json_object_set_new(root, "labels", labels);
     APQ_TRY(train_curve(source, &curve));
     (void)json_object_set_new(root, "curves",
                               json_pack("{s:o, s:o}", "train", curve, "search",

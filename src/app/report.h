@@ -49,6 +49,9 @@ APQ_NODISCARD apq_status apq_report_result_json(const apq_report_source *source,
 bool apq_report_is_stale(const apq_report_source *source);
 /* Uniform networks beside it; null before a search. */
 json_t *apq_report_baselines_json(const apq_report_source *source);
+/* How good the labels of its records are; null without records. */
+APQ_NODISCARD apq_status apq_report_labels_json(const apq_report_source *source,
+                                                json_t **out);
 /* What the steps spent; null when not recorded. */
 APQ_NODISCARD apq_status apq_report_cost_json(const apq_report_source *source,
                                               json_t **out);

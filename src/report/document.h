@@ -14,4 +14,7 @@ const char *apq_document_text(const json_t *object, const char *key,
 /* The section "Search cost" of a document's search_cost. */
 void apq_markdown_cost(const json_t *cost, FILE *out);
 
+/* The section "Labels" of a document's labels; none where they are null. */
+void apq_markdown_labels(json_t *labels, FILE *out);
+
 #endif

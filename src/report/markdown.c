@@ -505,6 +505,7 @@ apq_status apq_report_markdown(const json_t *document, char **text) {
     print_accuracy(document, out);
     print_baselines(document, out);
     print_network(document, out);
+    apq_markdown_labels(json_object_get(document, "labels"), out);
     print_predictor(document, out);
     print_curves(document, out);
     (void)fputs("## Search cost\n\n", out);

@@ -107,11 +107,14 @@ APQ_NODISCARD apq_status apq_repeats_each(apq_records *records,
 APQ_NODISCARD apq_status apq_records_hash(apq_records *records,
                                           char out[APQ_RECORD_TEXT_MAX]);
 
-/* Every record by rising id: one JSON object a line, or CSV with a header
- * (RFC 4180, LF). Numbers read back to the same double. */
+/* The records of a kind, or of all with APQ_RECORD_N_KINDS, by rising id: one
+ * JSON object a line, or CSV with a header (RFC 4180, LF). Numbers read back to
+ * the same double. */
 APQ_NODISCARD apq_status apq_records_export_jsonl(apq_records *records,
+                                                  apq_record_kind kind,
                                                   FILE *file);
 APQ_NODISCARD apq_status apq_records_export_csv(apq_records *records,
+                                                apq_record_kind kind,
                                                 FILE *file);
 
 #endif

@@ -310,10 +310,17 @@ static apq_status print_csv(const apq_record *record, void *ctx) {
     return APQ_OK;
 }
 
-static apq_status export(apq_records *records, FILE *file,
+static apq_status export(apq_records *records, apq_record_kind kind, FILE *file,
                          apq_records_visit print) {
     sqlite3_stmt *query;
-    APQ_TRY(select_rows(records, "ORDER BY id", &query));
+    bool is_all = kind == APQ_RECORD_N_KINDS;
+    APQ_TRY(select_rows(records,
+                        is_all ? "ORDER BY id" : "WHERE kind = ? ORDER BY id",
+                        &query));
+    if (!is_all) {
+        (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
+                                SQLITE_STATIC);
+    }
     apq_status st = visit_rows(records, query, print, file);
     (void)sqlite3_finalize(query);
     if (st == APQ_OK && (fflush(file) != 0 || ferror(file))) {
@@ -322,13 +329,15 @@ static apq_status export(apq_records *records, FILE *file,
     return st;
 }
 
-apq_status apq_records_export_jsonl(apq_records *records, FILE *file) {
-    return export(records, file, print_jsonl);
+apq_status apq_records_export_jsonl(apq_records *records, apq_record_kind kind,
+                                    FILE *file) {
+    return export(records, kind, file, print_jsonl);
 }
 
-apq_status apq_records_export_csv(apq_records *records, FILE *file) {
+apq_status apq_records_export_csv(apq_records *records, apq_record_kind kind,
+                                  FILE *file) {
     (void)fputs("id,kind,seq,policy,policy_hash,accuracy,loss,count,seconds,"
                 "weights_hash,created,loss_sd\n",
                 file);
-    return export(records, file, print_csv);
+    return export(records, kind, file, print_csv);
 }

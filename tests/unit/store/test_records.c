@@ -218,7 +218,8 @@ static void foreign_files_are_refused(void **state) {
     assert_int_equal(apq_records_open(path, &records), APQ_ERR_IO);
 }
 
-typedef apq_status (*exporter)(apq_records *records, FILE *file);
+typedef apq_status (*exporter)(apq_records *records, apq_record_kind kind,
+                               FILE *file);
 
 static void expect_export(apq_records *records, void **state, exporter call,
                           const char *expected) {
@@ -227,7 +228,7 @@ static void expect_export(apq_records *records, void **state, exporter call,
     assert_int_equal(apq_path_join(path, *state, "export"), APQ_OK);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    assert_int_equal(call(records, file), APQ_OK);
+    assert_int_equal(call(records, APQ_RECORD_QUANTISED, file), APQ_OK);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(apq_file_read(path, &text, &n), APQ_OK);
     assert_string_equal(text, expected);
@@ -239,6 +240,7 @@ static void exports_are_exact(void **state) {
     apq_record record = example(APQ_RECORD_QUANTISED, 3);
     record.accuracy = 0.7312;
     add(records, record);
+    add(records, example(APQ_RECORD_QAT, 3));
     expect_export(records, state, apq_records_export_jsonl,
                   "{\"id\":1,\"kind\":\"quantised\",\"seq\":3,"
                   "\"policy\":{\"space\":\"tiny\",\"depth\":[1,2]},"
@@ -255,7 +257,9 @@ static void exports_are_exact(void **state) {
         "0123456789abcdef,2024-01-31T12:00:00Z,0.25\n");
     FILE *full = fopen("/dev/full", "w");
     if (full != NULL) { /* Linux only */
-        assert_int_equal(apq_records_export_csv(records, full), APQ_ERR_IO);
+        assert_int_equal(
+            apq_records_export_csv(records, APQ_RECORD_N_KINDS, full),
+            APQ_ERR_IO);
         (void)fclose(full);
     }
     apq_records_close(records);
