@@ -33,6 +33,7 @@ bats
 clang-format
 clang-tidy
 jq
+sqlite3
 '
 
 usage() {
@@ -80,7 +81,7 @@ Fedora:
     libcmocka-devel jansson-devel libyaml-devel sqlite-devel \
     turbojpeg-devel libjpeg-turbo-devel libspng-devel libarchive-devel \
     cairo-devel libzstd-devel Random123-devel xxhash-devel zlib-devel \
-    openmpi-devel bats clang-tools-extra jq
+    openmpi-devel bats clang-tools-extra jq sqlite
 
 Arch (random123 and libspng may come from the AUR):
   sudo pacman -S gcc make cmake ninja pkgconf onednn cmocka jansson libyaml \

@@ -399,8 +399,9 @@ static apq_status bind_labels(apq_session *session) {
 /* Hash of all that decides the records: not how the work is shared. */
 static apq_status collect_input(const apq_session *session, const char *weights,
                                 char input[APQ_HASH_MAX]) {
-    apq_recipe recipe = *session->recipe;
-    recipe.collect.lease_s = 1;
+    apq_recipe recipe = *session->recipe, standard;
+    apq_recipe_default(&standard);
+    recipe.collect.lease_s = standard.collect.lease_s;
     apq_session alone = *session;
     alone.recipe = &recipe;
     return apq_session_input_hash(&alone, "collect", weights, input);

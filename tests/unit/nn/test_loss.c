@@ -27,6 +27,7 @@ static void two_classes_match_the_hand_computation(void **state) {
     float d[4];
     apq_loss_sum sum = apq_loss_labels(logits, labels, 2, 2, 0.0, d);
     assert_near(sum.loss, -log(0.75) - log(0.25), 1e-6);
+    assert_near(sum.squares, pow(log(0.75), 2) + pow(log(0.25), 2), 1e-6);
     assert_int_equal(sum.correct, 1);
     assert_near((double)d[0], 0.125, 1e-6); /* (1/4 - 0) / 2 images */
     assert_near((double)d[1], -0.125, 1e-6);

@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# Collecting accuracies: by several processes, killed or not, the records are
+# those of one; records in and out of a run; what is told about them.
+
+load 'helper'
+
+setup() {
+    scratch=$BATS_TEST_TMPDIR
+    cd "$ROOT" || return 1
+}
+
+# new_run DIR: with a supernet and nothing else.
+new_run() {
+    if [ ! -d "$BATS_FILE_TMPDIR/trained" ]; then
+        "$APQ" train recipes/tiny.yaml --run "$BATS_FILE_TMPDIR/trained" \
+            --threads 1 --quiet
+    fi
+    cp -r "$BATS_FILE_TMPDIR/trained" "$1"
+}
+
+# collect DIR ...: one process.
+collect() {
+    local dir=$1
+    shift
+    "$APQ" collect --run "$dir" --threads 1 "$@"
+}
+
+# start DIR ...: the same, to be put in the background: $! is its number.
+start() {
+    local dir=$1
+    shift
+    exec "$APQ" collect --run "$dir" --threads 1 "$@"
+}
+
+# labels DIR: what was measured, without times and order.
+labels() {
+    "$APQ" collect export --run "$1" --format jsonl |
+        jq -c '[.kind, .seq, .policy, .policy_hash, .accuracy, .loss, .loss_sd,
+                .count, .weights_hash]' | sort
+}
+
+needs_sqlite() {
+    command -v sqlite3 >/dev/null || skip 'needs sqlite3 (Debian: sqlite3)'
+}
+
+# expect_sound DIR: a whole file, nobody at work, no record twice.
+expect_sound() {
+    [ "$(sqlite3 "$1/run.db" 'PRAGMA integrity_check')" = ok ]
+    [ "$(sqlite3 "$1/run.db" 'SELECT count(*) FROM claims')" -eq 0 ]
+    [ "$(sqlite3 "$1/run.db" 'SELECT count(*) FROM
+        (SELECT DISTINCT kind, seq FROM records)')" -eq \
+      "$(sqlite3 "$1/run.db" 'SELECT count(*) FROM records')" ]
+}
+
+@test "three processes killed 20 times leave the records of one" {
+    needs_sqlite
+    settings=(collect.quantised_records=100 collect.repeats=5)
+    new_run "$scratch/one"
+    new_run "$scratch/three"
+    collect "$scratch/one" --quiet "${settings[@]}"
+    [ "$(labels "$scratch/one" | wc -l)" -eq 132 ]
+    pids=()
+    for i in 0 1 2; do
+        start "$scratch/three" --quiet "${settings[@]}" &
+        pids[i]=$!
+    done
+    kills=0
+    for _ in $(seq 1 20); do
+        sleep "0.$(printf %03d $((RANDOM % 100 + 50)))"
+        i=$((RANDOM % 3))
+        # A fast machine may be done before the last one.
+        kill -9 "${pids[i]}" 2>/dev/null || break
+        kills=$((kills + 1))
+        wait "${pids[i]}" 2>/dev/null || true
+        start "$scratch/three" --quiet "${settings[@]}" &
+        pids[i]=$!
+    done
+    echo "killed $kills times"
+    [ "$kills" -ge 5 ]
+    for i in 0 1 2; do
+        wait "${pids[i]}"
+    done
+    expect_sound "$scratch/three"
+    diff <(labels "$scratch/one") <(labels "$scratch/three")
+    [ "$(jq .steps.collect "$scratch/one/manifest.json")" = \
+      "$(jq .steps.collect "$scratch/three/manifest.json")" ]
+    for dir in one three; do
+        sqlite3 "$scratch/$dir/run.db" 'SELECT kind, seq, accuracy, loss, count
+            FROM repeats ORDER BY kind, seq' >"$scratch/$dir.repeats"
+    done
+    [ "$(wc -l <"$scratch/one.repeats")" -eq 10 ]
+    cmp "$scratch/one.repeats" "$scratch/three.repeats"
+}
+
+@test "the processes of mpirun leave the records of one" {
+    command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'
+    [ -e "$(dirname "$APQ")/libapq_mpi.so" ] ||
+        skip 'this build has no MPI (Debian: libopenmpi-dev)'
+    needs_sqlite
+    mpi=(mpirun --oversubscribe)
+    if [ "$(id -u)" -eq 0 ]; then
+        mpi+=(--allow-run-as-root)
+    fi
+    new_run "$scratch/one"
+    collect "$scratch/one" --quiet
+    for n in 2 4; do
+        new_run "$scratch/by$n"
+        lines=$(wc -l <"$scratch/by$n/cost.jsonl")
+        run "${mpi[@]}" -n $n "$APQ" collect --run "$scratch/by$n" --threads 1
+        expect_status 0
+        # One voice, one account.
+        [ "$(printf '%s\n' "$output" | grep -c '^collect: done in')" -eq 1 ]
+        tail -n +$((lines + 1)) "$scratch/by$n/cost.jsonl" |
+            jq -es "all(.step == \"collect\" and .threads == $n)"
+        expect_sound "$scratch/by$n"
+        diff <(labels "$scratch/one") <(labels "$scratch/by$n")
+    done
+    # An error is told once.
+    run "${mpi[@]}" -n 2 "$APQ" collect --run "$scratch/by2" \
+        collect.val_images=40 collect.float_records=30
+    expect_status 6
+    [ "$(printf '%s\n' "$output" | grep -c '^apq: ')" -eq 1 ]
+}
+
+@test "an interrupted process gives its claim back; others wait for none" {
+    needs_sqlite
+    new_run "$scratch/run"
+    start "$scratch/run" collect.quantised_records=2000 \
+        2>"$scratch/log" >/dev/null &
+    pid=$!
+    for _ in $(seq 1 600); do
+        sleep 0.05
+        [ -e "$scratch/run/run.db" ] &&
+            [ "$(sqlite3 "$scratch/run/run.db" 'PRAGMA busy_timeout = 9000;
+                SELECT count(*) FROM records' | tail -1)" -gt 26 ] && break
+    done
+    # The run is in use by steps of its kind only.
+    run "$APQ" train --run "$scratch/run" train.epochs=2
+    expect_status 3
+    expect_output 'in use by another process'
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 130 ]
+    grep -E 'collect interrupted after [0-9]+ qat records, all saved' \
+        "$scratch/log"
+    expect_sound "$scratch/run"
+}
+
+@test "half of the quantised records share an architecture in groups" {
+    new_run "$scratch/run"
+    collect "$scratch/run" --quiet collect.policies_per_architecture=4 \
+        collect.qat_steps=0 collect.active_records=0 \
+        collect.quantised_records=32
+    # In a group of odd number all differ, and in bits only.
+    "$APQ" collect export --run "$scratch/run" --format jsonl \
+        --kind quantised >"$scratch/r"
+    jq -es 'length == 32 and
+        (group_by(.seq / 4 | floor) | to_entries | map(
+            (.value | map(.policy.bits | tojson) | unique | length) as $bits |
+            (.value | map(.policy | del(.bits) | tojson) | unique | length)
+                as $nets |
+            if .key % 2 == 1 then $nets == 1 and $bits == 4 else $nets > 1 end
+        ) | all)' "$scratch/r"
+    # What is there stays; a plan with other groups is another one.
+    run collect "$scratch/run" --quiet collect.policies_per_architecture=5 \
+        collect.quantised_records=40
+    expect_status 6
+    expect_output 'collect_policies_per_architecture 4, now 5'
+}
+
+@test "labels a minute and their noise are told, and reported" {
+    new_run "$scratch/run"
+    run collect "$scratch/run" collect.repeats=6
+    expect_known
+    expect_output '^float labels: 24 records of 50 images, 6 repeats$'
+    expect_output '^  top-1 s\.d\. .* noise .* \(images .*, repeats .*\), pairwise ceiling'
+    expect_output '^  [0-9.e+]+ labels a minute \(float\)'
+    expect_output '^qat labels: 32 records of 50 images, 6 repeats$'
+    expect_output 'labels a minute \(quantised after QAT\)'
+    "$APQ" report --run "$scratch/run" --json | jq -e '.labels |
+        .quantised == null and .float.records == 24 and .qat.repeats == 6 and
+        .float.loss.image_error > 0 and .qat.accuracy.pairwise_ceiling >= 0.5'
+    run "$APQ" report --run "$scratch/run"
+    expect_known
+    expect_output '^## Labels$'
+    # By the records themselves.
+    "$APQ" collect export --run "$scratch/run" --format jsonl --kind float |
+        jq -s '(map(.accuracy) | add / length) as $m |
+               [(map(.accuracy - $m | . * .) | add / (length - 1) | sqrt),
+                (map(.accuracy * (1 - .accuracy) / .count) | add / length | sqrt),
+                (map(.loss_sd * .loss_sd / .count) | add / length | sqrt)]' \
+            >"$scratch/by-hand"
+    "$APQ" report --run "$scratch/run" --json | jq -es '
+        .[0].labels.float as $f | [$f.accuracy.sd, $f.accuracy.image_error,
+                                   $f.loss.image_error] as $said |
+        [range(3) | $said[.] - $h[0][.] | . < 1e-9 and . > -1e-9] | all' \
+        --slurpfile h "$scratch/by-hand"
+    # Without repeats only the images are known.
+    new_run "$scratch/plain"
+    run collect "$scratch/plain" collect.qat_steps=0
+    expect_known
+    expect_output 'noise [0-9.]+ points \(images [0-9.]+\), pairwise'
+    expect_output 'labels a minute \(quantised without QAT\)'
+}
+
+@test "records come out as JSON lines, CSV and the authors' dictionary" {
+    new_run "$scratch/run"
+    collect "$scratch/run" --quiet collect.qat_steps=0
+    export="$APQ collect export --run $scratch/run --format"
+    $export jsonl -o "$scratch/r.jsonl"
+    [ "$(wc -l <"$scratch/r.jsonl")" -eq 56 ]
+    $export csv >"$scratch/r.csv"
+    [ "$(wc -l <"$scratch/r.csv")" -eq 57 ]
+    # The same numbers, and policies that read back.
+    diff <(jq -r '[.kind, .seq, .accuracy] | @csv' "$scratch/r.jsonl" |
+            tr -d '"') \
+        <(sed -n 's/^[0-9]*,\([a-z]*,[0-9]*\),".*",[0-9a-f]\{16\},\([^,]*\),.*/\1,\2/p' \
+            "$scratch/r.csv")
+    run $export authors
+    expect_status 3
+    expect_output 'one kind, and there are 2'
+    $export authors --kind quantised -o "$scratch/info.dict"
+    jq -es 'map(select(.kind == "quantised")) | unique_by(.policy_hash) |
+            length == ($d[0] | length)' --slurpfile d "$scratch/info.dict" \
+        "$scratch/r.jsonl"
+    # Keys are policies: the same predictor inputs; values are per cent.
+    jq -r 'keys_unsorted[]' "$scratch/info.dict" >"$scratch/keys"
+    jq -c 'select(.kind == "quantised") | .policy' "$scratch/r.jsonl" |
+        head -20 >"$scratch/policies"
+    head -20 "$scratch/keys" >"$scratch/first"
+    cmp <("$APQ" encode --space tiny --specs "$scratch/first") \
+        <("$APQ" encode --space tiny --specs "$scratch/policies")
+    diff <(jq '.[] / 100 | . * 1e9 | round' "$scratch/info.dict" | head -20) \
+        <(jq 'select(.kind == "quantised") | .accuracy * 1e9 | round' \
+            "$scratch/r.jsonl" | head -20)
+    "$APQ" predictor fit --run "$scratch/run" --quiet
+    "$APQ" predictor eval --predictor "$scratch/run/predictor.safetensors" \
+        --records "$scratch/r.jsonl" --json | jq -e '.count == 56'
+    run $export yaml
+    expect_status 2
+    run "$APQ" collect export --run "$scratch/run"
+    expect_status 2
+    run "$APQ" collect export --run "$BATS_FILE_TMPDIR/trained" --format csv
+    expect_status 3
+    expect_output 'run.db: no records'
+}
+
+@test "JSON lines go into another run: all of them or none" {
+    new_run "$scratch/a"
+    new_run "$scratch/b"
+    collect "$scratch/a" --quiet collect.qat_steps=0
+    # b has measured some of them itself.
+    collect "$scratch/b" --quiet collect.qat_steps=0 collect.float_records=5 \
+        collect.quantised_records=3 collect.active_records=0
+    "$APQ" collect export --run "$scratch/a" --format jsonl >"$scratch/r"
+    import=("$APQ" collect import --run "$scratch/b" --records)
+    # The last one is wrong: none is taken.
+    (cat "$scratch/r"; tail -1 "$scratch/r" | sed 's/"count":50/"count":0/
+        s/"seq":31/"seq":32/') >"$scratch/bad"
+    run "${import[@]}" "$scratch/bad"
+    expect_status 3
+    [ "$(labels "$scratch/b" | wc -l)" -eq 8 ]
+    run "${import[@]}" "$scratch/r"
+    expect_status 0
+    expect_output '^56 records read, 48 added$'
+    diff <(labels "$scratch/a") <(labels "$scratch/b")
+    run "${import[@]}" "$scratch/r"
+    expect_output '^56 records read, 0 added$'
+    # Nothing is left to measure.
+    run collect "$scratch/b" recipes/tiny.yaml collect.qat_steps=0
+    expect_status 0
+    expect_output 'all measured before \(float\)'
+    # Another accuracy in the place of one, other weights, no record.
+    jq -c 'if .id == 3 then .accuracy = 0.999 else . end' "$scratch/r" \
+        >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 6
+    sed 's/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/' "$scratch/r" \
+        >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 6
+    expect_output 'collect_weights'
+    echo '{"kind":"float","seq":0}' >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 3
+    expect_output 'other:1: no "count"'
+}
+
+@test "records of version 1 are read, and taken up" {
+    needs_sqlite
+    new_run "$scratch/run"
+    collect "$scratch/run" --quiet collect.float_records=30
+    db=$scratch/run/run.db
+    sqlite3 "$db" 'DROP TABLE repeats; DROP TABLE choices; DROP TABLE claims;
+        ALTER TABLE records DROP COLUMN loss_sd; PRAGMA user_version = 1;
+        PRAGMA journal_mode = WAL' >/dev/null
+    "$APQ" collect export --run "$scratch/run" --format jsonl |
+        jq -es 'length == 62 and all(.loss_sd == null)'
+    run "$APQ" report --run "$scratch/run"
+    expect_known
+    expect_output '^\| float, loss +\| +30 '
+    [ "$(sqlite3 "$db" 'PRAGMA user_version')" -eq 1 ]
+    collect "$scratch/run" --quiet collect.float_records=32
+    [ "$(sqlite3 "$db" 'PRAGMA user_version')" -eq 2 ]
+    [ "$(sqlite3 "$db" 'SELECT count(*), count(loss_sd) FROM records')" = \
+      '64|2' ]
+    sqlite3 "$db" 'PRAGMA user_version = 3'
+    run "$APQ" collect export --run "$scratch/run" --format csv
+    expect_status 3
+    expect_output 'records of version 3, this program reads 2'
+}
