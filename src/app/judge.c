@@ -164,13 +164,19 @@ static apq_status check_space(const apq_recipe *recipe, const char *file,
     return APQ_OK;
 }
 
-/* What was held out is known for the records of the fit only. */
+/* What was held out is known for the records of the fit only. Predictors of
+ * version 1 of the database carry the hash of its file. */
 static apq_status check_records(const apq_predictor *predictor,
                                 const char *file, const char *db) {
     const char *expected = apq_predictor_records_hash(predictor);
-    char hash[APQ_HASH_MAX];
-    APQ_TRY(apq_file_hash(db, hash));
-    if (strcmp(expected, hash) != 0) {
+    char hash[APQ_RECORD_TEXT_MAX], file_hash[APQ_HASH_MAX];
+    apq_records *records = NULL;
+    APQ_TRY(apq_file_hash(db, file_hash));
+    APQ_TRY(apq_records_open_read(db, &records));
+    apq_status st = apq_records_hash(records, hash);
+    apq_records_close(records);
+    APQ_TRY(st);
+    if (strcmp(expected, hash) != 0 && strcmp(expected, file_hash) != 0) {
         APQ_FAIL(APQ_ERR_MISMATCH,
                  "%s: fitted to the records of hash %s, %s has %s", file,
                  expected[0] == '\0' ? "unknown" : expected, db, hash);
