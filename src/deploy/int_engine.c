@@ -3,8 +3,7 @@
  * a workspace of its own. */
 #include "deploy/int_engine.h"
 
-#include "base/memory.h"
-#include "deploy/int_kernels.h"
+#include "deploy/int_stages.h"
 #include "nn/quantised.h"
 #include "quant/quant.h"
 
@@ -16,31 +15,6 @@
 static const float RELU6 = 6.0F;
 
 enum { MAX_DEPTH = INT32_MAX / (255 * 128) };
-
-/* What surrounds a layer's kernel. Offsets are in bytes of the workspace. */
-typedef struct stage {
-    apq_int_layer layer;
-    apq_ir_kind kind;
-    bool has_codes;  /* the next layer reads codes */
-    bool has_values; /* a residual or the pool reads floats */
-    int residual_from;
-    size_t values; /* offset, when has_values */
-} stage;
-
-struct apq_int_engine {
-    apq_arena *arena; /* owns all tables */
-    int n_stages;     /* convolutions; the classifier follows */
-    stage stages[APQ_IR_MAX_LAYERS];
-    int n_classes;
-    size_t image_values;
-    /* The classifier: (n_classes, channels) codes. */
-    int channels;
-    const int8_t *w;
-    float pooled_scale, pooled_high;
-    const float *logit_scale, *bias; /* (n_classes) */
-    /* Offsets of the workspace of one thread. */
-    size_t codes[2], padded, pooled, pooled_codes, workspace_bytes;
-};
 
 /* ------------------------------------------------------------- creation */
 
@@ -203,7 +177,7 @@ static double set_codes(const apq_nn_net *net, const apq_nn_layer *next,
 static apq_status build_stage(apq_int_engine *e, const apq_nn_net *net,
                               size_t i) {
     const apq_nn_layer *l = &net->layers[i];
-    stage *s = &e->stages[i];
+    apq_int_stage *s = &e->stages[i];
     s->kind = l->ir.kind;
     s->residual_from = l->ir.residual_from;
     s->has_codes = (int)i + 1 < e->n_stages;
@@ -291,7 +265,7 @@ static size_t max_size(size_t a, size_t b) {
 static void plan_workspace(apq_int_engine *e) {
     size_t codes = 0, padded = 0;
     for (int i = 0; i < e->n_stages; i++) {
-        stage *s = &e->stages[i];
+        apq_int_stage *s = &e->stages[i];
         const apq_int_layer *l = &s->layer;
         size_t side = (size_t)l->out_size;
         size_t n = (side * side + APQ_INT_TILE - 1) * (size_t)l->ldy;
@@ -364,9 +338,9 @@ static void *at(unsigned char *workspace, size_t offset) {
     return workspace + offset;
 }
 
-static void classify(const apq_int_engine *e, const float *x, int64_t pixels,
-                     int64_t ldx, float *pooled, uint8_t *codes,
-                     float *logits) {
+void apq_int_classify(const apq_int_engine *e, const float *x, int64_t pixels,
+                      int64_t ldx, float *pooled, uint8_t *codes,
+                      float *logits) {
     int n = e->channels;
     memset(pooled, 0, (size_t)n * sizeof *pooled);
     for (int64_t p = 0; p < pixels; p++) {
@@ -385,7 +359,7 @@ static void classify(const apq_int_engine *e, const float *x, int64_t pixels,
 /* Layer i reads the codes of the one before from the other of two buffers. */
 static void run_stage(const apq_int_engine *e, int i, const float *image,
                       unsigned char *workspace) {
-    const stage *s = &e->stages[i];
+    const apq_int_stage *s = &e->stages[i];
     const uint8_t *x = at(workspace, e->codes[(i + 1) % 2]);
     int from = s->residual_from;
     apq_int_output out = {
@@ -414,11 +388,11 @@ void apq_int_engine_run_layers(const apq_int_engine *engine, int begin, int end,
         run_stage(engine, i, image, workspace);
     }
     if (end > engine->n_stages && begin < end) {
-        const stage *last = &engine->stages[engine->n_stages - 1];
-        classify(engine, at(workspace, last->values),
-                 (int64_t)last->layer.out_size * last->layer.out_size,
-                 last->layer.ldy, at(workspace, engine->pooled),
-                 at(workspace, engine->pooled_codes), logits);
+        const apq_int_stage *last = &engine->stages[engine->n_stages - 1];
+        apq_int_classify(engine, at(workspace, last->values),
+                         (int64_t)last->layer.out_size * last->layer.out_size,
+                         last->layer.ldy, at(workspace, engine->pooled),
+                         at(workspace, engine->pooled_codes), logits);
     }
 }
 

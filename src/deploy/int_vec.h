@@ -1,0 +1,229 @@
+#ifndef APQ_DEPLOY_INT_VEC_H
+#define APQ_DEPLOY_INT_VEC_H
+
+/* Vectors of 32-bit words and of floats, by the flags this file is compiled
+ * with. Included only by the int_tiles_<isa>.c files.
+ *   i_dot(a,b,c)   c + sum of the four products of u8 a with s8 b; exact
+ *   i_push(w,q)    w >> 8 with q, 0..255, as the highest byte
+ *   i_load_codes   a byte a lane; i_store_codes: likewise, 0..255
+ *   f_min, f_max   the second operand where either is NaN
+ *   f_round        to integers, half to even */
+
+#define APQ_INLINE static inline __attribute__((always_inline))
+
+#if defined(__AVX512VNNI__)
+
+#include <immintrin.h>
+
+enum { VL = 16 };
+typedef __m512i ivec;
+typedef __m512 fvec;
+
+APQ_INLINE ivec i_load(const int32_t *p) {
+    return _mm512_loadu_si512(p);
+}
+APQ_INLINE void i_store(int32_t *p, ivec a) {
+    _mm512_storeu_si512(p, a);
+}
+APQ_INLINE ivec i_set(int32_t a) {
+    return _mm512_set1_epi32(a);
+}
+APQ_INLINE ivec i_add(ivec a, ivec b) {
+    return _mm512_add_epi32(a, b);
+}
+APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
+    return _mm512_dpbusd_epi32(c, a, b);
+}
+APQ_INLINE ivec i_push(ivec w, ivec q) {
+    return _mm512_shrdi_epi32(w, q, 8);
+}
+APQ_INLINE ivec i_load_codes(const uint8_t *p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+APQ_INLINE fvec f_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+APQ_INLINE void f_store(float *p, fvec a) {
+    _mm512_storeu_ps(p, a);
+}
+APQ_INLINE fvec f_set(float a) {
+    return _mm512_set1_ps(a);
+}
+APQ_INLINE fvec f_add(fvec a, fvec b) {
+    return _mm512_add_ps(a, b);
+}
+APQ_INLINE fvec f_mul(fvec a, fvec b) {
+    return _mm512_mul_ps(a, b);
+}
+APQ_INLINE fvec f_min(fvec a, fvec b) {
+    return _mm512_min_ps(a, b);
+}
+APQ_INLINE fvec f_max(fvec a, fvec b) {
+    return _mm512_max_ps(a, b);
+}
+APQ_INLINE fvec f_from(ivec a) {
+    return _mm512_cvtepi32_ps(a);
+}
+APQ_INLINE ivec f_round(fvec a) {
+    return _mm512_cvtps_epi32(a);
+}
+
+#elif defined(__AVX2__)
+
+#include <immintrin.h>
+
+enum { VL = 8 };
+typedef __m256i ivec;
+typedef __m256 fvec;
+
+APQ_INLINE ivec i_load(const int32_t *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+APQ_INLINE void i_store(int32_t *p, ivec a) {
+    _mm256_storeu_si256((__m256i *)p, a);
+}
+APQ_INLINE ivec i_set(int32_t a) {
+    return _mm256_set1_epi32(a);
+}
+APQ_INLINE ivec i_add(ivec a, ivec b) {
+    return _mm256_add_epi32(a, b);
+}
+#if defined(__AVXVNNI__)
+APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
+    return _mm256_dpbusd_avx_epi32(c, a, b);
+}
+#else
+/* In 16 bits: the instruction for bytes would clamp sums of two products. */
+APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
+    ivec a_even = _mm256_and_si256(a, _mm256_set1_epi16(255));
+    ivec a_odd = _mm256_srli_epi16(a, 8);
+    ivec b_even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8);
+    ivec b_odd = _mm256_srai_epi16(b, 8);
+    ivec sum = _mm256_add_epi32(_mm256_madd_epi16(a_even, b_even),
+                                _mm256_madd_epi16(a_odd, b_odd));
+    return _mm256_add_epi32(c, sum);
+}
+#endif
+APQ_INLINE ivec i_push(ivec w, ivec q) {
+    return _mm256_or_si256(_mm256_srli_epi32(w, 8), _mm256_slli_epi32(q, 24));
+}
+APQ_INLINE ivec i_load_codes(const uint8_t *p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
+    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(a),
+                                    _mm256_extracti128_si256(a, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(pairs, pairs));
+}
+APQ_INLINE fvec f_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+APQ_INLINE void f_store(float *p, fvec a) {
+    _mm256_storeu_ps(p, a);
+}
+APQ_INLINE fvec f_set(float a) {
+    return _mm256_set1_ps(a);
+}
+APQ_INLINE fvec f_add(fvec a, fvec b) {
+    return _mm256_add_ps(a, b);
+}
+APQ_INLINE fvec f_mul(fvec a, fvec b) {
+    return _mm256_mul_ps(a, b);
+}
+APQ_INLINE fvec f_min(fvec a, fvec b) {
+    return _mm256_min_ps(a, b);
+}
+APQ_INLINE fvec f_max(fvec a, fvec b) {
+    return _mm256_max_ps(a, b);
+}
+APQ_INLINE fvec f_from(ivec a) {
+    return _mm256_cvtepi32_ps(a);
+}
+APQ_INLINE ivec f_round(fvec a) {
+    return _mm256_cvtps_epi32(a);
+}
+
+#else
+
+#include <string.h>
+
+/* GCC and clang vector extensions: any processor. */
+enum { VL = 4 };
+typedef int32_t ivec __attribute__((vector_size(16)));
+typedef uint32_t uvec __attribute__((vector_size(16)));
+typedef float fvec __attribute__((vector_size(16)));
+
+APQ_INLINE ivec i_load(const int32_t *p) {
+    ivec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+APQ_INLINE void i_store(int32_t *p, ivec a) {
+    memcpy(p, &a, sizeof a);
+}
+APQ_INLINE ivec i_set(int32_t a) {
+    return (ivec){a, a, a, a};
+}
+APQ_INLINE ivec i_add(ivec a, ivec b) {
+    return a + b;
+}
+APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
+    uvec u = (uvec)a, w = (uvec)b;
+    c += (ivec)(u & 255) * ((ivec)(w << 24) >> 24);
+    c += (ivec)(u >> 8 & 255) * ((ivec)(w << 16) >> 24);
+    c += (ivec)(u >> 16 & 255) * ((ivec)(w << 8) >> 24);
+    c += (ivec)(u >> 24) * (b >> 24);
+    return c;
+}
+APQ_INLINE ivec i_push(ivec w, ivec q) {
+    return (ivec)((uvec)w >> 8 | (uvec)q << 24);
+}
+APQ_INLINE ivec i_load_codes(const uint8_t *p) {
+    return (ivec){p[0], p[1], p[2], p[3]};
+}
+APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
+    for (int i = 0; i < (int)VL; i++) {
+        p[i] = (uint8_t)a[i];
+    }
+}
+APQ_INLINE fvec f_load(const float *p) {
+    fvec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+APQ_INLINE void f_store(float *p, fvec a) {
+    memcpy(p, &a, sizeof a);
+}
+APQ_INLINE fvec f_set(float a) {
+    return (fvec){a, a, a, a};
+}
+APQ_INLINE fvec f_add(fvec a, fvec b) {
+    return a + b;
+}
+APQ_INLINE fvec f_mul(fvec a, fvec b) {
+    return a * b;
+}
+APQ_INLINE fvec f_select(ivec m, fvec a, fvec b) {
+    return (fvec)((m & (ivec)a) | (~m & (ivec)b));
+}
+APQ_INLINE fvec f_min(fvec a, fvec b) {
+    return f_select(a < b, a, b);
+}
+APQ_INLINE fvec f_max(fvec a, fvec b) {
+    return f_select(a > b, a, b);
+}
+APQ_INLINE fvec f_from(ivec a) {
+    return __builtin_convertvector(a, fvec);
+}
+/* Adding 1.5 * 2^23 leaves no fraction bits; |a| < 2^22. */
+APQ_INLINE ivec f_round(fvec a) {
+    fvec shift = f_set(12582912.0F);
+    return __builtin_convertvector((a + shift) - shift, ivec);
+}
+
+#endif
+
+#endif

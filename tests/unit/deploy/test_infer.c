@@ -1,0 +1,302 @@
+/* The fused integer evaluation against the plain kernels of the engine, bit by
+ * bit, with the kernels of every instruction set that this machine has. */
+#include "deploy/int_infer.h"
+
+#include "backend/backend.h"
+#include "base/rng.h"
+#include "deploy/int_plan.h"
+#include "nn/model.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Allocations of the libraries under test; see --wrap in CMakeLists.txt. */
+static int n_allocations;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t n);
+void *__wrap_aligned_alloc(size_t alignment, size_t n);
+
+void *__wrap_malloc(size_t n) {
+    n_allocations++;
+    return __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size) {
+    n_allocations++;
+    return __real_calloc(n, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t n) {
+    n_allocations++;
+    return __real_aligned_alloc(alignment, n);
+}
+
+/* Networks ---------------------------------------------------------------- */
+
+/* One block: expand 0 leaves the expansion out, so that the depthwise layer
+ * reads signed codes; stride 1 and in == out makes it residual. */
+typedef struct block_case {
+    int expand, out, kernel, stride;
+} block_case;
+
+typedef struct net_case {
+    int side, stem, stem_stride, mix, classes, n_images;
+    int n_blocks;
+    block_case blocks[4];
+} net_case;
+
+/* Kernels, strides, widths around every vector length and word, images of one
+ * pixel and of odd sides. */
+static const net_case cases[] = {
+    {8, 4, 1, 7, 3, 5, 1, {{0, 5, 3, 1}}},
+    {9, 16, 1, 48, 10, 7, 2, {{96, 16, 3, 1}, {33, 24, 5, 2}}},
+    {16, 17, 2, 49, 17, 3, 3, {{51, 17, 7, 1}, {100, 9, 7, 2}, {19, 9, 3, 1}}},
+    {7, 3, 1, 16, 2, 9, 3, {{5, 3, 5, 1}, {0, 3, 7, 1}, {1, 1, 3, 2}}},
+    {4, 8, 2, 160, 40, 9, 3, {{200, 8, 7, 1}, {97, 31, 5, 2}, {31, 31, 3, 1}}},
+    {20, 5, 1, 130, 4, 1, 3, {{150, 5, 7, 1}, {0, 5, 5, 2}, {60, 5, 3, 1}}},
+    {11, 5, 1, 130, 4, 1, 0, {{0, 0, 0, 0}}},
+    {6,
+     32,
+     1,
+     65,
+     6,
+     13,
+     4,
+     {{64, 32, 3, 1}, {0, 32, 3, 2}, {7, 32, 5, 1}, {150, 33, 3, 1}}},
+    {36, 16, 1, 20, 10, 3, 2, {{40, 20, 7, 2}, {45, 20, 5, 1}}},
+};
+enum { N_CASES = sizeof cases / sizeof cases[0], N_BITS = 9 };
+
+/* Case i of the pairs of weight and activation bits, shifted from layer to
+ * layer. */
+static void set_bits(apq_ir_network *net, int pair) {
+    static const int k_bits[] = {4, 6, 8};
+    for (size_t i = 0; i < net->n_layers; i++) {
+        int at = pair + (int)i;
+        net->layers[i].weight_bits = k_bits[at % 3];
+        net->layers[i].act_bits = k_bits[at / 3 % 3];
+    }
+}
+
+static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
+                            int kernel, int stride) {
+    const apq_ir_layer *last =
+        net->n_layers > 0 ? &net->layers[net->n_layers - 1] : NULL;
+    apq_ir_layer *l = &net->layers[net->n_layers];
+    int in_size = last != NULL ? last->out_size : net->resolution;
+    *l = (apq_ir_layer){
+        .kind = kind,
+        .block = -1,
+        .in_channels = last != NULL ? last->out_channels : 3,
+        .out_channels = out,
+        .kernel = kernel,
+        .stride = stride,
+        .in_size = in_size,
+        .out_size = (in_size + stride - 1) / stride,
+        .is_act_signed = last != NULL && !last->has_relu6,
+        .has_relu6 = true,
+        .residual_from = -1,
+    };
+    (void)snprintf(l->name, sizeof l->name, "layer%d", (int)net->n_layers++);
+    return l;
+}
+
+static void build(const net_case *c, int pair, apq_ir_network *net) {
+    *net = (apq_ir_network){.n_classes = c->classes, .resolution = c->side};
+    append(net, APQ_IR_CONV, c->stem, 3, c->stem_stride)->is_input_image = true;
+    for (int i = 0; i < c->n_blocks; i++) {
+        const block_case *b = &c->blocks[i];
+        const apq_ir_layer *in = &net->layers[net->n_layers - 1];
+        int from = (int)net->n_layers - 1;
+        bool is_residual =
+            b->stride == 1 && b->out == in->out_channels && !in->has_relu6;
+        if (b->expand > 0) {
+            (void)append(net, APQ_IR_POINTWISE, b->expand, 1, 1);
+        }
+        int middle = b->expand > 0 ? b->expand : in->out_channels;
+        (void)append(net, APQ_IR_DEPTHWISE, middle, b->kernel, b->stride);
+        apq_ir_layer *l = append(net, APQ_IR_POINTWISE, b->out, 1, 1);
+        l->has_relu6 = false;
+        l->residual_from = is_residual ? from : -1;
+    }
+    (void)append(net, APQ_IR_POINTWISE, c->mix, 1, 1);
+    apq_ir_layer *l = append(net, APQ_IR_LINEAR, c->classes, 1, 1);
+    l->out_size = 1;
+    l->has_relu6 = false;
+    set_bits(net, pair);
+    assert_int_equal(apq_ir_check(net), APQ_OK);
+}
+
+/* An engine for a calibrated network of random weights, and images. */
+typedef struct subject {
+    apq_int_engine *engine;
+    float *images;
+    size_t n_logits;
+    int n_images;
+} subject;
+
+static void randomise(apq_model *model, apq_nn_net *net, apq_rng *rng) {
+    apq_params *p = &model->params;
+    for (size_t i = 0; i < net->n_layers; i++) {
+        const apq_ir_layer *ir = &net->layers[i].ir;
+        double fan = (double)ir->kernel * ir->kernel;
+        fan *= ir->kind == APQ_IR_DEPTHWISE ? 1 : ir->in_channels;
+        apq_params_init_normal(p, model->weight[i], 3, fan);
+        for (int c = 0; c < ir->out_channels; c++) {
+            apq_params_value(p, model->gamma[i])[c] +=
+                0.2F * (float)apq_rng_normal(rng);
+            if (ir->kind != APQ_IR_LINEAR) {
+                apq_params_value(p, model->beta[i])[c] =
+                    0.5F * (float)apq_rng_normal(rng);
+            }
+        }
+    }
+}
+
+static void open_subject(const net_case *c, int pair, subject *s) {
+    apq_ir_network ir;
+    build(c, pair, &ir);
+    apq_rng rng = apq_rng_make(6, APQ_RNG_TEST, (uint64_t)pair);
+    size_t n = (size_t)c->n_images * (size_t)(c->side * c->side) * 3;
+    s->n_images = c->n_images;
+    s->n_logits = (size_t)c->n_images * (size_t)c->classes;
+    s->images = malloc(n * sizeof *s->images);
+    assert_non_null(s->images);
+    for (size_t i = 0; i < n; i++) {
+        s->images[i] = (float)apq_rng_normal(&rng);
+    }
+    apq_model *model;
+    apq_arena *arena;
+    apq_nn_net net;
+    const apq_backend *backend;
+    assert_int_equal(apq_backend_find("ref", &backend), APQ_OK);
+    assert_int_equal(apq_arena_create(&arena), APQ_OK);
+    assert_int_equal(apq_model_create(&ir, 3, &model), APQ_OK);
+    assert_int_equal(apq_model_bind(model, backend, arena, &net), APQ_OK);
+    randomise(model, &net, &rng);
+    assert_int_equal(apq_nn_calibrate(&net, s->images, s->n_images), APQ_OK);
+    float *logits;
+    apq_nn_recalibrate_reset(&net);
+    assert_int_equal(apq_nn_forward(&net, APQ_NN_RECALIBRATE, s->images,
+                                    s->n_images, &logits),
+                     APQ_OK);
+    assert_int_equal(apq_int_engine_create(&net, &s->engine), APQ_OK);
+    apq_nn_net_fini(&net);
+    apq_model_destroy(model);
+    apq_arena_destroy(arena);
+}
+
+static void close_subject(subject *s) {
+    apq_int_engine_destroy(s->engine);
+    free(s->images);
+}
+
+/* Tests ------------------------------------------------------------------- */
+
+static bool has_two_values(const float *x, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        if (x[i] < x[0] || x[i] > x[0]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void compare(const subject *s, const apq_int_tiles *tiles, int threads,
+                    const char *what, int pair) {
+    float *expected = malloc(s->n_logits * sizeof *expected);
+    float *actual = malloc(s->n_logits * sizeof *actual);
+    assert_true(expected != NULL && actual != NULL);
+    assert_int_equal(
+        apq_int_engine_run(s->engine, s->images, s->n_images, expected),
+        APQ_OK);
+    assert_true(has_two_values(expected, s->n_logits));
+    apq_backend_set_threads(threads);
+    apq_int_infer *infer;
+    assert_int_equal(apq_int_infer_create_with(s->engine, tiles, &infer),
+                     APQ_OK);
+    assert_non_null(infer);
+    int before = n_allocations;
+    apq_int_infer_run(infer, s->images, s->n_images, actual);
+    memset(actual, 0, s->n_logits * sizeof *actual);
+    apq_int_infer_run(infer, s->images, s->n_images, actual);
+    assert_int_equal(n_allocations, before);
+    if (memcmp(expected, actual, s->n_logits * sizeof *actual) != 0) {
+        fail_msg("%s, bits %d, %s, %d threads: other bits, first %g for %g",
+                 what, pair, tiles->name, threads, (double)actual[0],
+                 (double)expected[0]);
+    }
+    apq_int_infer_destroy(infer);
+    apq_backend_set_threads(0);
+    free(expected);
+    free(actual);
+}
+
+static void all_layers_are_their_definition(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        for (int pair = 0; pair < N_BITS; pair++) {
+            subject s;
+            char what[32];
+            (void)snprintf(what, sizeof what, "case %d", i);
+            open_subject(&cases[i], pair, &s);
+            const apq_int_tiles *tiles;
+            for (int k = 0; (tiles = apq_int_tiles_get(k)) != NULL; k++) {
+                compare(&s, tiles, pair % 2 == 0 ? 1 : 3, what, pair);
+            }
+            close_subject(&s);
+        }
+    }
+}
+
+/* Every pixel saturates, in every direction: products at their largest and
+ * codes at both ends of their range. */
+static void extremes_are_exact(void **state) {
+    (void)state;
+    subject s;
+    open_subject(&cases[1], 8, &s);
+    size_t n = (size_t)s.n_images * 9 * 9 * 3;
+    for (size_t i = 0; i < n; i++) {
+        s.images[i] = i % 5 < 2 ? -1e30F : 1e30F;
+    }
+    const apq_int_tiles *tiles;
+    for (int k = 0; (tiles = apq_int_tiles_get(k)) != NULL; k++) {
+        compare(&s, tiles, 2, "extremes", 8);
+    }
+    close_subject(&s);
+}
+
+/* Other structures are left to the plain engine, without an error. */
+static void other_structures_are_left(void **state) {
+    (void)state;
+    subject s;
+    open_subject(&cases[1], 0, &s);
+    apq_int_infer *infer;
+    int kernel = s.engine->stages[2].layer.kernel;
+    s.engine->stages[2].layer.kernel = 9;
+    assert_int_equal(apq_int_infer_create(s.engine, &infer), APQ_OK);
+    assert_null(infer);
+    s.engine->stages[2].layer.kernel = kernel;
+    s.engine->stages[2].kind = APQ_IR_POINTWISE;
+    assert_int_equal(apq_int_infer_create(s.engine, &infer), APQ_OK);
+    assert_null(infer);
+    close_subject(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_layers_are_their_definition),
+        cmocka_unit_test(extremes_are_exact),
+        cmocka_unit_test(other_structures_are_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
