@@ -10,33 +10,34 @@
 
 /* To codes ---------------------------------------------------------------- */
 
-APQ_INLINE fvec scaled(const apq_int_finish *f, fvec sum, int64_t k) {
-    return f_add(f_mul(sum, f_load(f->scale + k)), f_load(f->shift + k));
+/* Of one vector of outputs, read once: a store of codes may alias anything. */
+typedef struct rounding {
+    fvec scale, shift, code_scale, low, high;
+    ivec zero;
+} rounding;
+
+APQ_INLINE rounding rounding_of(const apq_int_finish *f, int64_t k) {
+    return (rounding){
+        .scale = f_load(f->scale + k),
+        .shift = f_load(f->shift + k),
+        .code_scale = f_set(f->code_scale),
+        .low = f_set(f->code_low),
+        .high = f_set(f->code_high),
+        .zero = i_set(f->code_zero),
+    };
 }
 
-/* Of finite v and of NaN, which becomes low. */
-APQ_INLINE ivec code_of(const apq_int_finish *f, fvec v) {
-    return f_round(f_min(f_max(v, f_set(f->code_low)), f_set(f->code_high)));
+APQ_INLINE fvec scaled(const rounding *r, fvec sum) {
+    return f_add(f_mul(sum, r->scale), r->shift);
 }
 
-/* One vector of outputs at offset `at`, output k of the panel. */
-APQ_INLINE void finish_full(const apq_int_product *args, fvec sum, int64_t k,
-                            int64_t at) {
-    const apq_int_finish *f = &args->finish;
-    fvec v = scaled(f, sum, k);
-    if (args->residual != NULL) {
-        v = f_add(v, f_load(args->residual + at));
-    }
-    if (args->values != NULL) {
-        float low = f->clip > 0.0F ? 0.0F : -FLT_MAX;
-        float high = f->clip > 0.0F ? f->clip : FLT_MAX;
-        f_store(args->values + at, f_min(f_set(high), f_max(f_set(low), v)));
-    }
-    if (args->codes != NULL) {
-        v = f_mul(v, f_set(f->code_scale));
-        i_store_codes(args->codes + at,
-                      i_add(code_of(f, v), i_set(f->code_zero)));
-    }
+/* NaN becomes low. */
+APQ_INLINE ivec code_of(const rounding *r, fvec v) {
+    return f_round(f_min(f_max(v, r->low), r->high));
+}
+
+APQ_INLINE ivec shifted_code_of(const rounding *r, fvec v) {
+    return i_add(code_of(r, f_mul(v, r->code_scale)), r->zero);
 }
 
 /* Products ---------------------------------------------------------------- */
@@ -82,17 +83,32 @@ APQ_INLINE void product_any(const apq_int_product *args, const int M,
         a += APQ_INT_WORD;
         b += (ptrdiff_t)N * VL;
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < M; i++) {
+    const int64_t c_step = args->step;
+    uint8_t *codes = args->codes;
+    float *values = args->values;
+    const float *residual = args->residual;
+    float clip = args->finish.clip;
+    fvec low = f_set(clip > 0.0F ? 0.0F : -FLT_MAX);
+    fvec high = f_set(clip > 0.0F ? clip : FLT_MAX);
 #pragma GCC unroll 3
-        for (int j = 0; j < N; j++) {
-            fvec sum = f_from(acc[i * N + j]);
-            int64_t at = i * args->step + j * VL;
+    for (int j = 0; j < N; j++) {
+        const rounding r = rounding_of(&args->finish, j * VL);
+#pragma GCC unroll 16
+        for (int i = 0; i < M; i++) {
+            int64_t at = i * c_step + j * VL;
+            fvec v = scaled(&r, f_from(acc[i * N + j]));
             if (IS_PLAIN) {
-                fvec v = scaled(&args->finish, sum, j * VL);
-                i_store_codes(args->codes + at, code_of(&args->finish, v));
-            } else {
-                finish_full(args, sum, j * VL, at);
+                i_store_codes(codes + at, code_of(&r, v));
+                continue;
+            }
+            if (residual != NULL) {
+                v = f_add(v, f_load(residual + at));
+            }
+            if (values != NULL) {
+                f_store(values + at, f_min(high, f_max(low, v)));
+            }
+            if (codes != NULL) {
+                i_store_codes(codes + at, shifted_code_of(&r, v));
             }
         }
     }
@@ -140,12 +156,13 @@ APQ_INLINE void dense_any(const apq_int_dense *args, const int M) {
             b += VL;
         }
     }
-    const apq_int_finish *f = &args->finish;
+    const rounding r = rounding_of(&args->finish, 0);
+    const int64_t step = args->step;
+    uint8_t *codes = args->codes;
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
-        fvec v = f_mul(scaled(f, acc[i], 0), f_set(f->code_scale));
-        i_store_codes(args->codes + i * args->step,
-                      i_add(code_of(f, v), i_set(f->code_zero)));
+        i_store_codes(codes + i * step,
+                      shifted_code_of(&r, scaled(&r, acc[i])));
     }
 }
 
@@ -221,11 +238,13 @@ APQ_INLINE void row_tile(const apq_int_row *args, int t0, const int T,
         }
         w += (ptrdiff_t)WORDS * VL;
     }
-    const apq_int_finish *f = &args->finish;
+    const rounding r = rounding_of(&args->finish, 0);
+    const int64_t step = args->step;
+    uint8_t *codes = args->codes + t0 * step;
 #pragma GCC unroll 16
     for (int t = 0; t < T; t++) {
-        fvec v = scaled(f, f_from(acc[t]), 0);
-        i_store_codes(args->codes + (t0 + t) * args->step, code_of(f, v));
+        i_store_codes(codes + t * step,
+                      code_of(&r, scaled(&r, f_from(acc[t]))));
     }
 }
 

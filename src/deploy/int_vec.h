@@ -16,32 +16,33 @@
 #include <immintrin.h>
 
 enum { VL = 16 };
-typedef __m512i ivec;
+typedef int32_t ivec __attribute__((vector_size(64))); /* sums stay in
+                                                         registers */
 typedef __m512 fvec;
 
 APQ_INLINE ivec i_load(const int32_t *p) {
-    return _mm512_loadu_si512(p);
+    return (ivec)_mm512_loadu_si512(p);
 }
 APQ_INLINE void i_store(int32_t *p, ivec a) {
-    _mm512_storeu_si512(p, a);
+    _mm512_storeu_si512(p, (__m512i)a);
 }
 APQ_INLINE ivec i_set(int32_t a) {
-    return _mm512_set1_epi32(a);
+    return (ivec)_mm512_set1_epi32(a);
 }
 APQ_INLINE ivec i_add(ivec a, ivec b) {
-    return _mm512_add_epi32(a, b);
+    return a + b;
 }
 APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
-    return _mm512_dpbusd_epi32(c, a, b);
+    return (ivec)_mm512_dpbusd_epi32((__m512i)c, (__m512i)a, (__m512i)b);
 }
 APQ_INLINE ivec i_push(ivec w, ivec q) {
-    return _mm512_shrdi_epi32(w, q, 8);
+    return (ivec)_mm512_shrdi_epi32((__m512i)w, (__m512i)q, 8);
 }
 APQ_INLINE ivec i_load_codes(const uint8_t *p) {
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
 APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
-    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)a));
 }
 APQ_INLINE fvec f_load(const float *p) {
     return _mm512_loadu_ps(p);
@@ -65,10 +66,10 @@ APQ_INLINE fvec f_max(fvec a, fvec b) {
     return _mm512_max_ps(a, b);
 }
 APQ_INLINE fvec f_from(ivec a) {
-    return _mm512_cvtepi32_ps(a);
+    return _mm512_cvtepi32_ps((__m512i)a);
 }
 APQ_INLINE ivec f_round(fvec a) {
-    return _mm512_cvtps_epi32(a);
+    return (ivec)_mm512_cvtps_epi32(a);
 }
 
 #elif defined(__AVX2__)
@@ -76,46 +77,47 @@ APQ_INLINE ivec f_round(fvec a) {
 #include <immintrin.h>
 
 enum { VL = 8 };
-typedef __m256i ivec;
+typedef int32_t ivec __attribute__((vector_size(32)));
 typedef __m256 fvec;
 
 APQ_INLINE ivec i_load(const int32_t *p) {
-    return _mm256_loadu_si256((const __m256i *)p);
+    return (ivec)_mm256_loadu_si256((const __m256i *)p);
 }
 APQ_INLINE void i_store(int32_t *p, ivec a) {
-    _mm256_storeu_si256((__m256i *)p, a);
+    _mm256_storeu_si256((__m256i *)p, (__m256i)a);
 }
 APQ_INLINE ivec i_set(int32_t a) {
-    return _mm256_set1_epi32(a);
+    return (ivec)_mm256_set1_epi32(a);
 }
 APQ_INLINE ivec i_add(ivec a, ivec b) {
-    return _mm256_add_epi32(a, b);
+    return a + b;
 }
 #if defined(__AVXVNNI__)
 APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
-    return _mm256_dpbusd_avx_epi32(c, a, b);
+    return (ivec)_mm256_dpbusd_avx_epi32((__m256i)c, (__m256i)a, (__m256i)b);
 }
 #else
 /* In 16 bits: the instruction for bytes would clamp sums of two products. */
 APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
-    ivec a_even = _mm256_and_si256(a, _mm256_set1_epi16(255));
-    ivec a_odd = _mm256_srli_epi16(a, 8);
-    ivec b_even = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8);
-    ivec b_odd = _mm256_srai_epi16(b, 8);
-    ivec sum = _mm256_add_epi32(_mm256_madd_epi16(a_even, b_even),
-                                _mm256_madd_epi16(a_odd, b_odd));
-    return _mm256_add_epi32(c, sum);
+    __m256i x = (__m256i)a, w = (__m256i)b;
+    __m256i x_even = _mm256_and_si256(x, _mm256_set1_epi16(255));
+    __m256i x_odd = _mm256_srli_epi16(x, 8);
+    __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+    __m256i w_odd = _mm256_srai_epi16(w, 8);
+    c += (ivec)_mm256_madd_epi16(x_even, w_even);
+    return c + (ivec)_mm256_madd_epi16(x_odd, w_odd);
 }
 #endif
 APQ_INLINE ivec i_push(ivec w, ivec q) {
-    return _mm256_or_si256(_mm256_srli_epi32(w, 8), _mm256_slli_epi32(q, 24));
+    return (ivec)_mm256_or_si256(_mm256_srli_epi32((__m256i)w, 8),
+                                 _mm256_slli_epi32((__m256i)q, 24));
 }
 APQ_INLINE ivec i_load_codes(const uint8_t *p) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
 APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
-    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(a),
-                                    _mm256_extracti128_si256(a, 1));
+    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)a),
+                                    _mm256_extracti128_si256((__m256i)a, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(pairs, pairs));
 }
 APQ_INLINE fvec f_load(const float *p) {
@@ -140,10 +142,10 @@ APQ_INLINE fvec f_max(fvec a, fvec b) {
     return _mm256_max_ps(a, b);
 }
 APQ_INLINE fvec f_from(ivec a) {
-    return _mm256_cvtepi32_ps(a);
+    return _mm256_cvtepi32_ps((__m256i)a);
 }
 APQ_INLINE ivec f_round(fvec a) {
-    return _mm256_cvtps_epi32(a);
+    return (ivec)_mm256_cvtps_epi32(a);
 }
 
 #else
