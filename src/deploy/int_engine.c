@@ -338,18 +338,19 @@ static void *at(unsigned char *workspace, size_t offset) {
     return workspace + offset;
 }
 
-void apq_int_classify(const apq_int_engine *e, const float *x, int64_t pixels,
-                      int64_t ldx, float *pooled, uint8_t *codes,
+void apq_int_classify(const apq_int_engine *e, const float *x, int side,
+                      int pitch, int64_t ldx, float *pooled, uint8_t *codes,
                       float *logits) {
     int n = e->channels;
     memset(pooled, 0, (size_t)n * sizeof *pooled);
-    for (int64_t p = 0; p < pixels; p++) {
+    for (int i = 0; i < side * side; i++) {
+        const float *pixel = x + (i / side * pitch + i % side) * ldx;
         for (int c = 0; c < n; c++) {
-            pooled[c] += x[p * ldx + c];
+            pooled[c] += pixel[c];
         }
     }
-    apq_int_encode(pooled, n, e->pooled_scale / (float)pixels, e->pooled_high,
-                   codes);
+    apq_int_encode(pooled, n, e->pooled_scale / (float)(side * side),
+                   e->pooled_high, codes);
     for (int k = 0; k < e->n_classes; k++) {
         int32_t sum = apq_int_dot(codes, e->w + (int64_t)k * n, n);
         logits[k] = (float)sum * e->logit_scale[k] + e->bias[k];
@@ -390,7 +391,7 @@ void apq_int_engine_run_layers(const apq_int_engine *engine, int begin, int end,
     if (end > engine->n_stages && begin < end) {
         const apq_int_stage *last = &engine->stages[engine->n_stages - 1];
         apq_int_classify(engine, at(workspace, last->values),
-                         (int64_t)last->layer.out_size * last->layer.out_size,
+                         last->layer.out_size, last->layer.out_size,
                          last->layer.ldy, at(workspace, engine->pooled),
                          at(workspace, engine->pooled_codes), logits);
     }

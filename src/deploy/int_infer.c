@@ -21,34 +21,34 @@ static apq_int_finish finish_of(const apq_int_layer *l, int64_t column) {
     };
 }
 
-/* Where a product reads and writes; step as in apq_int_product, the last four
- * at the first output of the panel. */
+/* Where a product reads and writes; codes and values as a whole. */
 typedef struct product_io {
     const uint8_t *x;
-    int64_t pixels, ldx, step;
+    int64_t pixels;   /* as stored */
+    int64_t channels; /* of x as stored */
     uint8_t *codes;
+    int64_t codes_channels;
     float *values;
     const float *residual;
+    int64_t values_channels;
     bool is_plain;
 } product_io;
 
-/* Panel p of the outputs. */
+/* Panel p of the outputs, to channel `column` on of what is written. */
 static void multiply(const apq_int_tiles *k, const apq_int_matrix *m, int p,
-                     const product_io *io) {
+                     int64_t column, const product_io *io) {
     int first = apq_int_part(m->n_vectors, p, m->n_panels);
     int n = apq_int_part(m->n_vectors, p + 1, m->n_panels) - first;
-    int64_t column = (int64_t)first * k->lanes;
+    int64_t from = (int64_t)first * k->lanes;
     apq_int_product args = {
         .a = io->x,
-        .a_step = io->ldx,
+        .a_step = io->channels * APQ_INT_WORD,
         .depth = m->depth,
-        .b = m->b + m->depth * column,
-        .init = m->stage->layer.init + column,
-        .finish = finish_of(&m->stage->layer, column),
-        .step = io->step,
-        .codes = io->codes,
-        .values = io->values,
-        .residual = io->residual,
+        .b = m->b + m->depth * from,
+        .init = m->stage->layer.init + from,
+        .finish = finish_of(&m->stage->layer, from),
+        .codes_step = io->codes_channels * APQ_INT_WORD,
+        .values_step = io->values_channels,
     };
     int64_t i = 0;
     for (int t = 0; t < APQ_INT_TILES; t++) {
@@ -56,18 +56,31 @@ static void multiply(const apq_int_tiles *k, const apq_int_matrix *m, int p,
         apq_int_product_kernel kernel =
             io->is_plain ? k->plain[n - 1][t] : k->full[n - 1][t];
         for (; i + rows <= io->pixels; i += rows) {
+            int64_t at = i * io->values_channels + column;
+            args.a = io->x + i * io->channels;
+            args.codes = io->codes == NULL
+                             ? NULL
+                             : io->codes + i * io->codes_channels +
+                                   column * APQ_INT_WORD;
+            args.values = io->values == NULL ? NULL : io->values + at;
+            args.residual = io->residual == NULL ? NULL : io->residual + at;
             kernel(&args);
-            int64_t step = rows * io->step;
-            args.a += rows * io->ldx;
-            args.codes = args.codes == NULL ? NULL : args.codes + step;
-            args.values = args.values == NULL ? NULL : args.values + step;
-            args.residual = args.residual == NULL ? NULL : args.residual + step;
         }
     }
 }
 
+/* All panels. */
+static void multiply_all(const apq_int_tiles *k, const apq_int_matrix *m,
+                         const product_io *io) {
+    for (int p = 0; p < m->n_panels; p++) {
+        int first = apq_int_part(m->n_vectors, p, m->n_panels);
+        multiply(k, m, p, (int64_t)first * k->lanes, io);
+    }
+}
+
+/* As stored. */
 static int64_t pixels_of(int side) {
-    return (int64_t)side * side;
+    return (int64_t)side * apq_int_pitch(side);
 }
 
 /* Stem -------------------------------------------------------------------- */
@@ -79,7 +92,7 @@ static void stem_row(const apq_int_tiles *k, apq_int_dense args, int n_out) {
         for (; i + rows <= n_out; i += rows) {
             k->dense[t](&args);
             args.a += rows * args.a_step;
-            args.codes += rows * args.step;
+            args.codes += rows / 4 * args.codes_step;
         }
     }
 }
@@ -92,81 +105,64 @@ static void run_stem(const apq_int_infer *f, const float *image, float *padded,
     int64_t padded_row = (int64_t)f->stem_width * l->in_channels;
     int64_t depth = (int64_t)l->kernel * l->kernel * l->in_channels;
     int pad = l->kernel / 2;
+    int pitch = apq_int_pitch(l->out_size);
     for (int y = 0; y < l->in_size; y++) {
         memcpy(padded + (y + pad) * padded_row + pad * l->in_channels,
                image + y * row, (size_t)row * sizeof *image);
     }
     for (int64_t column = 0; column < l->out_channels; column += k->lanes) {
         for (int y = 0; y < l->out_size; y++) {
-            stem_row(k,
-                     (apq_int_dense){
-                         .a = padded + y * l->stride * padded_row,
-                         .a_step = (int64_t)l->stride * l->in_channels,
-                         .a_row = padded_row,
-                         .n_rows = l->kernel,
-                         .taps = l->kernel * l->in_channels,
-                         .b = f->stem + column * depth,
-                         .finish = finish_of(l, column),
-                         .step = l->ldy,
-                         .codes = codes + y * l->out_size * l->ldy + column,
-                     },
-                     l->out_size);
+            stem_row(
+                k,
+                (apq_int_dense){
+                    .a = padded + y * l->stride * padded_row,
+                    .a_step = (int64_t)l->stride * l->in_channels,
+                    .a_row = padded_row,
+                    .n_rows = l->kernel,
+                    .taps = l->kernel * l->in_channels,
+                    .b = f->stem + column * depth,
+                    .finish = finish_of(l, column),
+                    .codes = codes + y * pitch * l->ldy + column * APQ_INT_WORD,
+                    .codes_step = l->ldy * APQ_INT_WORD,
+                },
+                pitch);
         }
     }
 }
 
 /* Blocks ------------------------------------------------------------------ */
 
-/* One vector of channels of the depthwise convolution: x (pixels, step) are
- * its codes, vector v of all. */
+/* Where rows outside of the image are read: above and below. */
+static void fill_margins(const apq_int_block *b, int32_t *plane) {
+    const apq_int_layer *l = &b->depthwise->layer;
+    size_t n = (size_t)l->kernel * (size_t)b->plane_row;
+    memset(plane, l->in_zero, n * sizeof *plane);
+    memset(plane + (l->kernel + l->in_size) * b->plane_row, l->in_zero,
+           n * sizeof *plane);
+}
+
+/* Vector v of the depthwise convolution; x (step channels) begins with it. */
 static void correlate(const apq_int_infer *f, const apq_int_block *b,
                       const apq_int_scratch *m, int v, const uint8_t *x,
                       int64_t step) {
     const apq_int_tiles *k = f->tiles;
     const apq_int_layer *l = &b->depthwise->layer;
-    int pad = l->kernel / 2;
     int64_t column = (int64_t)v * k->lanes;
-    int64_t words = (int64_t)b->n_words * k->lanes;
-    int64_t tap_row =
-        (int64_t)(l->kernel > APQ_INT_WORD ? 2 : 1) * k->lanes; /* words */
-    const int32_t *taps = b->taps + v * l->kernel * tap_row;
-    apq_int_spread spread = {
-        .step = step,
-        .n_in = l->in_size,
-        .pad = pad,
+    int64_t taps = (int64_t)l->kernel * (l->kernel > APQ_INT_WORD ? 2 : 1);
+    k->depthwise[l->stride - 1][l->kernel](&(apq_int_depthwise_args){
+        .x = x,
+        .x_step = step * APQ_INT_WORD,
+        .in_size = l->in_size,
+        .out_size = l->out_size,
         .zero = l->in_zero,
-        .n_words = b->n_words,
-    };
-    apq_int_row row = {
+        .plane = m->plane + l->kernel * b->plane_row,
+        .n_quads = b->n_quads,
+        .w = b->taps + taps * column,
         .init = l->init + column,
         .finish = finish_of(l, column),
-        .step = l->ldy,
-        .n_out = l->out_size,
-    };
-    int filled = 0; /* rows of the image spread so far */
-    for (int y = 0; y < l->out_size; y++) {
-        int first = y * l->stride - pad;
-        int end =
-            first + l->kernel < l->in_size ? first + l->kernel : l->in_size;
-        for (; filled < end; filled++) {
-            spread.x = x + (int64_t)filled * l->in_size * step;
-            spread.dst = m->ring + filled % APQ_INT_RING * words;
-            k->spread(&spread);
-        }
-        /* Rows outside add nothing where 0 means 0. */
-        int skip = l->in_zero == 0 && first < 0 ? -first : 0;
-        int stop = l->in_zero == 0 ? end - first : l->kernel;
-        row.n_rows = stop - skip;
-        for (int u = skip; u < stop; u++) {
-            int at = first + u;
-            row.rows[u - skip] = at < 0 || at >= l->in_size
-                                     ? m->margin
-                                     : m->ring + at % APQ_INT_RING * words;
-        }
-        row.w = taps + skip * tap_row;
-        row.codes = m->deep + (int64_t)y * l->out_size * l->ldy + column;
-        k->row[l->stride - 1][l->kernel](&row);
-    }
+        .codes = m->deep + column * APQ_INT_WORD,
+        .codes_step = l->ldy * APQ_INT_WORD,
+    });
 }
 
 /* x, from: codes and values that enter; y, values: that leave. */
@@ -175,55 +171,50 @@ static void run_block(const apq_int_infer *f, const apq_int_block *b,
                       const float *from, uint8_t *y, float *values) {
     const apq_int_tiles *k = f->tiles;
     const apq_int_layer *d = &b->depthwise->layer;
+    const apq_int_stage *s = b->project.stage;
     if (d->in_zero != 0) {
-        memset(m->margin, d->in_zero,
-               (size_t)b->n_words * (size_t)k->lanes * sizeof *m->margin);
+        fill_margins(b, m->plane);
     }
     for (int g = 0; g < b->n_groups; g++) {
         int begin = apq_int_part(b->n_vectors, g, b->n_groups);
         int end = apq_int_part(b->n_vectors, g + 1, b->n_groups);
-        const uint8_t *wide = x + (int64_t)begin * k->lanes;
         int64_t step = d->ldx;
+        const uint8_t *wide = x + (int64_t)begin * k->lanes * APQ_INT_WORD;
         if (b->has_expand) {
-            wide = m->wide;
             step = (int64_t)(end - begin) * k->lanes;
-            multiply(k, &b->expand, g,
+            wide = m->wide;
+            multiply(k, &b->expand, g, 0,
                      &(product_io){
                          .x = x,
                          .pixels = pixels_of(d->in_size),
-                         .ldx = b->expand.stage->layer.ldx,
-                         .step = step,
+                         .channels = b->expand.stage->layer.ldx,
                          .codes = m->wide,
+                         .codes_channels = step,
                          .is_plain = true,
                      });
         }
         for (int v = begin; v < end; v++) {
-            correlate(f, b, m, v, wide + (int64_t)(v - begin) * k->lanes, step);
+            int64_t column = (int64_t)(v - begin) * k->lanes;
+            correlate(f, b, m, v, wide + column * APQ_INT_WORD, step);
         }
     }
-    const apq_int_stage *s = b->project.stage;
-    for (int p = 0; p < b->project.n_panels; p++) {
-        int64_t column = (int64_t)apq_int_part(b->project.n_vectors, p,
-                                               b->project.n_panels) *
-                         k->lanes;
-        multiply(k, &b->project, p,
+    multiply_all(k, &b->project,
                  &(product_io){
                      .x = m->deep,
                      .pixels = pixels_of(d->out_size),
-                     .ldx = d->ldy,
-                     .step = s->layer.ldy,
-                     .codes = y + column,
-                     .values = s->has_values ? values + column : NULL,
-                     .residual = s->residual_from >= 0 ? from + column : NULL,
+                     .channels = d->ldy,
+                     .codes = y,
+                     .codes_channels = s->layer.ldy,
+                     .values = s->has_values ? values : NULL,
+                     .residual = s->residual_from >= 0 ? from : NULL,
+                     .values_channels = s->layer.ldy,
                  });
-    }
 }
 
 /* Images ------------------------------------------------------------------ */
 
 static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
                       const float *image, float *logits) {
-    const apq_int_tiles *k = f->tiles;
     run_stem(f, image, m->image, m->narrow[0]);
     int at = 0;
     for (int i = 0; i < f->n_blocks; i++, at = 1 - at) {
@@ -231,20 +222,16 @@ static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
                   m->narrow[1 - at], m->values[1 - at]);
     }
     const apq_int_layer *l = &f->mix.stage->layer;
-    int64_t pixels = pixels_of(l->out_size);
-    float *values = m->values[1 - at];
-    for (int p = 0; p < f->mix.n_panels; p++) {
-        int first = apq_int_part(f->mix.n_vectors, p, f->mix.n_panels);
-        multiply(k, &f->mix, p,
+    multiply_all(f->tiles, &f->mix,
                  &(product_io){
                      .x = m->narrow[at],
-                     .pixels = pixels,
-                     .ldx = l->ldx,
-                     .step = l->ldy,
-                     .values = values + (int64_t)first * k->lanes,
+                     .pixels = pixels_of(l->out_size),
+                     .channels = l->ldx,
+                     .values = m->values[1 - at],
+                     .values_channels = l->ldy,
                  });
-    }
-    apq_int_classify(&f->engine, values, pixels, l->ldy, m->pooled,
+    apq_int_classify(&f->engine, m->values[1 - at], l->out_size,
+                     apq_int_pitch(l->out_size), l->ldy, m->pooled,
                      m->pooled_codes, logits);
 }
 

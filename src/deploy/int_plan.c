@@ -180,8 +180,9 @@ static apq_status plan_block(apq_int_infer *f, int begin, int length,
     const apq_int_layer *d = &b->depthwise->layer;
     b->n_vectors = divide_up(d->in_channels, f->tiles->lanes);
     b->n_groups = divide_up(b->n_vectors, APQ_INT_VECTORS);
-    b->n_words = (d->out_size - 1) * d->stride + 1 +
-                 (divide_up(d->kernel, APQ_INT_WORD) - 1) * APQ_INT_WORD;
+    b->n_quads = apq_int_row_quads(d->kernel, d->stride, d->out_size);
+    b->plane_row =
+        (int64_t)b->n_quads * (APQ_INT_WORD / d->stride) * f->tiles->lanes;
     APQ_TRY(pack_taps(f, d, b->n_vectors, &b->taps));
     if (b->has_expand) {
         APQ_TRY(pack_matrix(f, &stages[begin], &b->expand));
@@ -197,36 +198,31 @@ static int64_t largest(int64_t a, int64_t b) {
 
 /* Largest sizes over all blocks. */
 typedef struct extent {
-    int64_t narrow, wide, row, deep;
+    int64_t narrow, wide, plane, deep;
 } extent;
 
+/* Pixels of an image as stored. */
 static int64_t pixels_of(int side) {
-    return (int64_t)side * side;
+    return (int64_t)side * apq_int_pitch(side);
 }
 
-static int64_t narrow_of(const apq_int_stage *s) {
+static int64_t outputs_of(const apq_int_stage *s) {
     return pixels_of(s->layer.out_size) * s->layer.ldy;
 }
 
 static extent measure(const apq_int_infer *f) {
-    extent e = {0};
-    int lanes = f->tiles->lanes;
-    for (int i = 0; i < f->engine.n_stages; i++) {
-        const apq_int_stage *s = &f->engine.stages[i];
-        const apq_int_layer *l = &s->layer;
-        if (s->kind == APQ_IR_DEPTHWISE) {
-            e.wide = largest(e.wide,
-                             pixels_of(l->in_size) * APQ_INT_VECTORS * lanes);
-            e.deep = largest(e.deep, narrow_of(s));
-        }
-    }
+    int group = APQ_INT_VECTORS * f->tiles->lanes;
+    extent e = {.narrow = largest(outputs_of(&f->engine.stages[0]),
+                                  outputs_of(f->mix.stage))};
     for (int i = 0; i < f->n_blocks; i++) {
         const apq_int_block *b = &f->blocks[i];
-        e.row = largest(e.row, (int64_t)b->n_words * lanes);
-        e.narrow = largest(e.narrow, narrow_of(b->project.stage));
+        const apq_int_layer *d = &b->depthwise->layer;
+        int64_t rows = d->in_size + 2 * (int64_t)d->kernel;
+        e.narrow = largest(e.narrow, outputs_of(b->project.stage));
+        e.wide = largest(e.wide, pixels_of(d->in_size) * group);
+        e.plane = largest(e.plane, rows * b->plane_row);
+        e.deep = largest(e.deep, outputs_of(b->depthwise));
     }
-    e.narrow = largest(e.narrow, narrow_of(&f->engine.stages[0]));
-    e.narrow = largest(e.narrow, narrow_of(f->mix.stage));
     return e;
 }
 
@@ -244,8 +240,7 @@ static apq_status take_scratch(apq_int_infer *f) {
             TAKE(s->values[i], f, e.narrow);
         }
         TAKE(s->wide, f, e.wide);
-        TAKE(s->ring, f, APQ_INT_RING * e.row);
-        TAKE(s->margin, f, e.row);
+        TAKE(s->plane, f, e.plane);
         TAKE(s->deep, f, e.deep);
         TAKE(s->pooled, f, f->engine.channels);
         TAKE(s->pooled_codes, f, f->engine.channels);

@@ -24,19 +24,18 @@ typedef struct apq_int_block {
     apq_int_matrix expand, project;
     const apq_int_stage *depthwise;
     int n_vectors, n_groups; /* channels in between; a group is a panel */
-    int n_words;             /* of a spread row */
+    int n_quads;             /* of a spread row */
+    int64_t plane_row;       /* words of a spread row, all lanes */
     const int32_t *taps;     /* words (vectors, R, words of R taps, lanes) */
 } apq_int_block;
 
-/* The memory of one thread. A spread row goes to slot y mod APQ_INT_RING. */
-enum { APQ_INT_RING = 8 };
+/* The memory of one thread; codes in quads. */
 typedef struct apq_int_scratch {
     float *image;       /* padded */
     uint8_t *narrow[2]; /* codes that enter and leave blocks */
     float *values[2];   /* the same before rounding, where wanted */
     uint8_t *wide;      /* a group of the expansion */
-    int32_t *ring;      /* rows of a vector of it, spread */
-    int32_t *margin;    /* a spread row outside of the image */
+    int32_t *plane;     /* a vector of it, spread */
     uint8_t *deep;      /* all that the projection reads */
     float *pooled;
     uint8_t *pooled_codes;

@@ -33,10 +33,11 @@ struct apq_int_engine {
     size_t codes[2], padded, pooled, pooled_codes, workspace_bytes;
 };
 
-/* logits (n_classes) from x (pixels, ldx), the values of the last stage;
- * pooled and codes are scratch of `channels` each. */
-void apq_int_classify(const apq_int_engine *e, const float *x, int64_t pixels,
-                      int64_t ldx, float *pooled, uint8_t *codes,
+/* logits (n_classes) from x, the values of the last stage: `side` rows of so
+ * many pixels, `pitch` pixels from row to row, ldx floats a pixel. pooled and
+ * codes are scratch of `channels` each. */
+void apq_int_classify(const apq_int_engine *e, const float *x, int side,
+                      int pitch, int64_t ldx, float *pooled, uint8_t *codes,
                       float *logits);
 
 #endif

@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 /* The inner loops of the fused integer evaluation, compiled once per
- * instruction set. Activations are rows of u8 codes, (pixels, step); a word is
- * four of them, or of s8 weights, that one instruction multiplies and adds up.
- * Sums are exact, so results are the bits of int_kernels.h. */
+ * instruction set. A word is four u8 codes, or s8 weights, that one instruction
+ * multiplies and adds up. Codes lie in quads: (quads of pixels, channels / 4,
+ * 4 pixels, 4 channels), rows of pixels filled up to whole quads by pixels that
+ * are computed and never used. Sums are exact, so results are the bits of
+ * int_kernels.h. */
 
 /* From the sum of an output to its code, see apq_int_layer; the pointers are
  * at the first output. */
@@ -17,18 +19,20 @@ typedef struct apq_int_finish {
     int code_zero;
 } apq_int_finish;
 
-/* M pixels of a tile by N vectors of outputs. */
+/* M pixels of a tile by N vectors of outputs; M is a multiple of 4. Steps are
+ * bytes from quad to quad, and elements of values from pixel to pixel. */
 typedef struct apq_int_product {
-    const uint8_t *a; /* (M, a_step) */
-    int64_t a_step;   /* codes */
+    const uint8_t *a;
+    int64_t a_step;
     int64_t depth;    /* words */
     const int32_t *b; /* words (depth, N*lanes) */
     const int32_t *init;
     apq_int_finish finish;
-    int64_t step;   /* of the three below, elements a pixel */
     uint8_t *codes; /* or NULL */
-    float *values;  /* or NULL */
-    const float *residual;
+    int64_t codes_step;
+    float *values;         /* or NULL */
+    const float *residual; /* as values; or NULL */
+    int64_t values_step;
 } apq_int_product;
 typedef void (*apq_int_product_kernel)(const apq_int_product *args);
 
@@ -39,53 +43,61 @@ typedef struct apq_int_dense {
     int n_rows, taps;
     const float *b; /* (n_rows*taps, lanes) */
     apq_int_finish finish;
-    int64_t step;
     uint8_t *codes;
+    int64_t codes_step; /* as above */
 } apq_int_dense;
 typedef void (*apq_int_dense_kernel)(const apq_int_dense *args);
 
 enum {
     APQ_INT_VECTORS = 3,
-    APQ_INT_TILES = 3,
+    APQ_INT_TILES = 2,
     APQ_INT_MAX_KX = 7,
-    APQ_INT_WORD = 4, /* codes a word */
+    APQ_INT_WORD = 4, /* codes a word, pixels a quad */
+    APQ_INT_QUAD = APQ_INT_WORD * APQ_INT_WORD, /* bytes of a word's quad */
 };
 
-/* One input row of a depthwise convolution, spread out: word i of dst holds
- * pixels i - pad .. i - pad + 3 of every lane, `zero` outside of the row. */
-typedef struct apq_int_spread {
-    const uint8_t *x; /* (n_in, step) */
-    int64_t step;
-    int n_in, pad, zero;
-    int32_t *dst; /* (n_words, lanes) */
-    int n_words;
-} apq_int_spread;
-
-/* One output row of such a convolution, a vector of channels. */
-typedef struct apq_int_row {
-    const int32_t *rows[APQ_INT_MAX_KX]; /* spread */
-    int n_rows;
-    const int32_t *w;    /* words (n_rows, words of KX taps, lanes) */
-    const int32_t *init; /* (lanes) */
+/* A depthwise convolution of one vector of channels. The image is first spread
+ * out into `plane`, where a word holds pixels x .. x + 3 of a channel: rows of
+ * n_quads * 4 / stride words for x = -4, -3, ... (of stride 2, those x that
+ * are read); plane is row 0. Where `zero` is 0, rows outside of the image are
+ * skipped, else they are in the plane before and after it. */
+typedef struct apq_int_depthwise_args {
+    const uint8_t *x;
+    int64_t x_step; /* bytes from quad to quad */
+    int in_size, out_size;
+    int zero;         /* code that means 0 */
+    int32_t *plane;   /* (rows, words of a row, lanes) */
+    int n_quads;      /* apq_int_row_quads() */
+    const int32_t *w; /* words (R, words of R taps, lanes) */
+    const int32_t *init;
     apq_int_finish finish;
-    uint8_t *codes; /* (n_out, step) */
-    int64_t step;
-    int n_out;
-} apq_int_row;
-typedef void (*apq_int_row_kernel)(const apq_int_row *args);
+    uint8_t *codes;
+    int64_t codes_step;
+} apq_int_depthwise_args;
+typedef void (*apq_int_depthwise_kernel)(const apq_int_depthwise_args *args);
+
+/* n in whole quads: pixels of a stored row. */
+static inline int apq_int_pitch(int n) {
+    return (n + APQ_INT_WORD - 1) / APQ_INT_WORD * APQ_INT_WORD;
+}
+/* Quads of a spread row, up to the last word that is read. */
+static inline int apq_int_row_quads(int kernel, int stride, int out_size) {
+    int last = (apq_int_pitch(out_size) - 1) * stride - kernel / 2 +
+               (kernel - 1) / APQ_INT_WORD * APQ_INT_WORD;
+    return (last + APQ_INT_WORD) / APQ_INT_WORD + 1;
+}
 
 typedef struct apq_int_tiles {
     const char *name;
     int lanes;
-    int sizes[APQ_INT_VECTORS][APQ_INT_TILES]; /* M, falling, the last 1 */
+    int sizes[APQ_INT_VECTORS][APQ_INT_TILES]; /* M, falling, the last 4 */
     /* [N - 1][tile]. `plain`: codes alone leave, unsigned, with code_scale 1.
      */
     apq_int_product_kernel plain[APQ_INT_VECTORS][APQ_INT_TILES];
     apq_int_product_kernel full[APQ_INT_VECTORS][APQ_INT_TILES];
     apq_int_dense_kernel dense[APQ_INT_TILES]; /* tiles of one vector */
-    void (*spread)(const apq_int_spread *args);
-    /* [stride - 1][KX], NULL where unused. */
-    apq_int_row_kernel row[2][APQ_INT_MAX_KX + 1];
+    /* [stride - 1][R], NULL where unused. */
+    apq_int_depthwise_kernel depthwise[2][APQ_INT_MAX_KX + 1];
     /* Products a second in registers, one thread, over n_rounds rounds of
      * peak_products; for apq bench. */
     void (*peak)(int64_t n_rounds, int32_t *sink);

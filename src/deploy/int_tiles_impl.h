@@ -31,13 +31,23 @@ APQ_INLINE fvec scaled(const rounding *r, fvec sum) {
     return f_add(f_mul(sum, r->scale), r->shift);
 }
 
-/* NaN becomes low. */
+/* Of a code that cannot be negative; quad_store() clamps below, also NaN. */
 APQ_INLINE ivec code_of(const rounding *r, fvec v) {
-    return f_round(f_min(f_max(v, r->low), r->high));
+    return f_round(f_min(r->high, v));
 }
 
 APQ_INLINE ivec shifted_code_of(const rounding *r, fvec v) {
-    return i_add(code_of(r, f_mul(v, r->code_scale)), r->zero);
+    v = f_mul(v, r->code_scale);
+    return i_add(f_round(f_min(f_max(v, r->low), r->high)), r->zero);
+}
+
+/* Of four pixels. */
+typedef struct quad {
+    ivec of[4];
+} quad;
+
+APQ_INLINE void store(uint8_t *p, const quad *q) {
+    quad_store(p, q->of[0], q->of[1], q->of[2], q->of[3]);
 }
 
 /* Products ---------------------------------------------------------------- */
@@ -54,6 +64,22 @@ APQ_INLINE ivec word_at(const uint8_t *p) {
     int32_t word;
     __builtin_memcpy(&word, p, sizeof word);
     return i_set(word);
+}
+
+/* Adds the residual to v, stores it as a value, returns its code. */
+APQ_INLINE ivec full_code(const apq_int_product *args, const rounding *r,
+                          fvec v, int64_t pixel, int64_t k) {
+    int64_t at = pixel * args->values_step + k;
+    if (args->residual != NULL) {
+        v = f_add(v, f_load(args->residual + at));
+    }
+    if (args->values != NULL) {
+        float clip = args->finish.clip;
+        fvec low = f_set(clip > 0.0F ? 0.0F : -FLT_MAX);
+        fvec high = f_set(clip > 0.0F ? clip : FLT_MAX);
+        f_store(args->values + at, f_min(high, f_max(low, v)));
+    }
+    return shifted_code_of(r, v);
 }
 
 APQ_INLINE void product_any(const apq_int_product *args, const int M,
@@ -74,41 +100,31 @@ APQ_INLINE void product_any(const apq_int_product *args, const int M,
         }
 #pragma GCC unroll 16
         for (int i = 0; i < M; i++) {
-            ivec value = word_at(a + i * step);
+            ivec value = word_at(a + i / 4 * step + i % 4 * APQ_INT_WORD);
 #pragma GCC unroll 3
             for (int j = 0; j < N; j++) {
                 acc[i * N + j] = i_dot(value, line[j], acc[i * N + j]);
             }
         }
-        a += APQ_INT_WORD;
+        a += APQ_INT_QUAD;
         b += (ptrdiff_t)N * VL;
     }
-    const int64_t c_step = args->step;
     uint8_t *codes = args->codes;
-    float *values = args->values;
-    const float *residual = args->residual;
-    float clip = args->finish.clip;
-    fvec low = f_set(clip > 0.0F ? 0.0F : -FLT_MAX);
-    fvec high = f_set(clip > 0.0F ? clip : FLT_MAX);
+    const int64_t codes_step = args->codes_step;
 #pragma GCC unroll 3
     for (int j = 0; j < N; j++) {
         const rounding r = rounding_of(&args->finish, j * VL);
-#pragma GCC unroll 16
-        for (int i = 0; i < M; i++) {
-            int64_t at = i * c_step + j * VL;
-            fvec v = scaled(&r, f_from(acc[i * N + j]));
-            if (IS_PLAIN) {
-                i_store_codes(codes + at, code_of(&r, v));
-                continue;
-            }
-            if (residual != NULL) {
-                v = f_add(v, f_load(residual + at));
-            }
-            if (values != NULL) {
-                f_store(values + at, f_min(high, f_max(low, v)));
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i += 4) {
+            quad q;
+#pragma GCC unroll 4
+            for (int t = 0; t < 4; t++) {
+                fvec v = scaled(&r, f_from(acc[(i + t) * N + j]));
+                q.of[t] = IS_PLAIN ? code_of(&r, v)
+                                   : full_code(args, &r, v, i + t, j * VL);
             }
             if (codes != NULL) {
-                i_store_codes(codes + at, shifted_code_of(&r, v));
+                store(codes + i / 4 * codes_step + j * VL * 4, &q);
             }
         }
     }
@@ -119,14 +135,12 @@ APQ_INLINE void product_any(const apq_int_product *args, const int M,
         product_any(args, m, n, is_plain);                                     \
     }
 #define PRODUCT_KERNELS(kind, is_plain, n)                                     \
-    PRODUCT_KERNEL(kind, is_plain, 1, n)                                       \
     PRODUCT_KERNEL(kind, is_plain, 4, n)                                       \
     PRODUCT_KERNEL(kind, is_plain, TILE_##n, n)
 #define PRODUCT_TABLE(kind)                                                    \
     {                                                                          \
-        {kind##_TILE_1_1, kind##_4_1, kind##_1_1},                             \
-            {kind##_TILE_2_2, kind##_4_2, kind##_1_2}, {                       \
-            kind##_TILE_3_3, kind##_4_3, kind##_1_3                            \
+        {kind##_TILE_1_1, kind##_4_1}, {kind##_TILE_2_2, kind##_4_2}, {        \
+            kind##_TILE_3_3, kind##_4_3                                        \
         }                                                                      \
     }
 PRODUCT_KERNELS(plain, 1, 1)
@@ -157,12 +171,16 @@ APQ_INLINE void dense_any(const apq_int_dense *args, const int M) {
         }
     }
     const rounding r = rounding_of(&args->finish, 0);
-    const int64_t step = args->step;
     uint8_t *codes = args->codes;
-#pragma GCC unroll 16
-    for (int i = 0; i < M; i++) {
-        i_store_codes(codes + i * step,
-                      shifted_code_of(&r, scaled(&r, acc[i])));
+    const int64_t codes_step = args->codes_step;
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i += 4) {
+        quad q;
+#pragma GCC unroll 4
+        for (int t = 0; t < 4; t++) {
+            q.of[t] = shifted_code_of(&r, scaled(&r, acc[i + t]));
+        }
+        store(codes + i / 4 * codes_step, &q);
     }
 }
 
@@ -172,109 +190,141 @@ APQ_INLINE void dense_any(const apq_int_dense *args, const int M) {
     }
 DENSE_KERNEL(TILE_1)
 DENSE_KERNEL(4)
-DENSE_KERNEL(1)
 
-/* Depthwise rows ---------------------------------------------------------- */
+/* Depthwise convolutions -------------------------------------------------- */
 
-APQ_INLINE ivec pushed(const apq_int_spread *args, int pixel, ivec word,
-                       ivec zero) {
-    bool is_inside = pixel < args->n_in;
-    return i_push(word, is_inside ? i_load_codes(args->x + pixel * args->step)
-                                  : zero);
+/* The words of a quad of pixels, `left` of them inside of the image. */
+APQ_INLINE ivec words_at(const uint8_t *quad_or_null, int left, ivec zero) {
+    if (left <= 0) {
+        return zero;
+    }
+    ivec words = i_words(quad_or_null);
+    if (left < APQ_INT_WORD) {
+        ivec outside = i_set((int32_t)(UINT32_MAX << 8 * left));
+        words = (words & ~outside) | (zero & outside);
+    }
+    return words;
 }
 
-static void spread(const apq_int_spread *args) {
-    ivec zero = i_set(args->zero);
-    ivec word = i_set(args->zero * 0x01010101);
-    int first = APQ_INT_WORD - 1 - args->pad; /* the last pixel of word 0 */
-    for (int i = 0; i < first; i++) {
-        word = pushed(args, i, word, zero);
-    }
-    int32_t *dst = args->dst;
-    int inside = args->n_in - first;
-    inside = inside < args->n_words ? inside : args->n_words;
-    const uint8_t *x = args->x + first * args->step;
-    int i = 0;
-    for (; i < inside; i++, x += args->step, dst += VL) {
-        word = i_push(word, i_load_codes(x));
-        i_store(dst, word);
-    }
-    for (; i < args->n_words; i++, dst += VL) {
-        word = i_push(word, zero);
-        i_store(dst, word);
+/* One row; of stride 2 only the words of pixels x that are odd or even. */
+APQ_INLINE void spread_row(const apq_int_depthwise_args *args, const uint8_t *x,
+                           int32_t *dst, const int STRIDE, const int IS_ODD) {
+    ivec zero = i_set(args->zero * 0x01010101);
+    ivec words = zero;
+    int left = args->in_size;
+    for (int i = 0; i < args->n_quads; i++) {
+        ivec next = words_at(x, left, zero);
+        if (STRIDE == 1) {
+            i_store(dst, words);
+            i_store(dst + VL, i_window(words, next, 1));
+            i_store(dst + 2 * VL, i_window(words, next, 2));
+            i_store(dst + 3 * VL, i_window(words, next, 3));
+        } else if (IS_ODD) {
+            i_store(dst, i_window(words, next, 1));
+            i_store(dst + VL, i_window(words, next, 3));
+        } else {
+            i_store(dst, words);
+            i_store(dst + VL, i_window(words, next, 2));
+        }
+        dst += APQ_INT_WORD / STRIDE * VL;
+        x += args->x_step;
+        left -= APQ_INT_WORD;
+        words = next;
     }
 }
 
 enum { LONG_TILE = VL == 16 ? 16 : 8 };
 
-/* T outputs in registers; a word is loaded once for all that read it. */
-APQ_INLINE void row_tile(const apq_int_row *args, int t0, const int T,
-                         const int KX, const int STRIDE) {
+/* T outputs in registers, of n_rows rows of `in`; a word is loaded once for all
+ * that read it. */
+APQ_INLINE void row_tile(const apq_int_depthwise_args *args, const int32_t *in,
+                         int64_t in_row, const int32_t *w, int n_rows,
+                         uint8_t *codes, const int T, const int KX,
+                         const int STRIDE) {
     const int WORDS = (KX + APQ_INT_WORD - 1) / APQ_INT_WORD;
-    const int END = (T - 1) * STRIDE + (WORDS - 1) * APQ_INT_WORD + 1;
+    const int NEXT = APQ_INT_WORD / STRIDE; /* to an output's second word */
     ivec acc[LONG_TILE];
 #pragma GCC unroll 16
     for (int t = 0; t < T; t++) {
         acc[t] = i_load(args->init);
     }
-    const int32_t *w = args->w;
-    for (int u = 0; u < args->n_rows; u++) {
-        const int32_t *in = args->rows[u] + (int64_t)t0 * STRIDE * VL;
+    for (int u = 0; u < n_rows; u++) {
         ivec taps[2];
 #pragma GCC unroll 2
         for (int v = 0; v < WORDS; v++) {
             taps[v] = i_load(w + v * VL);
         }
-#pragma GCC unroll 37
-        for (int p = 0; p < END; p++) {
-#pragma GCC unroll 2
-            for (int v = 0; v < WORDS; v++) {
-                int from = p - v * APQ_INT_WORD;
-                int t = from / STRIDE;
-                if (from >= 0 && t < T && from % STRIDE == 0) {
-                    acc[t] = i_dot(i_load(in + p * VL), taps[v], acc[t]);
-                }
+#pragma GCC unroll 20
+        for (int p = 0; p < T + (WORDS - 1) * NEXT; p++) {
+            ivec word = i_load(in + p * VL);
+            if (p < T) {
+                acc[p] = i_dot(word, taps[0], acc[p]);
+            }
+            if (WORDS == 2 && p >= NEXT) {
+                acc[p - NEXT] = i_dot(word, taps[1], acc[p - NEXT]);
             }
         }
+        in += in_row;
         w += (ptrdiff_t)WORDS * VL;
     }
     const rounding r = rounding_of(&args->finish, 0);
-    const int64_t step = args->step;
-    uint8_t *codes = args->codes + t0 * step;
-#pragma GCC unroll 16
-    for (int t = 0; t < T; t++) {
-        i_store_codes(codes + t * step,
-                      code_of(&r, scaled(&r, f_from(acc[t]))));
+    const int64_t codes_step = args->codes_step;
+#pragma GCC unroll 4
+    for (int t = 0; t < T; t += 4) {
+        quad q;
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            q.of[i] = code_of(&r, scaled(&r, f_from(acc[t + i])));
+        }
+        store(codes + t / 4 * codes_step, &q);
     }
 }
 
-APQ_INLINE void row_any(const apq_int_row *args, const int KX,
-                        const int STRIDE) {
-    int t = 0;
-    for (; t + LONG_TILE <= args->n_out; t += LONG_TILE) {
-        row_tile(args, t, LONG_TILE, KX, STRIDE);
+APQ_INLINE void depthwise_any(const apq_int_depthwise_args *args, const int KX,
+                              const int STRIDE) {
+    const int PAD = KX / 2;
+    const int WORDS = (KX + APQ_INT_WORD - 1) / APQ_INT_WORD;
+    const int64_t row = (int64_t)args->n_quads * (APQ_INT_WORD / STRIDE) * VL;
+    const int64_t x_row = apq_int_pitch(args->in_size) / 4 * args->x_step;
+    for (int y = 0; y < args->in_size; y++) {
+        spread_row(args, args->x + y * x_row, args->plane + y * row, STRIDE,
+                   PAD % 2);
     }
-    for (; t + 8 <= args->n_out; t += 8) {
-        row_tile(args, t, 8, KX, STRIDE);
+    int pitch = apq_int_pitch(args->out_size);
+    uint8_t *codes = args->codes;
+    for (int y = 0; y < args->out_size; y++) {
+        int first = y * STRIDE - PAD;
+        int left = args->in_size - first;
+        int skip = args->zero == 0 && first < 0 ? -first : 0;
+        int end = args->zero == 0 && left < KX ? left : KX;
+        const int32_t *w = args->w + skip * WORDS * VL;
+        const int32_t *in = args->plane + (first + skip) * row +
+                            (APQ_INT_WORD - PAD) / STRIDE * VL;
+        int t = 0;
+#define TILES(n)                                                               \
+    for (; t + (n) <= pitch; t += (n)) {                                       \
+        row_tile(args, in + t * VL, row, w, end - skip, codes, (n), KX,        \
+                 STRIDE);                                                      \
+        codes += (n) / 4 * args->codes_step;                                   \
     }
-    for (; t + 4 <= args->n_out; t += 4) {
-        row_tile(args, t, 4, KX, STRIDE);
-    }
-    for (; t < args->n_out; t++) {
-        row_tile(args, t, 1, KX, STRIDE);
+        TILES(LONG_TILE)
+        TILES(8)
+        TILES(4)
+#undef TILES
     }
 }
 
-#define ROW_KERNEL(kx, stride)                                                 \
-    static void row_##kx##_##stride(const apq_int_row *args) {                 \
-        row_any(args, kx, stride);                                             \
+#define DEPTHWISE_KERNEL(kx, stride)                                           \
+    static void depthwise_##kx##_##stride(                                     \
+        const apq_int_depthwise_args *args) {                                  \
+        depthwise_any(args, kx, stride);                                       \
     }
-ROW_KERNEL(3, 1)
-ROW_KERNEL(5, 1)
-ROW_KERNEL(7, 1)
-ROW_KERNEL(3, 2)
-ROW_KERNEL(5, 2)
-ROW_KERNEL(7, 2)
+DEPTHWISE_KERNEL(3, 1)
+DEPTHWISE_KERNEL(5, 1)
+DEPTHWISE_KERNEL(7, 1)
+DEPTHWISE_KERNEL(3, 2)
+DEPTHWISE_KERNEL(5, 2)
+DEPTHWISE_KERNEL(7, 2)
 
 /* The rate of products ---------------------------------------------------- */
 
@@ -303,15 +353,14 @@ static void peak(int64_t n_rounds, int32_t *sink) {
 const apq_int_tiles INT_SYMBOL = {
     .name = INT_NAME,
     .lanes = VL,
-    .sizes = {{TILE_1, 4, 1}, {TILE_2, 4, 1}, {TILE_3, 4, 1}},
+    .sizes = {{TILE_1, 4}, {TILE_2, 4}, {TILE_3, 4}},
     .plain = PRODUCT_TABLE(plain),
     .full = PRODUCT_TABLE(full),
-    .dense = {dense_TILE_1, dense_4, dense_1},
-    .spread = spread,
-    .row =
+    .dense = {dense_TILE_1, dense_4},
+    .depthwise =
         {
-            {[3] = row_3_1, [5] = row_5_1, [7] = row_7_1},
-            {[3] = row_3_2, [5] = row_5_2, [7] = row_7_2},
+            {[3] = depthwise_3_1, [5] = depthwise_5_1, [7] = depthwise_7_1},
+            {[3] = depthwise_3_2, [5] = depthwise_5_2, [7] = depthwise_7_2},
         },
     .peak = peak,
     .peak_products = PEAK_SUMS * VL * APQ_INT_WORD,

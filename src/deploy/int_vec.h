@@ -4,10 +4,13 @@
 /* Vectors of 32-bit words and of floats, by the flags this file is compiled
  * with. Included only by the int_tiles_<isa>.c files.
  *   i_dot(a,b,c)   c + sum of the four products of u8 a with s8 b; exact
- *   i_push(w,q)    w >> 8 with q, 0..255, as the highest byte
- *   i_load_codes   a byte a lane; i_store_codes: likewise, 0..255
+ *   i_window(a,b,n) words of the last 4 - n bytes of a and the first n of b
+ *   i_words(quad)  a quad (lanes/4, 4 pixels, 4 channels) of codes as words of
+ *                  four pixels, a channel a lane
+ *   quad_store     four vectors of codes as a quad, clamped to 0..255
  *   f_min, f_max   the second operand where either is NaN
- *   f_round        to integers, half to even */
+ *   f_round        a < 2^22 to integers, half to even; a number below -512
+ *                  where a is below it or NaN */
 
 #define APQ_INLINE static inline __attribute__((always_inline))
 
@@ -35,14 +38,18 @@ APQ_INLINE ivec i_add(ivec a, ivec b) {
 APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
     return (ivec)_mm512_dpbusd_epi32((__m512i)c, (__m512i)a, (__m512i)b);
 }
-APQ_INLINE ivec i_push(ivec w, ivec q) {
-    return (ivec)_mm512_shrdi_epi32((__m512i)w, (__m512i)q, 8);
+/* A macro, since the shift is part of the instruction. */
+#define i_window(a, b, n)                                                      \
+    ((ivec)_mm512_shrdi_epi32((__m512i)(a), (__m512i)(b), 8 * (n)))
+APQ_INLINE ivec i_words(const uint8_t *quad) {
+    const __m512i order = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return (ivec)_mm512_shuffle_epi8(_mm512_loadu_si512(quad), order);
 }
-APQ_INLINE ivec i_load_codes(const uint8_t *p) {
-    return (ivec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-}
-APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
-    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)a));
+APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
+    __m512i low = _mm512_packs_epi32((__m512i)a, (__m512i)b);
+    __m512i high = _mm512_packs_epi32((__m512i)c, (__m512i)d);
+    _mm512_storeu_si512(p, _mm512_packus_epi16(low, high));
 }
 APQ_INLINE fvec f_load(const float *p) {
     return _mm512_loadu_ps(p);
@@ -108,17 +115,19 @@ APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
     return c + (ivec)_mm256_madd_epi16(x_odd, w_odd);
 }
 #endif
-APQ_INLINE ivec i_push(ivec w, ivec q) {
-    return (ivec)_mm256_or_si256(_mm256_srli_epi32((__m256i)w, 8),
-                                 _mm256_slli_epi32((__m256i)q, 24));
+#define i_window(a, b, n)                                                      \
+    ((ivec)_mm256_or_si256(_mm256_srli_epi32((__m256i)(a), 8 * (n)),           \
+                           _mm256_slli_epi32((__m256i)(b), 32 - 8 * (n))))
+APQ_INLINE ivec i_words(const uint8_t *quad) {
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return (ivec)_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)quad),
+                                     order);
 }
-APQ_INLINE ivec i_load_codes(const uint8_t *p) {
-    return (ivec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-}
-APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
-    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)a),
-                                    _mm256_extracti128_si256((__m256i)a, 1));
-    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(pairs, pairs));
+APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
+    __m256i low = _mm256_packs_epi32((__m256i)a, (__m256i)b);
+    __m256i high = _mm256_packs_epi32((__m256i)c, (__m256i)d);
+    _mm256_storeu_si256((__m256i *)p, _mm256_packus_epi16(low, high));
 }
 APQ_INLINE fvec f_load(const float *p) {
     return _mm256_loadu_ps(p);
@@ -180,15 +189,26 @@ APQ_INLINE ivec i_dot(ivec a, ivec b, ivec c) {
     c += (ivec)(u >> 24) * (b >> 24);
     return c;
 }
-APQ_INLINE ivec i_push(ivec w, ivec q) {
-    return (ivec)((uvec)w >> 8 | (uvec)q << 24);
+#define i_window(a, b, n)                                                      \
+    ((ivec)((uvec)(a) >> 8 * (n) | (uvec)(b) << (32 - 8 * (n))))
+APQ_INLINE ivec i_words(const uint8_t *quad) {
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++) {
+        bytes[i] = quad[i % 4 * 4 + i / 4];
+    }
+    ivec words;
+    memcpy(&words, bytes, sizeof words);
+    return words;
 }
-APQ_INLINE ivec i_load_codes(const uint8_t *p) {
-    return (ivec){p[0], p[1], p[2], p[3]};
+APQ_INLINE uint8_t to_byte(int32_t a) {
+    return (uint8_t)(a < 0 ? 0 : (a > 255 ? 255 : a));
 }
-APQ_INLINE void i_store_codes(uint8_t *p, ivec a) {
+APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
     for (int i = 0; i < (int)VL; i++) {
-        p[i] = (uint8_t)a[i];
+        p[i] = to_byte(a[i]);
+        p[4 + i] = to_byte(b[i]);
+        p[8 + i] = to_byte(c[i]);
+        p[12 + i] = to_byte(d[i]);
     }
 }
 APQ_INLINE fvec f_load(const float *p) {
@@ -220,9 +240,11 @@ APQ_INLINE fvec f_max(fvec a, fvec b) {
 APQ_INLINE fvec f_from(ivec a) {
     return __builtin_convertvector(a, fvec);
 }
-/* Adding 1.5 * 2^23 leaves no fraction bits; |a| < 2^22. */
+/* Adding 1.5 * 2^23 leaves no fraction bits; a < 2^22, and whatever is below
+ * -512 is as good as that. */
 APQ_INLINE ivec f_round(fvec a) {
     fvec shift = f_set(12582912.0F);
+    a = f_max(a, f_set(-512.0F));
     return __builtin_convertvector((a + shift) - shift, ivec);
 }
 
