@@ -253,7 +253,8 @@ class Comparison:
         rates = {}
         for row in document["results"]:
             name = row.get("network")
-            if name not in self.names or row.get("batch", BATCH) != BATCH:
+            if (name not in self.names or row.get("batch", BATCH) != BATCH
+                    or row.get("dtype") == "int8"):  # PyTorch's are floats
                 continue
             macs = self.documents[name]["macs"] * 1e-6
             if abs(row.get("m_macs", macs) - macs) > 1e-3 * macs:

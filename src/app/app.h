@@ -7,6 +7,7 @@
 #include "comm/comm.h"
 #include "cost/cost.h"
 #include "space/space.h"
+#include "train/evaluate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -70,13 +71,15 @@ typedef struct apq_eval_request {
     const char *split;  /* val or test */
     bool is_quantised;  /* the policy's bits; else float */
     bool is_bfloat16;   /* products of a float network in bfloat16 */
-    int64_t limit;      /* images; 0 = all */
+    bool checks;   /* integers beside their simulation; needs is_quantised */
+    int64_t limit; /* images; 0 = all */
     int qat_steps; /* of a copy before measuring; needs is_quantised; 0: none */
     apq_comm *comm; /* processes that share the images; NULL: this one alone */
 } apq_eval_request;
 typedef struct apq_eval_answer {
     double top1, loss, seconds;
     int64_t count;
+    apq_int_check check; /* of `checks` */
     apq_policy policy;
 } apq_eval_answer;
 /* A sub-network of the run's (or the shipped) supernet, recalibrated. */
@@ -93,7 +96,8 @@ APQ_NODISCARD apq_status apq_app_bench_search(const apq_recipe *recipe,
                                               char **json);
 
 /* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. dtype: "float32",
- * "bfloat16", NULL for all that the machine has instructions for. */
+ * "bfloat16", "int8" (eval: networks of 8 and of 4 bits), NULL for all that the
+ * machine has instructions for. */
 APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
                                        const char *what,
                                        const char *dtype_or_null,

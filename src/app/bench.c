@@ -1,12 +1,13 @@
 /* `apq bench train|eval`: images per second of whole steps on made-up images,
  * and the fraction of the GEMM peak of the same type measured in the same run.
  * Evaluation folds and packs weights once, as apq_evaluate() does; that is
- * not timed. */
+ * not timed. In integers the peak is that of products in registers. */
 #include "app/app.h"
 
 #include "app/json.h"
 #include "app/machine.h"
 #include "app/session.h"
+#include "deploy/int_infer.h"
 #include "nn/infer.h"
 #include "nn/loss.h"
 
@@ -23,16 +24,21 @@ typedef struct bench {
     float *images, *logits; /* logits: of a fused evaluation */
     int labels[BENCH_BATCH];
     bool is_training;
-    double peak_flops, bfloat16_peak_flops;
+    double peak_flops, bfloat16_peak_flops, int8_peak_ops;
 } bench;
+
+typedef enum bench_type { FLOAT32, BFLOAT16, INT8 } bench_type;
+static const char *const k_types[] = {"float32", "bfloat16", "int8"};
 
 /* One sub-network in one type. */
 typedef struct bench_case {
     const char *network;
     const apq_policy *policy;
-    bool is_bfloat16;
-    apq_subnet subnet; /* evaluation only, as is infer */
-    apq_infer *infer;  /* NULL: operator by operator */
+    bench_type type;
+    int bits;             /* of INT8 */
+    apq_subnet subnet;    /* evaluation only, as are the next */
+    apq_infer *infer;     /* NULL: operator by operator */
+    apq_int_infer *fused; /* of INT8 */
 } bench_case;
 
 static apq_status train_step(bench *b, const bench_case *c) {
@@ -46,7 +52,7 @@ static apq_status train_step(bench *b, const bench_case *c) {
     dlogits =
         apq_arena_alloc(b->arena, (size_t)(BENCH_BATCH * k), sizeof *dlogits);
     if (st == APQ_OK) {
-        subnet.net.precision = c->is_bfloat16 ? APQ_BFLOAT16 : APQ_FLOAT32;
+        subnet.net.precision = c->type == BFLOAT16 ? APQ_BFLOAT16 : APQ_FLOAT32;
         st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, b->images, BENCH_BATCH,
                             &logits);
     }
@@ -63,24 +69,51 @@ static apq_status train_step(bench *b, const bench_case *c) {
     return st;
 }
 
+/* A network calibrated with the images, in integers. */
+static apq_status prepare_integers(bench *b, bench_case *c) {
+    float *logits;
+    apq_nn_net *net = &c->subnet.net;
+    APQ_TRY(apq_nn_calibrate(net, b->images, BENCH_BATCH));
+    apq_nn_recalibrate_reset(net);
+    APQ_TRY(apq_nn_forward(net, APQ_NN_RECALIBRATE, b->images, BENCH_BATCH,
+                           &logits));
+    apq_int_engine *engine;
+    APQ_TRY(apq_int_engine_create(net, &engine));
+    apq_status st = apq_int_infer_create(engine, &c->fused);
+    apq_int_engine_destroy(engine);
+    if (st == APQ_OK && c->fused == NULL) {
+        st = APQ_ERROR(APQ_ERR_UNSUPPORTED,
+                       "bench eval: no fused integer evaluation of this space");
+    }
+    return st;
+}
+
 /* What evaluation does once for all batches. */
 static apq_status prepare(bench *b, bench_case *c) {
     apq_arena_reset(b->arena);
     APQ_TRY(apq_subnet_bind(b->session->supernet, c->policy,
                             b->session->backend, b->arena, &c->subnet));
-    return apq_nn_infer_create(&c->subnet.net, c->is_bfloat16, &c->infer);
+    return c->type == INT8
+               ? prepare_integers(b, c)
+               : apq_nn_infer_create(&c->subnet.net, c->type == BFLOAT16,
+                                     &c->infer);
 }
 
 static void release(bench *b, bench_case *c) {
     if (c->infer != NULL) {
         b->session->backend->infer->destroy(c->infer);
     }
+    apq_int_infer_destroy(c->fused);
     apq_subnet_fini(&c->subnet);
 }
 
 static apq_status one_step(bench *b, bench_case *c) {
     if (b->is_training) {
         return train_step(b, c);
+    }
+    if (c->fused != NULL) {
+        apq_int_infer_run(c->fused, b->images, BENCH_BATCH, b->logits);
+        return APQ_OK;
     }
     if (c->infer != NULL) {
         b->session->backend->infer->run(c->infer, b->images, BENCH_BATCH,
@@ -134,17 +167,21 @@ static apq_status run_case(bench *b, bench_case *c, json_t *results) {
     }
     double rate = BENCH_BATCH / seconds[n / 2];
     double flops = rate * macs * (b->is_training ? 6.0 : 2.0);
-    double peak = c->is_bfloat16 ? b->bfloat16_peak_flops : b->peak_flops;
-    json_array_append_new(
-        results,
-        json_pack("{s:s,s:s,s:i,s:i,s:f,s:o,s:o,s:f,s:f,s:i}", "network",
-                  c->network, "dtype", c->is_bfloat16 ? "bfloat16" : "float32",
-                  "threads", apq_backend_threads(), "batch", BENCH_BATCH,
-                  "images_per_s", rate, "peak_fraction",
-                  apq_json_number(flops / peak), "float32_peak_fraction",
-                  apq_json_number(flops / b->peak_flops), "spread",
-                  (seconds[n * 9 / 10] - seconds[n / 10]) / seconds[n / 2],
-                  "m_macs", macs * 1e-6, "steps", n));
+    const double peaks[] = {b->peak_flops, b->bfloat16_peak_flops,
+                            b->int8_peak_ops};
+    double peak = peaks[c->type];
+    json_t *row = json_pack(
+        "{s:s,s:s,s:i,s:i,s:f,s:o,s:o,s:f,s:f,s:i}", "network", c->network,
+        "dtype", k_types[c->type], "threads", apq_backend_threads(), "batch",
+        BENCH_BATCH, "images_per_s", rate, "peak_fraction",
+        apq_json_number(flops / peak), "float32_peak_fraction",
+        apq_json_number(flops / b->peak_flops), "spread",
+        (seconds[n * 9 / 10] - seconds[n / 10]) / seconds[n / 2], "m_macs",
+        macs * 1e-6, "steps", n);
+    if (c->type == INT8) {
+        json_object_set_new(row, "bits", json_integer(c->bits));
+    }
+    json_array_append_new(results, row);
     return APQ_OK;
 }
 
@@ -168,19 +205,22 @@ static apq_status make_batch(bench *b, apq_rng *rng) {
     return APQ_OK;
 }
 
-/* The three networks in one type. */
-static apq_status run_type(bench *b, bool is_bfloat16, json_t *results) {
+/* The three networks in one type; bits: of INT8. */
+static apq_status run_type(bench *b, bench_type type, int bits,
+                           json_t *results) {
     const apq_space *space = &b->session->space;
     static const char *const k_names[] = {"largest", "middle", "smallest"};
     apq_policy policies[3];
-    apq_policy_largest(space, 8, &policies[0]);
+    apq_policy_largest(space, bits, &policies[0]);
     apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 0);
     apq_policy_random(space, &rng, &policies[1]);
-    apq_policy_smallest(space, 8, &policies[2]);
+    apq_policy_set_bits(space, bits, &policies[1]);
+    apq_policy_smallest(space, bits, &policies[2]);
     for (int i = 0; i < 3; i++) {
         bench_case c = {.network = k_names[i],
                         .policy = &policies[i],
-                        .is_bfloat16 = is_bfloat16};
+                        .type = type,
+                        .bits = bits};
         APQ_TRY(run_case(b, &c, results));
     }
     return APQ_OK;
@@ -206,12 +246,18 @@ static apq_status run_types(bench *b, const char *dtype, json_t *results) {
     apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 1);
     APQ_TRY(make_batch(b, &rng));
     b->peak_flops = apq_backend_gemm_peak(b->session->backend, 1.0);
-    if (!is_bfloat16) {
-        APQ_TRY(run_type(b, false, results));
+    bool is_int8 = dtype != NULL && strcmp(dtype, "int8") == 0;
+    if (!is_bfloat16 && !is_int8) {
+        APQ_TRY(run_type(b, FLOAT32, 8, results));
     }
     if (is_bfloat16 || (dtype == NULL && has_bfloat16(b))) {
         b->bfloat16_peak_flops = b->session->backend->infer->bfloat16_peak(1.0);
-        APQ_TRY(run_type(b, true, results));
+        APQ_TRY(run_type(b, BFLOAT16, 8, results));
+    }
+    if (is_int8 || (dtype == NULL && !b->is_training)) {
+        b->int8_peak_ops = apq_int_infer_peak(1.0);
+        APQ_TRY(run_type(b, INT8, 8, results));
+        APQ_TRY(run_type(b, INT8, 4, results));
     }
     return APQ_OK;
 }
@@ -223,11 +269,12 @@ static apq_status run_cases(bench *b, const char *dtype, char **json) {
     apq_machine_probe(&machine);
     char *machine_text = apq_machine_to_json(&machine);
     json_t *root = json_pack(
-        "{s:o?,s:s,s:s,s:f,s:f,s:o}", "machine",
+        "{s:o?,s:s,s:s,s:f,s:f,s:f,s:o}", "machine",
         machine_text == NULL ? NULL : json_loads(machine_text, 0, NULL),
         "space", b->session->space.name, "backend", b->session->backend->name,
         "gemm_peak_gflops", b->peak_flops * 1e-9, "bfloat16_peak_gflops",
-        b->bfloat16_peak_flops * 1e-9, "results", results);
+        b->bfloat16_peak_flops * 1e-9, "int8_peak_gops",
+        b->int8_peak_ops * 1e-9, "results", results);
     free(machine_text);
     if (st == APQ_OK && root != NULL) {
         *json = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));

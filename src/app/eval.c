@@ -31,6 +31,7 @@ static apq_status eval_with(apq_session *session,
     apq_status st = apq_comm_agree(
         session->comm, open_meter(session, request, &meter, &out->policy));
     meter.is_bfloat16 = request->is_bfloat16;
+    meter.check = request->checks ? &out->check : NULL;
     if (st == APQ_OK) {
         st = request->qat_steps > 0
                  ? apq_meter_after_qat(&meter, &out->policy, request->qat_steps,

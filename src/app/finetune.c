@@ -5,8 +5,6 @@
 
 #include "app/json.h"
 #include "app/session.h"
-#include "deploy/int_engine.h"
-#include "nn/loss.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/finetune.h"
@@ -83,55 +81,13 @@ static apq_status save_model(const apq_session *session, const contender *c,
 }
 
 /* Accuracy of the network as deployed: integer codes, integer sums. */
-static apq_status test_in_integers(const apq_int_engine *engine,
-                                   apq_loader *loader, int n_classes,
-                                   float *logits, apq_evaluation *out) {
-    double start = apq_now_s();
-    apq_loss_sum total = {0};
-    int64_t count = 0;
-    APQ_TRY(apq_loader_start(loader, 0, 0));
-    for (;;) {
-        const float *images;
-        const int *labels;
-        int n;
-        APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
-        if (n == 0) {
-            break;
-        }
-        APQ_TRY(apq_int_engine_run(engine, images, n, logits));
-        apq_loss_sum sum =
-            apq_loss_labels(logits, labels, n, n_classes, 0.0, NULL);
-        total.loss += sum.loss;
-        total.correct += sum.correct;
-        count += n;
-    }
-    if (count == 0) {
-        APQ_FAIL(APQ_ERR_ARG, "fine-tuning: the data has no test images");
-    }
-    *out = (apq_evaluation){.top1 = (double)total.correct / (double)count,
-                            .loss = total.loss / (double)count,
-                            .count = count,
-                            .seconds = apq_now_s() - start};
-    return APQ_OK;
-}
-
-static apq_status test_network(const apq_session *session,
-                               const apq_nn_net *net, apq_evaluation *out) {
-    apq_int_engine *engine;
-    APQ_TRY(apq_int_engine_create(net, &engine));
+static apq_status test_network(const apq_session *session, apq_nn_net *net,
+                               apq_evaluation *out) {
     apq_loader *loader = NULL;
-    size_t n_logits = APQ_EVAL_BATCH * (size_t)net->n_classes;
-    float *logits = apq_calloc(n_logits, sizeof *logits);
-    apq_status st =
-        logits == NULL
-            ? APQ_ERROR(APQ_ERR_NOMEM, "test: out of memory")
-            : apq_session_eval_loader(session, APQ_SPLIT_TEST, 0, &loader);
-    if (st == APQ_OK) {
-        st = test_in_integers(engine, loader, net->n_classes, logits, out);
-    }
+    APQ_TRY(apq_session_eval_loader(session, APQ_SPLIT_TEST, 0, &loader));
+    apq_arena_reset(net->arena);
+    apq_status st = apq_evaluate(net, loader, false, out);
     apq_loader_destroy(loader);
-    free(logits);
-    apq_int_engine_destroy(engine);
     return st;
 }
 

@@ -18,6 +18,17 @@ void apq_meter_fini(apq_meter *meter) {
     apq_arena_destroy(meter->arena);
 }
 
+/* The arena holds nothing but what the net needs. */
+static apq_status evaluate(apq_meter *meter, apq_nn_net *net,
+                           apq_evaluation *out) {
+    apq_comm *comm = meter->session->comm;
+    APQ_TRY(apq_evaluate_together(net, meter->images, meter->is_bfloat16, comm,
+                                  out));
+    return meter->check == NULL
+               ? APQ_OK
+               : apq_check_integers(net, meter->images, comm, meter->check);
+}
+
 apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
                             bool is_quantised, apq_evaluation *out) {
     apq_arena_reset(meter->arena);
@@ -34,9 +45,7 @@ apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
                  : apq_recalibrate(&subnet.net, meter->calibration, n_batches);
     }
     if (st == APQ_OK) {
-        st = apq_evaluate_together(&subnet.net, meter->images,
-                                   meter->is_bfloat16, meter->session->comm,
-                                   out);
+        st = evaluate(meter, &subnet.net, out);
     }
     apq_subnet_fini(&subnet);
     return st;
@@ -64,7 +73,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
                          .loader_threads = 1,
                      }));
     apq_arena_reset(meter->arena);
-    return apq_evaluate_together(net, meter->images, false, s->comm, out);
+    return evaluate(meter, net, out);
 }
 
 static apq_status find_teacher(apq_meter *meter) {

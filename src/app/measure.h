@@ -13,6 +13,7 @@ typedef struct apq_meter {
     apq_arena *arena;
     apq_teacher *teacher; /* made when first asked for */
     bool is_bfloat16;     /* evaluates float networks in bfloat16 */
+    apq_int_check *check; /* also of quantised networks; NULL: none */
 } apq_meter;
 
 /* limit 0: the whole split. Fini also after an error. */

@@ -22,13 +22,14 @@ typedef struct bench_options {
     const char *dtype;
 } bench_options;
 
-static const char *const dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const dtypes[] = {"float32", "bfloat16", "int8", NULL};
 static const apq_option table[] = {
     APQ_STEP_TABLE,
     {.name = "dtype",
      .type = APQ_OPTION_CHOICE,
      .argument = "TYPE",
-     .help = "train, eval: arithmetic; else all that the machine has",
+     .help = "train, eval: arithmetic, int8 of eval only; else all that the "
+             "machine has",
      .offset = offsetof(bench_options, dtype),
      .choices = dtypes},
     {.name = NULL},
@@ -277,6 +278,11 @@ int apq_cmd_bench(int argc, char **argv) {
         !is_kind(options.step.common.words[0])) {
         (void)APQ_ERROR(APQ_ERR_ARG,
                         "bench what? one of train, eval, search, cost");
+        return apq_cli_usage("bench");
+    }
+    if (options.dtype != NULL && strcmp(options.dtype, "int8") == 0 &&
+        strcmp(options.step.common.words[0], "eval") != 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--dtype int8: of bench eval only");
         return apq_cli_usage("bench");
     }
     apq_cli_progress progress;

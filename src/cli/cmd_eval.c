@@ -12,6 +12,7 @@ typedef struct eval_options {
     apq_step_options step;
     const char *split, *policy, *bits, *dtype;
     int64_t limit, qat_steps;
+    bool checks;
 } eval_options;
 
 #define AT(member) offsetof(eval_options, member)
@@ -34,7 +35,7 @@ static const apq_option table[] = {
     {.name = "bits",
      .type = APQ_OPTION_CHOICE,
      .argument = "MODE",
-     .help = "arithmetic",
+     .help = "float, or the policy's bits in integers",
      .offset = AT(bits),
      .choices = bit_modes},
     {.name = "dtype",
@@ -51,6 +52,11 @@ static const apq_option table[] = {
      .offset = AT(qat_steps),
      .low = 0,
      .high = 1e6},
+    {.name = "check",
+     .type = APQ_OPTION_FLAG,
+     .help = "--bits policy: also simulate in float; accuracies may differ by "
+             "0.1 point",
+     .offset = AT(checks)},
     {.name = "limit",
      .type = APQ_OPTION_COUNT,
      .argument = "N",
@@ -73,6 +79,26 @@ static const apq_command_help help = {
         "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
 };
 
+/* Integers may decide a tenth of a per cent of images, or one, otherwise. */
+static apq_status judge(const apq_int_check *c) {
+    int64_t legal = c->count / 1000 > 1 ? c->count / 1000 : 1;
+    int64_t difference = c->n_correct - c->n_correct_simulated;
+    if (difference > legal || difference < -legal) {
+        APQ_FAIL(APQ_ERR_NUMERIC,
+                 "check: %lld of %lld images correct in integers, %lld when "
+                 "simulated, legal difference %lld",
+                 (long long)c->n_correct, (long long)c->count,
+                 (long long)c->n_correct_simulated, (long long)legal);
+    }
+    return APQ_OK;
+}
+
+static void print_check(const apq_int_check *c) {
+    printf("simulated top-1 %.2f %%, %lld of %lld images of another class\n",
+           100.0 * (double)c->n_correct_simulated / (double)c->count,
+           (long long)c->n_other_class, (long long)c->count);
+}
+
 static apq_status print_answer(const eval_options *options,
                                const apq_recipe *recipe,
                                const apq_eval_answer *answer) {
@@ -80,16 +106,26 @@ static apq_status print_answer(const eval_options *options,
         printf("top-1 %.2f %%, loss %.4f on %lld images of %s, %.1f s\n",
                100 * answer->top1, answer->loss, (long long)answer->count,
                options->split, answer->seconds);
+        if (options->checks) {
+            print_check(&answer->check);
+        }
         return APQ_OK;
     }
     apq_space space;
     APQ_TRY(apq_space_load(recipe->space, &space));
-    apq_cli_print_json(json_pack("{s:f, s:f, s:I, s:f, s:o}", "top1",
-                                 answer->top1, "loss", answer->loss, "count",
-                                 (json_int_t)answer->count, "seconds",
-                                 answer->seconds, "policy",
-                                 apq_json_policy(&space, &answer->policy)),
-                       false);
+    json_t *root = json_pack(
+        "{s:f, s:f, s:I, s:f, s:o}", "top1", answer->top1, "loss", answer->loss,
+        "count", (json_int_t)answer->count, "seconds", answer->seconds,
+        "policy", apq_json_policy(&space, &answer->policy));
+    if (options->checks) {
+        const apq_int_check *c = &answer->check;
+        (void)json_object_set_new(
+            root, "check",
+            json_pack("{s:f, s:I}", "simulated_top1",
+                      (double)c->n_correct_simulated / (double)c->count,
+                      "other_class", (json_int_t)c->n_other_class));
+    }
+    apq_cli_print_json(root, false);
     return APQ_OK;
 }
 
@@ -107,6 +143,10 @@ static int eval_together(int argc, char **argv, apq_comm *comm) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --bits policy");
         return apq_cli_usage("eval");
     }
+    if (options.checks && strcmp(options.bits, "policy") != 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--check needs --bits policy");
+        return apq_cli_usage("eval");
+    }
     bool is_bfloat16 = strcmp(options.dtype, "bfloat16") == 0;
     if (is_bfloat16 && strcmp(options.bits, "float") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--dtype bfloat16 needs --bits float");
@@ -119,6 +159,7 @@ static int eval_together(int argc, char **argv, apq_comm *comm) {
         .split = options.split,
         .is_quantised = strcmp(options.bits, "policy") == 0,
         .is_bfloat16 = is_bfloat16,
+        .checks = options.checks,
         .limit = options.limit,
         .qat_steps = (int)options.qat_steps,
         .comm = comm,
@@ -134,6 +175,9 @@ static int eval_together(int argc, char **argv, apq_comm *comm) {
     apq_cli_progress_end(&progress);
     if (st == APQ_OK) {
         st = print_answer(&options, &recipe, &answer);
+    }
+    if (st == APQ_OK && options.checks) {
+        st = judge(&answer.check);
     }
     return apq_cli_exit(st);
 }

@@ -12,6 +12,8 @@
  *   f_round        a < 2^22 to integers, half to even; a number below -512
  *                  where a is below it or NaN */
 
+#include <stdint.h>
+
 #define APQ_INLINE static inline __attribute__((always_inline))
 
 #if defined(__AVX512VNNI__)

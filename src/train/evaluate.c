@@ -2,15 +2,44 @@
 #include "train/evaluate.h"
 
 #include "base/log.h"
+#include "deploy/int_infer.h"
 #include "nn/infer.h"
 #include "nn/loss.h"
 
 #include <math.h>
 
+/* How a network is run: the first that is not NULL; else layer by layer. */
+typedef struct runner {
+    apq_infer *infer;     /* float, fused */
+    apq_int_infer *fused; /* in integers */
+    apq_int_engine *plain;
+} runner;
+
+static apq_status open_runner(const apq_nn_net *net, bool is_bfloat16,
+                              runner *out) {
+    *out = (runner){0};
+    if (!net->is_quantised || is_bfloat16) {
+        return apq_nn_infer_create(net, is_bfloat16, &out->infer);
+    }
+    APQ_TRY(apq_int_engine_create(net, &out->plain));
+    /* The backend without a fused path is the definition. */
+    return net->backend->infer == NULL
+               ? APQ_OK
+               : apq_int_infer_create(out->plain, &out->fused);
+}
+
+static void close_runner(const apq_nn_net *net, runner *r) {
+    if (r->infer != NULL) {
+        net->backend->infer->destroy(r->infer);
+    }
+    apq_int_infer_destroy(r->fused);
+    apq_int_engine_destroy(r->plain);
+}
+
 /* logits (N, n_classes) of a batch, in the net's arena. */
-static apq_status run_batch(apq_nn_net *net, apq_infer *infer,
+static apq_status run_batch(apq_nn_net *net, const runner *r,
                             const float *images, int n, float **logits) {
-    if (infer == NULL) {
+    if (r->infer == NULL && r->plain == NULL) {
         return apq_nn_forward(net, APQ_NN_EVAL, images, n, logits);
     }
     *logits = apq_arena_alloc(net->arena, (size_t)n * (size_t)net->n_classes,
@@ -18,12 +47,18 @@ static apq_status run_batch(apq_nn_net *net, apq_infer *infer,
     if (*logits == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "evaluation: out of memory");
     }
-    net->backend->infer->run(infer, images, n, *logits);
+    if (r->infer != NULL) {
+        net->backend->infer->run(r->infer, images, n, *logits);
+    } else if (r->fused != NULL) {
+        apq_int_infer_run(r->fused, images, n, *logits);
+    } else {
+        return apq_int_engine_run(r->plain, images, n, *logits);
+    }
     return APQ_OK;
 }
 
 static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
-                            apq_infer *infer, apq_loss_sum *total,
+                            const runner *r, apq_loss_sum *total,
                             int64_t *count) {
     APQ_TRY(apq_loader_start(loader, 0, 0));
     for (;;) {
@@ -36,7 +71,7 @@ static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
         }
         apq_arena_mark mark = apq_arena_position(net->arena);
         float *logits;
-        APQ_TRY(run_batch(net, infer, images, n, &logits));
+        APQ_TRY(run_batch(net, r, images, n, &logits));
         apq_loss_sum sum =
             apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL);
         total->loss += sum.loss;
@@ -55,18 +90,23 @@ apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader, bool is_bfloat16,
 static apq_status count_epoch(apq_nn_net *net, apq_loader *loader,
                               bool is_bfloat16, apq_loss_sum *total,
                               int64_t *count) {
-    apq_infer *infer;
-    APQ_TRY(apq_nn_infer_create(net, is_bfloat16, &infer));
-    apq_status st = run_epoch(net, loader, infer, total, count);
-    if (infer != NULL) {
-        net->backend->infer->destroy(infer);
+    runner r;
+    apq_status st = open_runner(net, is_bfloat16, &r);
+    if (st == APQ_OK) {
+        st = run_epoch(net, loader, &r, total, count);
     }
+    close_runner(net, &r);
     return st;
 }
 
 /* Sample deviation of n values from their sum and that of their squares. */
 static double deviation(double sum, double squares, double n) {
     return n > 1 ? sqrt(fmax(0, squares - sum * sum / n) / (n - 1)) : 0;
+}
+
+static apq_status no_images(apq_comm *comm) {
+    return apq_comm_agree(comm,
+                          APQ_ERROR(APQ_ERR_ARG, "evaluation: no images"));
 }
 
 apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
@@ -81,8 +121,7 @@ apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
                      total.squares};
     apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
     if (!(sums[2] > 0)) {
-        return apq_comm_agree(comm,
-                              APQ_ERROR(APQ_ERR_ARG, "evaluation: no images"));
+        return no_images(comm);
     }
     *out = (apq_evaluation){
         .top1 = sums[1] / sums[2],
@@ -90,6 +129,68 @@ apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
         .loss_sd = deviation(sums[0], sums[3], sums[2]),
         .count = (int64_t)sums[2],
         .seconds = apq_now_s() - start,
+    };
+    return APQ_OK;
+}
+
+static int class_of(const float *logits, int n_classes) {
+    int best = 0;
+    for (int k = 1; k < n_classes; k++) {
+        best = logits[k] > logits[best] ? k : best;
+    }
+    return best;
+}
+
+static apq_status check_epoch(apq_nn_net *net, apq_loader *loader,
+                              const runner *r, apq_int_check *sum) {
+    int classes = net->n_classes;
+    APQ_TRY(apq_loader_start(loader, 0, 0));
+    for (;;) {
+        const float *images;
+        const int *labels;
+        int n;
+        APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
+        if (n == 0) {
+            return APQ_OK;
+        }
+        apq_arena_mark mark = apq_arena_position(net->arena);
+        float *integer, *simulated;
+        APQ_TRY(run_batch(net, r, images, n, &integer));
+        APQ_TRY(run_batch(net, &(runner){0}, images, n, &simulated));
+        for (int i = 0; i < n; i++) {
+            int a = class_of(integer + i * classes, classes);
+            int b = class_of(simulated + i * classes, classes);
+            sum->n_correct += a == labels[i];
+            sum->n_correct_simulated += b == labels[i];
+            sum->n_other_class += a != b;
+        }
+        sum->count += n;
+        apq_arena_rewind(net->arena, mark);
+    }
+}
+
+apq_status apq_check_integers(apq_nn_net *net, apq_loader *loader,
+                              apq_comm *comm, apq_int_check *out) {
+    apq_int_check sum = {0};
+    runner r;
+    apq_status st = open_runner(net, false, &r);
+    if (st == APQ_OK) {
+        st = check_epoch(net, loader, &r, &sum);
+    }
+    close_runner(net, &r);
+    APQ_TRY(apq_comm_agree(comm, st));
+    double sums[] = {(double)sum.count, (double)sum.n_correct,
+                     (double)sum.n_correct_simulated,
+                     (double)sum.n_other_class};
+    apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
+    if (!(sums[0] > 0)) {
+        return no_images(comm);
+    }
+    *out = (apq_int_check){
+        .count = (int64_t)sums[0],
+        .n_correct = (int64_t)sums[1],
+        .n_correct_simulated = (int64_t)sums[2],
+        .n_other_class = (int64_t)sums[3],
     };
     return APQ_OK;
 }

@@ -149,6 +149,13 @@ load 'helper'
     ! cmp float32/supernet.safetensors bfloat16/supernet.safetensors
 }
 
+@test "bench eval: quantised networks in integers" {
+    "$APQ" bench eval --space tiny --dtype int8 --threads 1 --json --quiet |
+        jq -e '.int8_peak_gops > 0 and ([.results[].bits] == [8,8,8,4,4,4]) and
+               all(.results[]; .dtype == "int8" and .images_per_s > 0 and
+                               .peak_fraction > 0 and .peak_fraction < 1)'
+}
+
 @test "bench: a dtype that is not there" {
     run "$APQ" bench train --space tiny --dtype int8
     expect_status 2

@@ -219,6 +219,19 @@ setup() {
     expect_output '--bits policy'
 }
 
+@test "eval: --check counts images that integers class otherwise" {
+    "$APQ" eval --run run --policy random:4 --bits policy --split val \
+        --check --json --quiet |
+        jq -e '.check.other_class <= 2 and
+               (.check.simulated_top1 - .top1 | fabs) * .count <= 2'
+    run "$APQ" eval --run run --policy random:4 --bits policy --check --quiet
+    expect_status 0
+    expect_output 'images of another class'
+    run "$APQ" eval --run run --policy random:4 --check
+    expect_status 2
+    expect_output '--bits policy'
+}
+
 @test "eval: bfloat16 is close to float32, which is the default" {
     for dtype in '' '--dtype float32' '--dtype bfloat16'; do
         "$APQ" eval --run run --policy largest --split val $dtype \

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -290,6 +291,38 @@ static void float_evaluation_is_that_of_the_layers(void **state) {
     discard(&n);
 }
 
+/* Quantised networks are evaluated in integers: the same with the fused and
+ * the plain kernels, and within an image of the simulation in float. */
+static void quantised_evaluation_is_in_integers(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = options_of(t);
+    tuned n = finished(t, &o);
+    apq_loader *loader = loader_of(t, APQ_SPLIT_TRAIN, TRAINEE_BATCH);
+    apq_evaluation fused, plain;
+    apq_int_check check;
+    assert_int_equal(apq_evaluate(&n.net, loader, false, &fused), APQ_OK);
+    assert_int_equal(apq_check_integers(&n.net, loader, NULL, &check), APQ_OK);
+    assert_int_equal(check.count, fused.count);
+    assert_true(fused.top1 == (double)check.n_correct / (double)check.count);
+    assert_true(check.n_other_class <= 1);
+    assert_true(llabs(check.n_correct - check.n_correct_simulated) <=
+                check.n_other_class);
+    double simulated = loss_by_layers(t, &n.net);
+    apq_loader *test = loader_of(t, APQ_SPLIT_TEST, 4);
+    assert_int_equal(apq_evaluate(&n.net, test, false, &fused), APQ_OK);
+    assert_true(fabs(fused.loss - simulated) <= 0.02 * simulated);
+    assert_int_equal(apq_backend_find("ref", &n.net.backend), APQ_OK);
+    assert_int_equal(apq_evaluate(&n.net, test, false, &plain), APQ_OK);
+    assert_true(fused.loss == plain.loss);
+    /* What the network is quantised with is read again. */
+    n.net.layers[1].act_range *= 0.5F;
+    assert_int_equal(apq_evaluate(&n.net, test, false, &plain), APQ_OK);
+    assert_true(fused.loss != plain.loss);
+    apq_loader_destroy(loader);
+    apq_loader_destroy(test);
+    discard(&n);
+}
+
 static void other_checkpoints_are_refused(void **state) {
     const trainee *t = *state;
     void *folder = NULL;
@@ -334,6 +367,7 @@ int main(void) {
         WITH_TRAINEE(tuning_ends_with_recalibration),
         WITH_TRAINEE(evaluation_counts_images_once),
         WITH_TRAINEE(float_evaluation_is_that_of_the_layers),
+        WITH_TRAINEE(quantised_evaluation_is_in_integers),
         WITH_TRAINEE(other_checkpoints_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
