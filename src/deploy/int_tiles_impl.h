@@ -56,7 +56,7 @@ enum {
     /* Pixels for 1, 2 and 3 vectors: M * N sums, the vectors of b and one of
      * a fit the registers. */
     TILE_1 = VL == 16 ? 16 : 8,
-    TILE_2 = VL == 16 ? 12 : 4,
+    TILE_2 = VL == 16 ? 8 : 4,
     TILE_3 = VL == 16 ? 8 : 4,
 };
 
