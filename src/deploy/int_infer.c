@@ -289,7 +289,7 @@ double apq_int_infer_peak(double seconds) {
         int n_threads = 1;
 #pragma omp parallel
         {
-            int32_t sink[2 * APQ_INT_LANES] = {0};
+            int32_t sink[9 * APQ_INT_LANES] = {0};
             k->peak(ROUNDS, sink);
 #pragma omp single
             n_threads = omp_get_num_threads();

@@ -98,8 +98,8 @@ typedef struct apq_int_tiles {
     apq_int_dense_kernel dense[APQ_INT_TILES]; /* tiles of one vector */
     /* [stride - 1][R], NULL where unused. */
     apq_int_depthwise_kernel depthwise[2][APQ_INT_MAX_KX + 1];
-    /* Products a second in registers, one thread, over n_rounds rounds of
-     * peak_products; for apq bench. */
+    /* n_rounds times peak_products products, no faster than the processor
+     * makes them; sink has 9 vectors, zeroed. For apq bench. */
     void (*peak)(int64_t n_rounds, int32_t *sink);
     int peak_products;
 } apq_int_tiles;

@@ -209,7 +209,7 @@ APQ_INLINE ivec words_at(const uint8_t *quad_or_null, int left, ivec zero) {
 /* One row; of stride 2 only the words of pixels x that are odd or even. */
 APQ_INLINE void spread_row(const apq_int_depthwise_args *args, const uint8_t *x,
                            int32_t *dst, const int STRIDE, const int IS_ODD) {
-    ivec zero = i_set(args->zero * 0x01010101);
+    ivec zero = i_set((int32_t)((uint32_t)args->zero * 0x01010101U));
     ivec words = zero;
     int left = args->in_size;
     for (int i = 0; i < args->n_quads; i++) {
@@ -332,15 +332,17 @@ enum { PEAK_SUMS = VL == 16 ? 16 : 8 };
 
 static void peak(int64_t n_rounds, int32_t *sink) {
     ivec acc[PEAK_SUMS];
-    ivec a = i_load(sink), b = i_load(sink + VL);
 #pragma GCC unroll 16
     for (int i = 0; i < PEAK_SUMS; i++) {
         acc[i] = i_set(i);
     }
     for (int64_t round = 0; round < n_rounds; round++) {
+        /* Other operands than a round before, or products could be kept. */
+        const int32_t *a = sink + (round & 1) * VL, *b = sink + 5 * VL;
 #pragma GCC unroll 16
         for (int i = 0; i < PEAK_SUMS; i++) {
-            acc[i] = i_dot(a, b, acc[i]);
+            acc[i] =
+                i_dot(i_load(a + i / 4 * VL), i_load(b + i % 4 * VL), acc[i]);
         }
     }
 #pragma GCC unroll 16
