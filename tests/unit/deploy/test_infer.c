@@ -180,7 +180,11 @@ static void open_subject(const net_case *c, int pair, subject *s) {
     const apq_backend *backend;
     assert_int_equal(apq_backend_find("ref", &backend), APQ_OK);
     assert_int_equal(apq_arena_create(&arena), APQ_OK);
-    assert_int_equal(apq_model_create(&ir, 3, &model), APQ_OK);
+    assert_int_equal(
+        apq_model_create(&ir, 3,
+                         pair % 2 == 0 ? APQ_QUANTISER_APQ : APQ_QUANTISER_LSQ,
+                         &model),
+        APQ_OK);
     assert_int_equal(apq_model_bind(model, backend, arena, &net), APQ_OK);
     randomise(model, &net, &rng);
     assert_int_equal(apq_nn_calibrate(&net, s->images, s->n_images), APQ_OK);
