@@ -82,7 +82,8 @@ install(DIRECTORY include/apq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h")
 foreach(folder configs recipes models)
   install(DIRECTORY ${folder} OPTIONAL
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/apq)
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/apq
+    PATTERN training EXCLUDE)
 endforeach()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/apq)
