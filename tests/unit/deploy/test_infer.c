@@ -2,6 +2,7 @@
  * bit, with the kernels of every instruction set that this machine has. */
 #include "deploy/int_infer.h"
 
+#include "unit/allocations.h"
 #include "backend/backend.h"
 #include "base/rng.h"
 #include "deploy/int_plan.h"
@@ -15,30 +16,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* Allocations of the libraries under test; see --wrap in CMakeLists.txt. */
-static int n_allocations;
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t n);
-void *__wrap_aligned_alloc(size_t alignment, size_t n);
-
-void *__wrap_malloc(size_t n) {
-    n_allocations++;
-    return __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-    n_allocations++;
-    return __real_calloc(n, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t n) {
-    n_allocations++;
-    return __real_aligned_alloc(alignment, n);
-}
 
 /* Networks ---------------------------------------------------------------- */
 
@@ -229,11 +206,12 @@ static void compare(const subject *s, const apq_int_tiles *tiles, int threads,
     assert_int_equal(apq_int_infer_create_with(s->engine, tiles, &infer),
                      APQ_OK);
     assert_non_null(infer);
-    int before = n_allocations;
+    int before = allocations();
+    assert_true(before > 0); /* else nothing is counted */
     apq_int_infer_run(infer, s->images, s->n_images, actual);
     memset(actual, 0, s->n_logits * sizeof *actual);
     apq_int_infer_run(infer, s->images, s->n_images, actual);
-    assert_int_equal(n_allocations, before);
+    assert_int_equal(allocations(), before);
     if (memcmp(expected, actual, s->n_logits * sizeof *actual) != 0) {
         fail_msg("%s, bits %d, %s, %d threads: other bits, first %g for %g",
                  what, pair, tiles->name, threads, (double)actual[0],

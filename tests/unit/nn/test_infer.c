@@ -2,6 +2,7 @@
  * loops that round the same operands. */
 #include "nn/infer.h"
 
+#include "unit/allocations.h"
 #include "unit/nn/toy.h"
 
 #include <math.h>
@@ -12,30 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* Allocations of the libraries under test; see --wrap in CMakeLists.txt. */
-static int n_allocations;
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t n);
-void *__wrap_aligned_alloc(size_t alignment, size_t n);
-
-void *__wrap_malloc(size_t n) {
-    n_allocations++;
-    return __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-    n_allocations++;
-    return __real_calloc(n, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t n) {
-    n_allocations++;
-    return __real_aligned_alloc(alignment, n);
-}
 
 /* Networks ---------------------------------------------------------------- */
 
@@ -398,13 +375,13 @@ static void batches_allocate_nothing(void **state) {
     (void)state;
     subject s;
     subject_open(&s, &cases[1], "cpu");
-    n_allocations = 0;
+    int before = allocations();
     apq_infer *infer = create(&s.net, false);
-    assert_true(n_allocations > 0);
-    n_allocations = 0;
+    assert_true(allocations() > before);
+    before = allocations();
     run(&s, infer, s.n_images);
     run(&s, infer, 2);
-    assert_int_equal(n_allocations, 0);
+    assert_int_equal(allocations(), before);
     s.net.backend->infer->destroy(infer);
     subject_close(&s);
 }

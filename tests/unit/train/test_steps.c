@@ -1,8 +1,8 @@
 /* Steps of a training: once warm none allocates, and bfloat16 learns as float
- * does. The linker's --wrap counts calls from our own code; what OpenMP and
- * other shared libraries allocate for themselves is theirs. */
+ * does. */
 #include "train/supernet_train.h"
 
+#include "unit/allocations.h"
 #include "unit/train/trainee.h"
 
 #include "base/memory.h"
@@ -11,42 +11,10 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-static atomic_int n_allocations;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__real_aligned_alloc(size_t alignment, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-void *__wrap_aligned_alloc(size_t alignment, size_t n);
-
-void *__wrap_malloc(size_t n) {
-    n_allocations++;
-    return __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-    n_allocations++;
-    return __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n) {
-    n_allocations++;
-    return __real_realloc(p, n);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t n) {
-    n_allocations++;
-    return __real_aligned_alloc(alignment, n);
-}
 
 /* The count after each step, as the loop asks whether to stop. */
 typedef struct counter {
@@ -56,7 +24,7 @@ typedef struct counter {
 
 static bool count_step(void *ctx) {
     counter *c = ctx;
-    c->counts[c->n_steps++] = n_allocations;
+    c->counts[c->n_steps++] = allocations();
     return false;
 }
 
