@@ -7,6 +7,7 @@
 #include "nn/net.h"
 
 #include "nn/quantised.h"
+#include "nn/streams.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -471,7 +472,7 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
         APQ_TRY(apq_nn_calibrate_weights(net, l));
-        if (l->ir.is_input_image) {
+        if (apq_nn_has_frozen_range(net, i)) {
             continue;
         }
         int64_t pixels =
@@ -483,6 +484,7 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
         APQ_TRY(apq_nn_calibrate_input(
             net, l, x, (size_t)pixels * (size_t)l->ir.in_channels));
     }
+    APQ_TRY(apq_nn_calibrate_streams(net, images, n_images));
     net->is_quantised = true;
     return APQ_OK;
 }

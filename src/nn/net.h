@@ -37,6 +37,10 @@ typedef struct apq_nn_layer {
     float *weight_step, *weight_step_grad;
     float act_range;
     double act_range_grad;
+    /* Of linear layers and of the last convolution: range of its 8-bit output,
+     * shared by all layers that residuals join; 0 until calibrated, frozen
+     * then. See streams.h. */
+    float out_range;
 
     /* Batch-norm statistics for evaluation, owned by the net, (K) each. */
     float *mean, *variance;

@@ -13,7 +13,7 @@ void apq_nn_weight_matrix(const apq_ir_layer *ir, int64_t *rows, int64_t *cols);
 void apq_nn_quantise_weights(const apq_nn_net *net, const apq_nn_layer *l,
                              float *out);
 /* codes (rows, cols), dense: whole numbers that are weights when multiplied by
- * the step of their output channel; -128 only with LSQ and 8 bits. */
+ * the step of their output channel; never -128. */
 void apq_nn_weight_codes(const apq_nn_net *net, const apq_nn_layer *l,
                          int8_t *codes);
 /* Step of output channel k; 0 where quantiser APQ found zeros only. */

@@ -53,8 +53,8 @@ static float initial_step(const apq_lsq_weights *t, const float *w) {
     double mean = sum / (double)t->n;
     double deviation = sqrt(fmax(squares / (double)t->n - mean * mean, 0.0));
     double reach = fabs(mean) + 3 * deviation;
-    double step = fmin(reach / -apq_lsq_lowest(t->bits, true),
-                       largest / apq_lsq_highest(t->bits, true));
+    int high = apq_lsq_highest(t->bits, true);
+    double step = fmin(reach / (high + 1), largest / high);
     return fmaxf((float)step, smallest_step);
 }
 
@@ -65,8 +65,7 @@ void apq_lsq_weight_steps(const apq_lsq_weights *t, float *steps) {
 }
 
 void apq_lsq_quantise_weights(const apq_lsq_weights *t, float *out) {
-    float low = (float)apq_lsq_lowest(t->bits, true);
-    float high = (float)apq_lsq_highest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true), low = -high;
 #pragma omp parallel for schedule(static) if (t->channels * t->n >=            \
                                               PARALLEL_MIN)
     for (int64_t k = 0; k < t->channels; k++) {
@@ -81,8 +80,7 @@ void apq_lsq_quantise_weights(const apq_lsq_weights *t, float *out) {
 }
 
 void apq_lsq_weight_codes(const apq_lsq_weights *t, int8_t *codes) {
-    float low = (float)apq_lsq_lowest(t->bits, true);
-    float high = (float)apq_lsq_highest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true), low = -high;
     for (int64_t k = 0; k < t->channels; k++) {
         const float *w = t->w + k * t->by_channel;
         int8_t *y = codes + k * t->out_by_channel;
@@ -97,8 +95,7 @@ void apq_lsq_weight_codes(const apq_lsq_weights *t, int8_t *codes) {
 
 void apq_lsq_weights_backward(const apq_lsq_weights *t, const float *dout,
                               float *dw, float *dsteps) {
-    float low = (float)apq_lsq_lowest(t->bits, true);
-    float high = (float)apq_lsq_highest(t->bits, true);
+    float high = (float)apq_lsq_highest(t->bits, true), low = -high;
     double scale = apq_lsq_scale(t->n, t->bits, true);
 #pragma omp parallel for schedule(static) if (t->channels * t->n >=            \
                                               PARALLEL_MIN)

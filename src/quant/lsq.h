@@ -9,7 +9,7 @@
  * and one per tensor of activations. Source: METHODS: LSQ (ICLR 2020).
  *   v = x / s, x_q = s * roundeven(clamp(v, -N, P))
  *   signed: N = 2^(b-1), P = 2^(b-1)-1; unsigned (after ReLU6): N = 0,
- *   P = 2^b-1
+ *   P = 2^b-1; weights: N = P = 2^(b-1)-1, so that codes can be negated
  * and straight-through, with the rounding error as a constant:
  *   dx = dy inside, 0 outside
  *   ds = sum of dy * (round(v)-v inside, -N below, P above)
@@ -17,7 +17,7 @@
 
 /* P of above. */
 int apq_lsq_highest(int bits, bool is_signed);
-/* -N of above. */
+/* -N of above, of activations. */
 int apq_lsq_lowest(int bits, bool is_signed);
 /* 1 / sqrt(n * P), n the values that share a step. */
 double apq_lsq_scale(int64_t n, int bits, bool is_signed);

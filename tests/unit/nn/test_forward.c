@@ -139,7 +139,9 @@ static void calibration_sets_clips_and_ranges(void **state) {
         for (size_t i = 0; i < t.net.n_layers; i++) {
             const apq_nn_layer *l = &t.net.layers[i];
             assert_true(isfinite(l->weight_clip) && l->weight_clip > 0.0F);
-            assert_true(l->act_range > 0.0F && l->act_range <= 6.0F);
+            assert_true(l->act_range > 0.0F);
+            assert_true(l->ir.is_act_signed || l->ir.is_input_image ||
+                        l->act_range <= 6.0F);
         }
         /* At 8 bits the clip is the largest weight. */
         float largest = 0;
@@ -149,9 +151,49 @@ static void calibration_sets_clips_and_ranges(void **state) {
             largest = fmaxf(largest, fabsf(apq_params_value(p, stem)[i]));
         }
         assert_true(t.net.layers[0].weight_clip == largest);
-        assert_true(t.net.layers[0].act_range == 6.0F); /* left alone */
+        largest = 0;
+        for (int i = 0; i < TOY_PIXELS; i++) {
+            largest = fmaxf(largest, fabsf(t.images[i]));
+        }
+        assert_true(t.net.layers[0].act_range == largest);
         toy_close(&t);
     }
+}
+
+/* Layers 2, 5 and 8 are linear; a residual joins the latter two. */
+static void residuals_share_a_range(void **state) {
+    (void)state;
+    toy t;
+    toy_open(&t, "ref", 8);
+    t.net.keeps_expansions = true;
+    (void)toy_loss(&t, false);
+    float reach[3] = {0}, branch = 0;
+    for (int k = 0; k < 3; k++) {
+        const apq_nn_layer *l = &t.net.layers[2 + 3 * k];
+        int n =
+            TOY_IMAGES * l->ir.out_size * l->ir.out_size * l->ir.out_channels;
+        assert_false(l->ir.has_relu6);
+        for (int i = 0; i < n; i++) {
+            reach[k] = fmaxf(reach[k], fabsf(l->y[i]));
+            float alone = k < 2 ? 0.0F : l->y[i] - t.net.layers[5].y[i];
+            branch = fmaxf(branch, fabsf(alone));
+        }
+    }
+    t.net.keeps_expansions = false;
+    assert_int_equal(apq_nn_calibrate(&t.net, t.images, TOY_IMAGES), APQ_OK);
+    const apq_nn_layer *l = t.net.layers;
+    float joined = fmaxf(fmaxf(reach[1], reach[2]), branch);
+    assert_near((double)l[2].out_range, (double)reach[0], 1e-6);
+    assert_near((double)l[5].out_range, (double)joined, 1e-6);
+    assert_true(l[8].out_range == l[5].out_range);
+    assert_true(reach[1] < reach[2]); /* else nothing is shared */
+    /* Readers of 8 bits take the range over; the mix has one of its own. */
+    assert_true(l[3].act_range == l[2].out_range);
+    assert_true(l[6].act_range == l[5].out_range);
+    assert_true(l[9].act_range == l[8].out_range);
+    assert_true(l[9].out_range > 0.0F && l[9].out_range <= 6.0F);
+    assert_true(l[4].out_range == 0.0F && l[10].out_range == 0.0F);
+    toy_close(&t);
 }
 
 /* 8-bit quantisation changes logits a little, 2-bit a lot. */
@@ -260,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quantised_layers_match_the_hand_computation),
         cmocka_unit_test(calibration_sets_clips_and_ranges),
+        cmocka_unit_test(residuals_share_a_range),
         cmocka_unit_test(fewer_bits_are_further_from_float),
         cmocka_unit_test(recalibration_makes_evaluation_agree),
         cmocka_unit_test(recalibration_weighs_by_images),

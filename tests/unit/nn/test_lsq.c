@@ -112,10 +112,9 @@ static void close_twin(twin *t) {
     apq_arena_destroy(t->arena);
 }
 
-static double quantise(twin *t, double x, double step, int bits,
-                       bool is_signed) {
-    double low = is_signed ? -pow(2, bits - 1) : 0;
-    double high = pow(2, is_signed ? bits - 1 : bits) - 1;
+/* Codes low .. high. */
+static double quantise(twin *t, double x, double step, double low,
+                       double high) {
     assert_true(t->n_slots < N_SLOTS);
     slot *s = &t->slots[t->n_slots++];
     if (!t->is_found) {
@@ -198,13 +197,15 @@ static double loss_of(twin *t) {
         double range = parameter(t, t->model->act_range)[i];
         double highest = pow(2, l->act_bits - (i == 3 ? 1 : 0)) - 1;
         for (int k = 0; i > 0 && k < rows * C; k++) {
-            x[k] = quantise(t, x[k], range / highest, l->act_bits, i == 3);
+            x[k] = quantise(t, x[k], range / highest, i == 3 ? -highest - 1 : 0,
+                            highest);
         }
         const double *steps = parameter(t, t->model->weight_step[i]);
         const double *weight = parameter(t, t->model->weight[i]);
+        double heaviest = pow(2, l->weight_bits - 1) - 1;
         for (int k = 0; k < (is_by_column ? 9 : K) * C; k++) {
             double step = steps[is_by_column ? k % C : k / C];
-            w[k] = quantise(t, weight[k], step, l->weight_bits, true);
+            w[k] = quantise(t, weight[k], step, -heaviest, heaviest);
         }
         for (int k = 0; k < rows * K; k++) {
             z[k] = convolve(l, x, w, k / K, k % K);

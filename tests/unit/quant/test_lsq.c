@@ -25,12 +25,15 @@ static void random_values(float *x, size_t n, uint64_t index) {
     }
 }
 
+/* What is quantised: codes of weights are as many below 0 as above. */
+typedef enum kind { UNSIGNED, SIGNED, WEIGHT } kind;
+
 /* The function that straight-through gradients belong to: x_q of (x, s) with
  * the clamped side and the rounding error kept as at (x0, s0). */
 static double surrogate(double x, double s, double x0, double s0, int bits,
-                        bool is_signed) {
-    double low = is_signed ? -pow(2, bits - 1) : 0;
-    double high = pow(2, is_signed ? bits - 1 : bits) - 1;
+                        kind of) {
+    double high = pow(2, of == UNSIGNED ? bits : bits - 1) - 1;
+    double low = of == UNSIGNED ? 0 : of == SIGNED ? -high - 1 : -high;
     double v = x0 / s0;
     if (v <= low || v >= high) {
         return s * (v <= low ? low : high);
@@ -40,15 +43,15 @@ static double surrogate(double x, double s, double x0, double s0, int bits,
 
 static const double tiny = 1e-6;
 
-static double slope_by_x(double x, double s, int bits, bool is_signed) {
-    return (surrogate(x + tiny, s, x, s, bits, is_signed) -
-            surrogate(x - tiny, s, x, s, bits, is_signed)) /
+static double slope_by_x(double x, double s, int bits, kind of) {
+    return (surrogate(x + tiny, s, x, s, bits, of) -
+            surrogate(x - tiny, s, x, s, bits, of)) /
            (2 * tiny);
 }
 
-static double slope_by_step(double x, double s, int bits, bool is_signed) {
-    return (surrogate(x, s + tiny, x, s, bits, is_signed) -
-            surrogate(x, s - tiny, x, s, bits, is_signed)) /
+static double slope_by_step(double x, double s, int bits, kind of) {
+    return (surrogate(x, s + tiny, x, s, bits, of) -
+            surrogate(x, s - tiny, x, s, bits, of)) /
            (2 * tiny);
 }
 
@@ -84,10 +87,10 @@ static void activations_match_differences(void **state) {
             for (int i = 0; i < N; i++) {
                 double at = (double)x[i], s = (double)step, g = (double)dy[i];
                 assert_near((double)y[i],
-                            surrogate(at, s, at, s, bits, sign != 0), 1e-5);
+                            surrogate(at, s, at, s, bits, (kind)sign), 1e-5);
                 assert_near((double)dx[i],
-                            g * slope_by_x(at, s, bits, sign != 0), 1e-5);
-                double by_step = g * slope_by_step(at, s, bits, sign != 0);
+                            g * slope_by_x(at, s, bits, (kind)sign), 1e-5);
+                double by_step = g * slope_by_step(at, s, bits, (kind)sign);
                 want += by_step;
                 size += fabs(by_step);
             }
@@ -184,14 +187,14 @@ static void check_weights(bool is_column, int bits) {
             int at = is_column ? i * LD + k : k * LD + i;
             int dense = is_column ? i * K + k : k * DEPTH + i;
             double x = (double)w[at], g = (double)dout[dense];
-            assert_near((double)out[dense], surrogate(x, s, x, s, bits, true),
+            assert_near((double)out[dense], surrogate(x, s, x, s, bits, WEIGHT),
                         1e-5);
             assert_true(steps[k] * (float)codes[dense] == out[dense]);
-            n_lowest += codes[dense] == apq_lsq_lowest(bits, true);
-            assert_near((double)dw[at], 3 + g * slope_by_x(x, s, bits, true),
+            n_lowest += codes[dense] == -apq_lsq_highest(bits, true);
+            assert_near((double)dw[at], 3 + g * slope_by_x(x, s, bits, WEIGHT),
                         1e-5);
             dw[at] = 3.0F;
-            want += g * slope_by_step(x, s, bits, true);
+            want += g * slope_by_step(x, s, bits, WEIGHT);
         }
         want *= 1 / sqrt(DEPTH * (pow(2, bits - 1) - 1));
         assert_near((double)dsteps[k], 5 + want, 1e-4 * (1 + fabs(want)));

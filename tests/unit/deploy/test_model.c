@@ -1,0 +1,231 @@
+/* The integer model of small nets: what it says of a channel is what its net's
+ * batch norm and quantisers say, and the nets that are refused. */
+#include "deploy/int_model.h"
+
+#include "deploy/int_reference.h"
+#include "nn/quantised.h"
+#include "supernet/supernet.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_IMAGES = 8 };
+
+typedef struct fixture {
+    apq_space space;
+    apq_supernet *supernet;
+    apq_arena *arena;
+    apq_subnet subnet;
+    float *images;
+} fixture;
+
+/* A sub-network of `tiny`, away from gamma 1 and beta 0, calibrated. */
+static void open_fixture(fixture *f, int bits, apq_quantiser quantiser) {
+    *f = (fixture){0};
+    assert_int_equal(apq_space_load("tiny", &f->space), APQ_OK);
+    assert_int_equal(apq_supernet_create(&f->space, 3, &f->supernet), APQ_OK);
+    assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
+    const apq_backend *backend;
+    assert_int_equal(apq_backend_find("auto", &backend), APQ_OK);
+    apq_rng rng = apq_rng_make(5, APQ_RNG_TEST, 0);
+    size_t n = (size_t)N_IMAGES * (size_t)f->space.resolution *
+               (size_t)f->space.resolution * (size_t)f->space.image_channels;
+    f->images = malloc(n * sizeof *f->images);
+    assert_non_null(f->images);
+    for (size_t i = 0; i < n; i++) {
+        f->images[i] = (float)apq_rng_normal(&rng);
+    }
+    apq_params *p = apq_supernet_params(f->supernet);
+    for (size_t i = 0; i < p->n_values; i++) {
+        p->value[i] += 0.05F * (float)apq_rng_normal(&rng);
+    }
+    /* Signs of the batch norm's gain, and a channel that is off. */
+    for (size_t t = 0; t < p->n_items; t++) {
+        if (strstr(p->items[t].name, "gamma") != NULL) {
+            apq_params_value(p, t)[1] *= -1.0F;
+            apq_params_value(p, t)[2] = 0.0F;
+            apq_params_value(p, t)[3] = 1e-30F;
+        }
+    }
+    apq_policy policy;
+    apq_policy_largest(&f->space, bits, &policy);
+    assert_int_equal(
+        apq_subnet_bind(f->supernet, &policy, backend, f->arena, &f->subnet),
+        APQ_OK);
+    f->subnet.net.quantiser = quantiser;
+    assert_int_equal(apq_nn_calibrate(&f->subnet.net, f->images, N_IMAGES),
+                     APQ_OK);
+    float *logits;
+    apq_nn_recalibrate_reset(&f->subnet.net);
+    assert_int_equal(apq_nn_forward(&f->subnet.net, APQ_NN_RECALIBRATE,
+                                    f->images, N_IMAGES, &logits),
+                     APQ_OK);
+}
+
+static void close_fixture(fixture *f) {
+    apq_subnet_fini(&f->subnet);
+    free(f->images);
+    apq_supernet_destroy(f->supernet);
+    apq_arena_destroy(f->arena);
+}
+
+static void assert_near(double a, double b, double tolerance) {
+    if (!(fabs(a - b) <= tolerance)) {
+        fail_msg("%.9g is not %.9g within %g", a, b, tolerance);
+    }
+}
+
+/* Fake-quantised weights times the gain, and the offset. */
+static void check_channels(const apq_nn_net *net, const apq_nn_layer *l,
+                           const apq_int_conv *c) {
+    int64_t rows, cols, depth = apq_int_depth(&l->ir);
+    apq_nn_weight_matrix(&l->ir, &rows, &cols);
+    float *w = malloc((size_t)(rows * cols) * sizeof *w);
+    assert_non_null(w);
+    apq_nn_quantise_weights(net, l, w);
+    bool is_depthwise = l->ir.kind == APQ_IR_DEPTHWISE;
+    int highest = (1 << (l->ir.weight_bits - 1)) - 1;
+    for (int k = 0; k < l->ir.out_channels; k++) {
+        double gain = (double)l->gamma[k] /
+                      sqrt((double)l->variance[k] + (double)net->bn_epsilon);
+        double offset = (double)l->beta[k] - (double)l->mean[k] * gain;
+        double unit = (double)c->in.step * (double)c->weight_step[k];
+        assert_true(c->weight_step[k] > 0.0F);
+        assert_near(c->bias[k] * unit, offset, 0.51 * unit);
+        float scale = c->in.step * c->weight_step[k];
+        assert_true(c->rescale[k] == scale / c->out.step);
+        for (int64_t d = 0; d < depth; d++) {
+            int code = c->w[k * depth + d];
+            double value =
+                (double)w[is_depthwise ? d * cols + k : k * cols + d];
+            assert_true(code >= -highest && code <= highest);
+            assert_near(code * (double)c->weight_step[k], gain * value,
+                        1e-5 * fabs(gain * value) + 1e-25);
+        }
+    }
+    free(w);
+}
+
+static void check_model(int bits, apq_quantiser quantiser) {
+    fixture f;
+    open_fixture(&f, bits, quantiser);
+    apq_int_model *m;
+    const apq_nn_net *net = &f.subnet.net;
+    assert_int_equal(apq_int_model_create(net, &m), APQ_OK);
+    assert_int_equal(m->n_convs + 1, net->n_layers);
+    int n_rerounded = 0;
+    for (int i = 0; i < m->n_convs; i++) {
+        const apq_int_conv *c = &m->convs[i];
+        check_channels(net, &net->layers[i], c);
+        n_rerounded += c->reround != NULL;
+        if (i > 0 && c->reround == NULL) { /* it reads what was written */
+            assert_memory_equal(&c->in, &c[-1].out, sizeof c->in);
+        }
+        if (c->ir.residual_from >= 0) {
+            assert_memory_equal(&c->out, &m->convs[c->ir.residual_from].out,
+                                sizeof c->out);
+        }
+    }
+    assert_true(bits == 8 ? n_rerounded == 0 : n_rerounded >= 2);
+    apq_int_model_destroy(m);
+    close_fixture(&f);
+}
+
+static void channels_are_those_of_the_net(void **state) {
+    (void)state;
+    for (int bits = 4; bits <= 8; bits += 2) {
+        check_model(bits, APQ_QUANTISER_APQ);
+        check_model(bits, APQ_QUANTISER_LSQ);
+    }
+}
+
+/* A step of 3 units in 4 bits reads codes in steps of 2: 5 * 2 / 3 = 3.33. */
+static void codes_are_rounded_again(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, 4, APQ_QUANTISER_APQ);
+    apq_nn_net *net = &f.subnet.net;
+    size_t i = 3;
+    assert_true(net->layers[i].ir.is_act_signed);
+    net->layers[i - 1].out_range = 2.0F * 127.0F;
+    net->layers[i].act_range = 3.0F * 7.0F;
+    apq_int_model *m;
+    assert_int_equal(apq_int_model_create(net, &m), APQ_OK);
+    const int8_t *table = m->convs[i].reround;
+    assert_non_null(table);
+    assert_int_equal(table[128 + 5], 3);
+    assert_int_equal(table[128 - 5], -3);
+    assert_int_equal(table[128], 0);
+    assert_int_equal(table[255], 7);
+    assert_int_equal(table[0], -7);
+    apq_int_model_destroy(m);
+    close_fixture(&f);
+}
+
+static void refuse(const apq_nn_net *net, apq_status expected,
+                   const char *word) {
+    apq_int_model *model = NULL;
+    assert_int_equal(apq_int_model_create(net, &model), expected);
+    assert_null(model);
+    if (strstr(apq_error_message(), word) == NULL) {
+        fail_msg("'%s' has no '%s'", apq_error_message(), word);
+    }
+}
+
+static void illegal_nets_are_refused(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, 8, APQ_QUANTISER_APQ);
+    const apq_nn_net *legal = &f.subnet.net;
+    apq_nn_net net = *legal;
+    net.is_quantised = false;
+    refuse(&net, APQ_ERR_UNSUPPORTED, "not quantised");
+    net = *legal;
+    net.layers[1].act_range = NAN;
+    refuse(&net, APQ_ERR_NUMERIC, "activation range");
+    net = *legal;
+    net.layers[0].act_range = 0.0F;
+    refuse(&net, APQ_ERR_NUMERIC, "stem: activation range");
+    net = *legal;
+    net.layers[2].out_range = 0.0F;
+    refuse(&net, APQ_ERR_NUMERIC, "output range");
+    net = *legal;
+    net.layers[2].weight_clip = -1.0F;
+    refuse(&net, APQ_ERR_NUMERIC, "weight step");
+    net = *legal;
+    net.quantiser = APQ_QUANTISER_LSQ;
+    net.layers[2].weight_step[3] = NAN;
+    refuse(&net, APQ_ERR_NUMERIC, "weight step");
+    net = *legal;
+    float *variance = net.layers[2].variance, keep = variance[1];
+    variance[1] = -1.0F;
+    refuse(&net, APQ_ERR_NUMERIC, "variance");
+    variance[1] = keep;
+    net.layers[2].mean[1] = INFINITY;
+    refuse(&net, APQ_ERR_NUMERIC, "batch norm of channel 1");
+    net.layers[2].mean[1] = 0.0F;
+    net.layers[1].ir.is_act_signed = true;
+    refuse(&net, APQ_ERR_UNSUPPORTED, "signed after ReLU6");
+    net = *legal;
+    net.layers[3].ir.residual_from = 2;
+    refuse(&net, APQ_ERR_UNSUPPORTED, "residual from");
+    /* 2^30 is left for products: 33,155 * 255 * 127 < 2^30. */
+    net = *legal;
+    net.layers[2].ir.in_channels = 33156;
+    refuse(&net, APQ_ERR_UNSUPPORTED, "legal 1..33155");
+    close_fixture(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(channels_are_those_of_the_net),
+        cmocka_unit_test(codes_are_rounded_again),
+        cmocka_unit_test(illegal_nets_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
