@@ -67,7 +67,7 @@ static apq_status save_model(const apq_session *session, const contender *c,
                              const char *path) {
     char *policy = apq_policy_to_json(&session->space, &c->policy);
     apq_tensor_file *file = NULL;
-    apq_status st = apq_session_tensor_file(session, "apq network 1", "policy",
+    apq_status st = apq_session_tensor_file(session, "apq network 2", "policy",
                                             policy, &file);
     free(policy);
     if (st == APQ_OK) {

@@ -37,6 +37,7 @@ static void quantise(apq_nn_net *net) {
     for (size_t i = 0; i < net->n_layers; i++) {
         net->layers[i].weight_clip = 0.5F;
         net->layers[i].act_range = 6.0F;
+        net->layers[i].out_range = 6.0F;
     }
     net->is_quantised = true;
 }

@@ -1,9 +1,10 @@
-/* Backward pass of the layer chain. Rounding is straight-through; the clamp
- * of an unsigned activation is part of the batch norm that made it, so its
- * range gradient falls out of the same sweep (PACT). */
+/* Backward pass of the layer chain. Rounding is straight-through, in streams
+ * also the clamp; that of an unsigned activation is part of the batch norm that
+ * made it, so its range gradient falls out of the same sweep (PACT). */
 #include "nn/net.h"
 
 #include "nn/quantised.h"
+#include "nn/streams.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -255,11 +256,13 @@ static apq_status conv_backward(apq_nn_net *net, size_t i, float *dx,
 }
 
 /* A stored input: its signed quantiser and the residual that reads it. */
-static void join_backward(const apq_nn_net *net, apq_nn_layer *l, float *dx,
+static void join_backward(apq_nn_net *net, size_t i, float *dx,
                           const float *residual) {
+    apq_nn_layer *l = &net->layers[i];
     size_t n = (size_t)net->n_images * (size_t)l->ir.in_size *
                (size_t)l->ir.in_size * (size_t)l->ir.in_channels;
-    if (net->is_quantised && l->ir.is_act_signed) {
+    if (net->is_quantised && l->ir.is_act_signed &&
+        !apq_nn_reads_stream(net, i)) {
         apq_nn_input_backward(net, l, l->raw_x, n, dx);
     }
     for (size_t k = 0; residual != NULL && k < n; k++) {
@@ -291,13 +294,12 @@ apq_status apq_nn_backward(apq_nn_net *net, const float *dlogits) {
         APQ_TRY(conv_backward(net, i, dx, &slopes, &g));
         if (l->x == NULL) { /* an expansion was passed with it */
             add_norm_gradients(net, --i, &g);
-            l = &net->layers[i];
             g.is_reduced = false;
-            APQ_TRY(alloc_sums(net, l->ir.in_channels, &g));
+            APQ_TRY(alloc_sums(net, net->layers[i].ir.in_channels, &g));
         }
         if (i > 0 && !g.is_reduced) {
             bool is_joined = (int)i - 1 == held_for;
-            join_backward(net, l, dx, is_joined ? held : NULL);
+            join_backward(net, i, dx, is_joined ? held : NULL);
             held = is_joined ? NULL : held;
             held_for = is_joined ? -1 : held_for;
         }

@@ -1,6 +1,8 @@
 /* A stand-alone network: parameters named after the layers of its ir. */
 #include "nn/model.h"
 
+#include "nn/streams.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +135,8 @@ void apq_model_pull_ranges(apq_model *model, apq_nn_net *net) {
     float *range = apq_params_value(&model->params, model->act_range);
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
-        range[i] = range[i] < 0.05F ? 0.05F : range[i];
+        bool is_low = range[i] < 0.05F && !apq_nn_has_frozen_range(net, i);
+        range[i] = is_low ? 0.05F : range[i];
         l->act_range = range[i];
         for (int k = 0; k < n_steps(model, i); k++) {
             float *step =
@@ -164,10 +167,12 @@ static void statistics_name(char out[APQ_PARAM_NAME_MAX], const apq_nn_layer *l,
 apq_status apq_model_put(const apq_model *model, const apq_nn_net *net,
                          bool with_momentum, apq_tensor_file *file) {
     APQ_TRY(apq_params_put(&model->params, with_momentum, file));
-    float clips[APQ_IR_MAX_LAYERS];
+    float clips[APQ_IR_MAX_LAYERS], ranges[APQ_IR_MAX_LAYERS];
+    int64_t n_layers = (int64_t)net->n_layers;
     for (size_t i = 0; i < net->n_layers; i++) {
         const apq_nn_layer *l = &net->layers[i];
         clips[i] = l->weight_clip;
+        ranges[i] = l->out_range;
         char name[APQ_PARAM_NAME_MAX];
         int64_t channels = l->ir.out_channels;
         statistics_name(name, l, "mean");
@@ -177,10 +182,11 @@ apq_status apq_model_put(const apq_model *model, const apq_nn_net *net,
         APQ_TRY(apq_tensor_file_put(file, name, APQ_F32, 1, &channels,
                                     l->variance));
     }
+    APQ_TRY(
+        apq_tensor_file_put(file, "out_range", APQ_F32, 1, &n_layers, ranges));
     if (model->quantiser == APQ_QUANTISER_LSQ) {
         return apq_tensor_file_put_meta(file, "quantiser", "lsq");
     }
-    int64_t n_layers = (int64_t)net->n_layers;
     return apq_tensor_file_put(file, "weight_clip", APQ_F32, 1, &n_layers,
                                clips);
 }
@@ -196,12 +202,36 @@ static apq_status get_clips(apq_nn_net *net, const apq_tensor_file *file) {
     return APQ_OK;
 }
 
+/* Before there were such ranges, neither image nor linear layers were rounded:
+ * that was another network. */
+static apq_status get_out_ranges(apq_nn_net *net, const apq_tensor_file *file) {
+    int64_t n_layers = (int64_t)net->n_layers;
+    bool has_ranges = false;
+    for (size_t i = 0; i < apq_tensor_file_length(file); i++) {
+        has_ranges |=
+            strcmp(apq_tensor_file_at(file, i).name, "out_range") == 0;
+    }
+    if (!has_ranges) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "network without 'out_range', of an older version of apq; "
+                 "fine-tune it again");
+    }
+    const void *ranges;
+    APQ_TRY(
+        apq_tensor_file_get(file, "out_range", APQ_F32, 1, &n_layers, &ranges));
+    for (size_t i = 0; i < net->n_layers; i++) {
+        net->layers[i].out_range = ((const float *)ranges)[i];
+    }
+    return APQ_OK;
+}
+
 apq_status apq_model_get(apq_model *model, apq_nn_net *net, bool with_momentum,
                          const apq_tensor_file *file) {
     APQ_TRY(apq_params_get(&model->params, with_momentum, file));
     if (model->quantiser == APQ_QUANTISER_APQ) {
         APQ_TRY(get_clips(net, file));
     }
+    APQ_TRY(get_out_ranges(net, file));
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
         char name[APQ_PARAM_NAME_MAX];

@@ -2,8 +2,8 @@
  * optional fake quantisation. The clamp and quantisation of an unsigned
  * activation are part of the batch norm that makes it, which the next
  * convolution applies as it reads: only what precedes it is stored. Signed
- * activations (linear bottlenecks) are stored, since residuals need them, and
- * quantised by their consumer, since the residual is not. */
+ * activations (linear bottlenecks) are stored, since residuals need them, in
+ * the 8 bits of their stream; a reader of fewer bits rounds them again. */
 #include "nn/net.h"
 
 #include "nn/quantised.h"
@@ -150,8 +150,8 @@ static bool is_formed_later(const apq_nn_net *net, size_t i) {
            stores_output(net, i - 1) && !stores_output(net, i);
 }
 
-/* The signed input of an expansion is quantised here; every other input
- * is quantised by its batch norm (or is the image). */
+/* The image and the signed input of an expansion of fewer than 8 bits are
+ * quantised here; every other input is, where it is made. */
 static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
                                 int n_images) {
     apq_nn_layer *l = &net->layers[i];
@@ -164,14 +164,21 @@ static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
         l->x = last->y != NULL ? last->y : last->z;
         l->x_norm = last->y != NULL ? l->x_norm : last->y_norm;
     }
-    if (!net->is_quantised || !l->ir.is_act_signed || l->ir.is_input_image) {
+    bool is_rounded = l->ir.is_input_image ||
+                      (l->ir.is_act_signed && !apq_nn_reads_stream(net, i));
+    if (!net->is_quantised || !is_rounded) {
         return APQ_OK;
     }
     int64_t n_values =
         (int64_t)n_images * l->ir.in_size * l->ir.in_size * l->ir.in_channels;
     float *quantised;
     ALLOC(quantised, net, n_values);
-    apq_nn_quantise_input(net, l, l->raw_x, (size_t)n_values, quantised);
+    if (l->ir.is_input_image) {
+        apq_quant_stream(images, NULL, (size_t)n_values, l->act_range,
+                         quantised);
+    } else {
+        apq_nn_quantise_input(net, l, l->raw_x, (size_t)n_values, quantised);
+    }
     l->x = quantised;
     return APQ_OK;
 }
@@ -254,6 +261,9 @@ static apq_status make_norm(apq_nn_net *net, size_t i, const float *mean,
         scale[c] = l->gamma[c] * inv_std[c];
         shift[c] = l->beta[c] - mean[c] * scale[c];
     }
+    for (int c = 0; c < channels && net->rounds_biases; c++) {
+        shift[c] = apq_nn_round_bias(net, i, c, scale[c], shift[c]);
+    }
     l->y_norm = (apq_norm){
         .scale = scale,
         .shift = shift,
@@ -266,6 +276,9 @@ static apq_status make_norm(apq_nn_net *net, size_t i, const float *mean,
         l->y_norm.clip = next->act_range;
         l->y_norm.step =
             apq_quant_act_step(next->act_range, next->ir.act_bits, false);
+    } else if (net->is_quantised && l->ir.has_relu6) { /* what is pooled */
+        l->y_norm.clip = l->out_range;
+        l->y_norm.step = apq_quant_act_step(l->out_range, 8, false);
     }
     return APQ_OK;
 }
@@ -273,20 +286,26 @@ static apq_status make_norm(apq_nn_net *net, size_t i, const float *mean,
 static apq_status apply_norm(apq_nn_net *net, size_t i, int64_t rows,
                              float *y) {
     const apq_nn_layer *l = &net->layers[i];
-    return net->backend->bn_apply(&(apq_bn_apply_args){
+    const float *residual =
+        l->ir.residual_from >= 0 ? net->layers[l->ir.residual_from].y : NULL;
+    bool is_rounded = net->is_quantised && apq_nn_is_in_stream(l);
+    APQ_TRY(net->backend->bn_apply(&(apq_bn_apply_args){
         .rows = rows,
         .channels = l->ir.out_channels,
         .x = l->z,
         .scale = l->y_norm.scale,
         .shift = l->y_norm.shift,
-        .residual = l->ir.residual_from >= 0
-                        ? net->layers[l->ir.residual_from].y
-                        : NULL,
+        .residual = is_rounded ? NULL : residual,
         .clip = l->y_norm.clip,
         .step = l->y_norm.step,
         .y = y,
         .arena = net->arena,
-    });
+    }));
+    if (is_rounded) {
+        apq_quant_stream(y, residual, (size_t)rows * (size_t)l->ir.out_channels,
+                         l->out_range, y);
+    }
+    return APQ_OK;
 }
 
 /* The z of a layer and, where mean is not NULL, its statistics. */
@@ -410,8 +429,14 @@ static apq_status classify(apq_nn_net *net, int n_images, float **logits) {
             .z = *logits,
             .arena = net->arena,
         }));
-    for (int64_t i = 0; i < (int64_t)n_images * l->ir.out_channels; i++) {
-        (*logits)[i] += l->bias[i % l->ir.out_channels];
+    for (int k = 0; k < l->ir.out_channels; k++) {
+        float bias = l->bias[k];
+        if (net->rounds_biases) {
+            bias = apq_nn_round_bias(net, net->n_layers - 1, k, 1.0F, bias);
+        }
+        for (int i = 0; i < n_images; i++) {
+            (*logits)[(int64_t)i * l->ir.out_channels + k] += bias;
+        }
     }
     return APQ_OK;
 }
@@ -422,6 +447,7 @@ apq_status apq_nn_forward_layers(apq_nn_net *net, apq_nn_mode mode,
     APQ_ASSERT(net->n_layers >= 2 && n_images > 0 && begin <= end &&
                end <= net->n_layers);
     net->n_images = n_images;
+    net->rounds_biases = net->is_quantised && mode != APQ_NN_TRAIN;
     for (size_t i = begin; i < end && i + 1 < net->n_layers; i++) {
         APQ_TRY(prepare_weights(net, &net->layers[i]));
         APQ_TRY(prepare_input(net, i, images, n_images));

@@ -75,6 +75,9 @@ typedef struct apq_nn_net {
     bool is_quantised;       /* fake-quantise weights and activations */
     apq_quantiser quantiser; /* set by the owner, APQ after init */
     bool keeps_expansions;   /* stores every z */
+    /* Of the last forward pass: what is added to sums is rounded to their unit,
+     * too; not in training, where a batch's statistics make it. */
+    bool rounds_biases;
     /* Of training passes; set by the owner, float32 after init. In bfloat16
      * also every z that is normalised as it is read is stored in it, and its
      * gradient. */

@@ -2,7 +2,12 @@
  * for all layers of a stream together. */
 #include "nn/streams.h"
 
+#include "nn/quantised.h"
+#include "quant/quant.h"
+
 #include <math.h>
+
+enum { MAX_BIAS = 1 << 30 };
 
 static const float RELU6 = 6.0F;
 
@@ -18,6 +23,26 @@ bool apq_nn_reads_stream(const apq_nn_net *net, size_t i) {
 
 bool apq_nn_has_frozen_range(const apq_nn_net *net, size_t i) {
     return net->layers[i].ir.is_input_image || apq_nn_reads_stream(net, i);
+}
+
+float apq_nn_input_step(const apq_nn_net *net, size_t i) {
+    const apq_nn_layer *l = &net->layers[i];
+    if (l->ir.is_input_image) {
+        return apq_quant_act_step(l->act_range, 8, true);
+    }
+    return apq_nn_reads_stream(net, i)
+               ? apq_quant_act_step((l - 1)->out_range, 8, true)
+               : apq_quant_act_step(l->act_range, l->ir.act_bits,
+                                    l->ir.is_act_signed);
+}
+
+float apq_nn_round_bias(const apq_nn_net *net, size_t i, int channel,
+                        float scale, float value) {
+    double step = (double)apq_nn_input_step(net, i);
+    step *= (double)apq_nn_weight_step(net, &net->layers[i], channel);
+    double unit = step * fabs((double)scale);
+    double units = (double)value / unit;
+    return fabs(units) <= MAX_BIAS ? (float)(unit * rint(units)) : value;
 }
 
 /* Largest magnitude of x and, where there is a residual, of x without it; the

@@ -215,6 +215,37 @@ void apq_quant_act(const float *x, size_t n, float range, int bits,
     fake_quantise_all(x, n, is_signed ? -range : 0.0f, range, step, y);
 }
 
+APQ_SIMD_CLONES
+static void stream_part(const float *x, const float *residual, size_t n,
+                        float step, float *y) {
+    if (residual == NULL) {
+#pragma omp simd
+        for (size_t i = 0; i < n; i++) {
+            y[i] = step * round_even(clamp(x[i] / step, -128.0f, 127.0f));
+        }
+        return;
+    }
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        float code = round_even(clamp(x[i] / step, -128.0f, 127.0f));
+        code += round_even(residual[i] / step);
+        y[i] = step * clamp(code, -128.0f, 127.0f);
+    }
+}
+
+void apq_quant_stream(const float *x, const float *residual, size_t n,
+                      float range, float *y) {
+    float step = apq_quant_act_step(range, 8, true);
+    int parts = n_parts(n);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_MIN)
+    for (int part = 0; part < parts; part++) {
+        size_t begin = part_begin(n, part, parts);
+        size_t end = part_begin(n, part + 1, parts);
+        stream_part(x + begin, residual == NULL ? NULL : residual + begin,
+                    end - begin, step, y + begin);
+    }
+}
+
 void apq_quant_act_backward(const float *x, const float *dy, size_t n,
                             float range, bool is_signed, float *dx,
                             double *range_grad) {

@@ -48,6 +48,11 @@ float apq_quant_act_step(float range, int bits, bool is_signed);
 /* y = fake-quantised x; may alias. */
 void apq_quant_act(const float *x, size_t n, float range, int bits,
                    bool is_signed, float *y);
+/* y = step * code, code = clamp(roundeven(x / step), -128, 127) and step =
+ * range / 127. With a residual, of such values, its codes are added to the
+ * codes, and clamped again. y may alias x or the residual. */
+void apq_quant_stream(const float *x, const float *residual, size_t n,
+                      float range, float *y);
 /* Straight-through: dx = dy inside the range, 0 outside; *range_grad = sum of
  * dy above minus sum below (PACT-style). dx may alias dy. */
 void apq_quant_act_backward(const float *x, const float *dy, size_t n,

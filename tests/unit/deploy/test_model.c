@@ -4,7 +4,7 @@
 
 #include "deploy/int_reference.h"
 #include "nn/quantised.h"
-#include "supernet/supernet.h"
+#include "unit/deploy/subnets.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,64 +14,22 @@
 
 #include <cmocka.h>
 
-enum { N_IMAGES = 8 };
-
 typedef struct fixture {
-    apq_space space;
-    apq_supernet *supernet;
-    apq_arena *arena;
+    subnets all;
     apq_subnet subnet;
-    float *images;
 } fixture;
 
-/* A sub-network of `tiny`, away from gamma 1 and beta 0, calibrated. */
+/* The largest sub-network of `tiny`. */
 static void open_fixture(fixture *f, int bits, apq_quantiser quantiser) {
-    *f = (fixture){0};
-    assert_int_equal(apq_space_load("tiny", &f->space), APQ_OK);
-    assert_int_equal(apq_supernet_create(&f->space, 3, &f->supernet), APQ_OK);
-    assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
-    const apq_backend *backend;
-    assert_int_equal(apq_backend_find("auto", &backend), APQ_OK);
-    apq_rng rng = apq_rng_make(5, APQ_RNG_TEST, 0);
-    size_t n = (size_t)N_IMAGES * (size_t)f->space.resolution *
-               (size_t)f->space.resolution * (size_t)f->space.image_channels;
-    f->images = malloc(n * sizeof *f->images);
-    assert_non_null(f->images);
-    for (size_t i = 0; i < n; i++) {
-        f->images[i] = (float)apq_rng_normal(&rng);
-    }
-    apq_params *p = apq_supernet_params(f->supernet);
-    for (size_t i = 0; i < p->n_values; i++) {
-        p->value[i] += 0.05F * (float)apq_rng_normal(&rng);
-    }
-    /* Signs of the batch norm's gain, and a channel that is off. */
-    for (size_t t = 0; t < p->n_items; t++) {
-        if (strstr(p->items[t].name, "gamma") != NULL) {
-            apq_params_value(p, t)[1] *= -1.0F;
-            apq_params_value(p, t)[2] = 0.0F;
-            apq_params_value(p, t)[3] = 1e-30F;
-        }
-    }
+    subnets_open(&f->all, "tiny");
     apq_policy policy;
-    apq_policy_largest(&f->space, bits, &policy);
-    assert_int_equal(
-        apq_subnet_bind(f->supernet, &policy, backend, f->arena, &f->subnet),
-        APQ_OK);
-    f->subnet.net.quantiser = quantiser;
-    assert_int_equal(apq_nn_calibrate(&f->subnet.net, f->images, N_IMAGES),
-                     APQ_OK);
-    float *logits;
-    apq_nn_recalibrate_reset(&f->subnet.net);
-    assert_int_equal(apq_nn_forward(&f->subnet.net, APQ_NN_RECALIBRATE,
-                                    f->images, N_IMAGES, &logits),
-                     APQ_OK);
+    apq_policy_largest(&f->all.space, bits, &policy);
+    subnets_calibrate(&f->all, &policy, quantiser, &f->subnet);
 }
 
 static void close_fixture(fixture *f) {
     apq_subnet_fini(&f->subnet);
-    free(f->images);
-    apq_supernet_destroy(f->supernet);
-    apq_arena_destroy(f->arena);
+    subnets_close(&f->all);
 }
 
 static void assert_near(double a, double b, double tolerance) {

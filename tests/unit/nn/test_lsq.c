@@ -126,6 +126,18 @@ static double quantise(twin *t, double x, double step, double low,
                         : step * (s->side < 0 ? low : high);
 }
 
+/* Signed codes of 8 bits whose range is frozen: whatever rounding and clamp
+ * do to x is passed over. */
+static double pass(twin *t, double x, float range) {
+    assert_true(t->n_slots < N_SLOTS);
+    slot *s = &t->slots[t->n_slots++];
+    if (!t->is_found) {
+        double step = (double)range / 127;
+        s->error = step * fmin(fmax(rint(x / step), -128), 127) - x;
+    }
+    return x + s->error;
+}
+
 static double *parameter(const twin *t, size_t index) {
     return t->value + t->model->params.items[index].offset;
 }
@@ -172,7 +184,7 @@ static void pool(const double *x, int C, double *pooled) {
         pooled[i] = 0;
         for (int p = 0; p < SIDE * SIDE; p++) {
             double y = x[(i / C * SIDE * SIDE + p) * C + i % C];
-            pooled[i] += fmin(fmax(y, 0), 6) / (SIDE * SIDE); /* ReLU6 */
+            pooled[i] += y / (SIDE * SIDE);
         }
     }
 }
@@ -183,7 +195,7 @@ static double loss_of(twin *t) {
     double loss = 0;
     t->n_slots = 0;
     for (int i = 0; i < ROWS * 3; i++) {
-        x[i] = (double)t->images[i];
+        x[i] = pass(t, (double)t->images[i], t->net.layers[0].act_range);
     }
     for (int i = 0; i < N_LAYERS; i++) {
         const apq_ir_layer *l = &t->model->ir.layers[i];
@@ -194,10 +206,11 @@ static double loss_of(twin *t) {
             pool(x, C, z);
             memcpy(x, z, sizeof x);
         }
-        double range = parameter(t, t->model->act_range)[i];
+        double width = parameter(t, t->model->act_range)[i];
         double highest = pow(2, l->act_bits - (i == 3 ? 1 : 0)) - 1;
-        for (int k = 0; i > 0 && k < rows * C; k++) {
-            x[k] = quantise(t, x[k], range / highest, i == 3 ? -highest - 1 : 0,
+        bool is_rounded = i > 0 && !(i == 3 && l->act_bits == 8);
+        for (int k = 0; is_rounded && k < rows * C; k++) {
+            x[k] = quantise(t, x[k], width / highest, i == 3 ? -highest - 1 : 0,
                             highest);
         }
         const double *steps = parameter(t, t->model->weight_step[i]);
@@ -216,6 +229,13 @@ static double loss_of(twin *t) {
         }
         for (int k = 0; k < rows * K && is_last; k++) {
             loss += (double)t->dlogits[k] * (z[k] + gamma[k % K]);
+        }
+        float range = t->net.layers[i].out_range;
+        for (int k = 0; k < rows * K && i == 2; k++) {
+            z[k] = pass(t, z[k], range);
+        }
+        for (int k = 0; k < rows * K && i == 3; k++) { /* with ReLU6 */
+            z[k] = quantise(t, z[k], (double)range / 255, 0, 255);
         }
         memcpy(x, z, sizeof x);
     }
@@ -276,7 +296,10 @@ static void check_gradients(const char *backend, int bits) {
             fail_msg("%s, %d bits, %s: off by %g of %g", backend, bits,
                      p->items[k].name, worst, largest);
         }
-        assert_true(largest > 1e-3);
+        /* The norm of layer 3 takes off what is added to an input that is
+         * neither clipped nor rounded by itself. */
+        bool vanishes = bits == 8 && k == t.model->beta[2];
+        assert_true(vanishes == (largest <= 1e-3));
     }
     close_twin(&t);
 }

@@ -97,6 +97,30 @@ static void files_tell_their_quantiser(void **state) {
     }
 }
 
+/* They are other networks: image and linear layers were not rounded. */
+static void files_without_output_ranges_are_refused(void **state) {
+    (void)state;
+    toy a;
+    prepare(&a, APQ_QUANTISER_APQ);
+    apq_tensor_file *file = stored(&a), *old = NULL;
+    assert_int_equal(apq_tensor_file_create(&old), APQ_OK);
+    for (size_t i = 0; i < apq_tensor_file_length(file); i++) {
+        apq_file_tensor t = apq_tensor_file_at(file, i);
+        if (strcmp(t.name, "out_range") != 0) {
+            assert_int_equal(apq_tensor_file_put(old, t.name, t.dtype, t.rank,
+                                                 t.shape, t.data),
+                             APQ_OK);
+        }
+    }
+    assert_int_equal(apq_tensor_file_length(old) + 1,
+                     apq_tensor_file_length(file));
+    assert_int_equal(apq_model_get(a.model, &a.net, true, old), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(), "fine-tune it again"));
+    apq_tensor_file_destroy(old);
+    apq_tensor_file_destroy(file);
+    toy_close(&a);
+}
+
 static void other_networks_are_refused(void **state) {
     (void)state;
     toy a;
@@ -130,6 +154,10 @@ static void ranges_stay_positive(void **state) {
     assert_true(t.net.layers[1].act_range > 0.0F);
     assert_true(range[1] == t.net.layers[1].act_range);
     assert_true(t.net.layers[2].act_range == 2.5F);
+    /* Those of streams are not trained. */
+    range[3] = 0.01F;
+    apq_model_pull_ranges(t.model, &t.net);
+    assert_true(t.net.layers[3].act_range == 0.01F);
     toy_close(&t);
     toy_open_lsq(&t, "ref", 8);
     float *step = apq_params_value(&t.model->params, t.model->weight_step[1]);
@@ -145,6 +173,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(storage_returns_the_same_network),
         cmocka_unit_test(files_tell_their_quantiser),
+        cmocka_unit_test(files_without_output_ranges_are_refused),
         cmocka_unit_test(other_networks_are_refused),
         cmocka_unit_test(ranges_stay_positive),
     };

@@ -9,6 +9,7 @@
 #include "unit/train/trainee.h"
 
 #include "nn/loss.h"
+#include "nn/streams.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -148,10 +149,11 @@ static void steps_are_trained_without_decay(void **state) {
             n_moved += now[c] != then[c];
         }
         assert_true(2 * n_moved > item->n);
-        if (i > 0) {
-            assert_true(p.net.layers[i].act_range !=
-                        start.net.layers[i].act_range);
-        }
+        bool is_frozen = apq_nn_has_frozen_range(&p.net, i);
+        bool is_same =
+            p.net.layers[i].act_range == start.net.layers[i].act_range;
+        assert_true(is_same == is_frozen);
+        assert_true(p.net.layers[i].out_range == start.net.layers[i].out_range);
     }
     discard(&start);
     discard(&p);
