@@ -77,10 +77,10 @@ static apq_status prepare_integers(bench *b, bench_case *c) {
     apq_nn_recalibrate_reset(net);
     APQ_TRY(apq_nn_forward(net, APQ_NN_RECALIBRATE, b->images, BENCH_BATCH,
                            &logits));
-    apq_int_engine *engine;
-    APQ_TRY(apq_int_engine_create(net, &engine));
-    apq_status st = apq_int_infer_create(engine, &c->fused);
-    apq_int_engine_destroy(engine);
+    apq_int_model *model;
+    APQ_TRY(apq_int_model_create(net, &model));
+    apq_status st = apq_int_infer_create(model, &c->fused);
+    apq_int_model_destroy(model);
     if (st == APQ_OK && c->fused == NULL) {
         st = APQ_ERROR(APQ_ERR_UNSUPPORTED,
                        "bench eval: no fused integer evaluation of this space");

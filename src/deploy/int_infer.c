@@ -4,34 +4,20 @@
 #include "deploy/int_infer.h"
 
 #include "base/log.h"
+#include "base/simd.h"
 #include "deploy/int_plan.h"
 
 #include <omp.h>
 #include <string.h>
 
-static apq_int_finish finish_of(const apq_int_layer *l, int64_t column) {
-    return (apq_int_finish){
-        .scale = l->scale + column,
-        .shift = l->shift + column,
-        .clip = l->clip,
-        .code_scale = l->code_scale,
-        .code_low = l->code_low,
-        .code_high = l->code_high,
-        .code_zero = l->code_zero,
-    };
-}
-
-/* Where a product reads and writes; codes and values as a whole. */
+/* Where a product reads and writes, as a whole. */
 typedef struct product_io {
     const uint8_t *x;
     int64_t pixels;   /* as stored */
     int64_t channels; /* of x as stored */
     uint8_t *codes;
     int64_t codes_channels;
-    float *values;
-    const float *residual;
-    int64_t values_channels;
-    bool is_plain;
+    const uint8_t *residual; /* as codes; or NULL */
 } product_io;
 
 /* Panel p of the outputs, to channel `column` on of what is written. */
@@ -41,28 +27,24 @@ static void multiply(const apq_int_tiles *k, const apq_int_matrix *m, int p,
     int n = apq_int_part(m->n_vectors, p + 1, m->n_panels) - first;
     int64_t from = (int64_t)first * k->lanes;
     apq_int_product args = {
-        .a = io->x,
         .a_step = io->channels * APQ_INT_WORD,
         .depth = m->depth,
         .b = m->b + m->depth * from,
-        .init = m->stage->layer.init + from,
-        .finish = finish_of(&m->stage->layer, from),
+        .init = m->unit.init + from,
+        .scale = m->unit.scale + from,
+        .high = m->unit.high,
         .codes_step = io->codes_channels * APQ_INT_WORD,
-        .values_step = io->values_channels,
     };
     int64_t i = 0;
     for (int t = 0; t < APQ_INT_TILES; t++) {
         int rows = k->sizes[n - 1][t];
-        apq_int_product_kernel kernel =
-            io->is_plain ? k->plain[n - 1][t] : k->full[n - 1][t];
+        apq_int_product_kernel kernel = m->unit.is_signed
+                                            ? k->to_signed[n - 1][t]
+                                            : k->to_unsigned[n - 1][t];
         for (; i + rows <= io->pixels; i += rows) {
-            int64_t at = i * io->values_channels + column;
+            int64_t at = i * io->codes_channels + column * APQ_INT_WORD;
             args.a = io->x + i * io->channels;
-            args.codes = io->codes == NULL
-                             ? NULL
-                             : io->codes + i * io->codes_channels +
-                                   column * APQ_INT_WORD;
-            args.values = io->values == NULL ? NULL : io->values + at;
+            args.codes = io->codes + at;
             args.residual = io->residual == NULL ? NULL : io->residual + at;
             kernel(&args);
         }
@@ -83,7 +65,40 @@ static int64_t pixels_of(int side) {
     return (int64_t)side * apq_int_pitch(side);
 }
 
+/* What a unit reads, rounded again where it wants that. */
+static const uint8_t *read_codes(const apq_int_infer *f, const apq_int_unit *u,
+                                 const apq_int_scratch *m, const uint8_t *x) {
+    if (u->reround == NULL) {
+        return x;
+    }
+    f->tiles->reround(u->reround, x, pixels_of(u->in_size) * u->ldx, m->reread);
+    return m->reread;
+}
+
 /* Stem -------------------------------------------------------------------- */
+
+/* The image's codes into the middle of the padded words. */
+static void place_image(const apq_int_infer *f, const float *image,
+                        const apq_int_scratch *m) {
+    const apq_int_start *s = &f->stem;
+    int side = s->unit.in_size, channels = s->unit.in_channels;
+    int pad = s->unit.kernel / 2;
+    int64_t pixel = (int64_t)s->pixel_words * APQ_INT_WORD;
+    apq_int_encode_image(image, (int64_t)f->image_values, f->image_step,
+                         m->image);
+    const uint8_t *from = m->image;
+    for (int y = 0; y < side; y++) {
+        uint8_t *to =
+            (uint8_t *)m->padded + ((y + pad) * s->width + pad) * pixel;
+        for (int x = 0; x < side; x++) {
+            for (int c = 0; c < channels; c++) {
+                to[c] = from[c];
+            }
+            to += pixel;
+            from += channels;
+        }
+    }
+}
 
 static void stem_row(const apq_int_tiles *k, apq_int_dense args, int n_out) {
     int i = 0;
@@ -97,33 +112,30 @@ static void stem_row(const apq_int_tiles *k, apq_int_dense args, int n_out) {
     }
 }
 
-static void run_stem(const apq_int_infer *f, const float *image, float *padded,
-                     uint8_t *codes) {
-    const apq_int_tiles *k = f->tiles;
-    const apq_int_layer *l = &f->engine.stages[0].layer;
-    int64_t row = (int64_t)l->in_size * l->in_channels;
-    int64_t padded_row = (int64_t)f->stem_width * l->in_channels;
-    int64_t depth = (int64_t)l->kernel * l->kernel * l->in_channels;
-    int pad = l->kernel / 2;
-    int pitch = apq_int_pitch(l->out_size);
-    for (int y = 0; y < l->in_size; y++) {
-        memcpy(padded + (y + pad) * padded_row + pad * l->in_channels,
-               image + y * row, (size_t)row * sizeof *image);
-    }
-    for (int64_t column = 0; column < l->out_channels; column += k->lanes) {
-        for (int y = 0; y < l->out_size; y++) {
+static void run_stem(const apq_int_infer *f, const float *image,
+                     const apq_int_scratch *m, uint8_t *codes) {
+    const apq_int_start *s = &f->stem;
+    const apq_int_unit *u = &s->unit;
+    int64_t row = (int64_t)s->width * s->pixel_words;
+    int64_t depth = (int64_t)u->kernel * u->kernel * s->pixel_words;
+    int lanes = f->tiles->lanes, pitch = apq_int_pitch(u->out_size);
+    place_image(f, image, m);
+    for (int64_t column = 0; column < u->out_channels; column += lanes) {
+        for (int y = 0; y < u->out_size; y++) {
             stem_row(
-                k,
+                f->tiles,
                 (apq_int_dense){
-                    .a = padded + y * l->stride * padded_row,
-                    .a_step = (int64_t)l->stride * l->in_channels,
-                    .a_row = padded_row,
-                    .n_rows = l->kernel,
-                    .taps = l->kernel * l->in_channels,
-                    .b = f->stem + column * depth,
-                    .finish = finish_of(l, column),
-                    .codes = codes + y * pitch * l->ldy + column * APQ_INT_WORD,
-                    .codes_step = l->ldy * APQ_INT_WORD,
+                    .a = m->padded + y * u->stride * row,
+                    .a_step = (int64_t)u->stride * s->pixel_words,
+                    .a_row = row,
+                    .n_rows = u->kernel,
+                    .taps = u->kernel * s->pixel_words,
+                    .b = s->w + column * depth,
+                    .init = u->init + column,
+                    .scale = u->scale + column,
+                    .high = u->high,
+                    .codes = codes + y * pitch * u->ldy + column * APQ_INT_WORD,
+                    .codes_step = u->ldy * APQ_INT_WORD,
                 },
                 pitch);
         }
@@ -134,10 +146,10 @@ static void run_stem(const apq_int_infer *f, const float *image, float *padded,
 
 /* Where rows outside of the image are read: above and below. */
 static void fill_margins(const apq_int_block *b, int32_t *plane) {
-    const apq_int_layer *l = &b->depthwise->layer;
-    size_t n = (size_t)l->kernel * (size_t)b->plane_row;
-    memset(plane, l->in_zero, n * sizeof *plane);
-    memset(plane + (l->kernel + l->in_size) * b->plane_row, l->in_zero,
+    const apq_int_unit *d = &b->depthwise;
+    size_t n = (size_t)d->kernel * (size_t)b->plane_row;
+    memset(plane, d->zero, n * sizeof *plane);
+    memset(plane + (d->kernel + d->in_size) * b->plane_row, d->zero,
            n * sizeof *plane);
 }
 
@@ -146,35 +158,32 @@ static void correlate(const apq_int_infer *f, const apq_int_block *b,
                       const apq_int_scratch *m, int v, const uint8_t *x,
                       int64_t step) {
     const apq_int_tiles *k = f->tiles;
-    const apq_int_layer *l = &b->depthwise->layer;
+    const apq_int_unit *d = &b->depthwise;
     int64_t column = (int64_t)v * k->lanes;
-    int64_t taps = (int64_t)l->kernel * (l->kernel > APQ_INT_WORD ? 2 : 1);
-    k->depthwise[l->stride - 1][l->kernel](&(apq_int_depthwise_args){
+    int64_t taps = (int64_t)d->kernel * (d->kernel > APQ_INT_WORD ? 2 : 1);
+    k->depthwise[d->stride - 1][d->kernel](&(apq_int_depthwise_args){
         .x = x,
         .x_step = step * APQ_INT_WORD,
-        .in_size = l->in_size,
-        .out_size = l->out_size,
-        .zero = l->in_zero,
-        .plane = m->plane + l->kernel * b->plane_row,
+        .in_size = d->in_size,
+        .out_size = d->out_size,
+        .zero = d->zero,
+        .plane = m->plane + d->kernel * b->plane_row,
         .n_quads = b->n_quads,
         .w = b->taps + taps * column,
-        .init = l->init + column,
-        .finish = finish_of(l, column),
+        .init = d->init + column,
+        .scale = d->scale + column,
+        .high = d->high,
         .codes = m->deep + column * APQ_INT_WORD,
-        .codes_step = l->ldy * APQ_INT_WORD,
+        .codes_step = d->ldy * APQ_INT_WORD,
     });
 }
 
-/* x, from: codes and values that enter; y, values: that leave. */
-static void run_block(const apq_int_infer *f, const apq_int_block *b,
-                      const apq_int_scratch *m, const uint8_t *x,
-                      const float *from, uint8_t *y, float *values) {
+/* What lies between: the expansion in groups, each correlated while it is in
+ * cache. */
+static void run_middle(const apq_int_infer *f, const apq_int_block *b,
+                       const apq_int_scratch *m, const uint8_t *x) {
     const apq_int_tiles *k = f->tiles;
-    const apq_int_layer *d = &b->depthwise->layer;
-    const apq_int_stage *s = b->project.stage;
-    if (d->in_zero != 0) {
-        fill_margins(b, m->plane);
-    }
+    const apq_int_unit *d = &b->depthwise;
     for (int g = 0; g < b->n_groups; g++) {
         int begin = apq_int_part(b->n_vectors, g, b->n_groups);
         int end = apq_int_part(b->n_vectors, g + 1, b->n_groups);
@@ -187,10 +196,9 @@ static void run_block(const apq_int_infer *f, const apq_int_block *b,
                      &(product_io){
                          .x = x,
                          .pixels = pixels_of(d->in_size),
-                         .channels = b->expand.stage->layer.ldx,
+                         .channels = b->expand.unit.ldx,
                          .codes = m->wide,
                          .codes_channels = step,
-                         .is_plain = true,
                      });
         }
         for (int v = begin; v < end; v++) {
@@ -198,41 +206,75 @@ static void run_block(const apq_int_infer *f, const apq_int_block *b,
             correlate(f, b, m, v, wide + column * APQ_INT_WORD, step);
         }
     }
-    multiply_all(k, &b->project,
+}
+
+static void run_block(const apq_int_infer *f, const apq_int_block *b,
+                      const apq_int_scratch *m, const uint8_t *x, uint8_t *y) {
+    const apq_int_unit *d = &b->depthwise, *project = &b->project.unit;
+    if (d->zero != 0) {
+        fill_margins(b, m->plane);
+    }
+    run_middle(f, b, m,
+               read_codes(f, b->has_expand ? &b->expand.unit : d, m, x));
+    multiply_all(f->tiles, &b->project,
                  &(product_io){
                      .x = m->deep,
                      .pixels = pixels_of(d->out_size),
                      .channels = d->ldy,
                      .codes = y,
-                     .codes_channels = s->layer.ldy,
-                     .values = s->has_values ? values : NULL,
-                     .residual = s->residual_from >= 0 ? from : NULL,
-                     .values_channels = s->layer.ldy,
+                     .codes_channels = project->ldy,
+                     .residual = b->is_residual ? x : NULL,
                  });
 }
 
 /* Images ------------------------------------------------------------------ */
 
+/* Codes of all pixels, added up; those that only fill quads left out. */
+APQ_SIMD_CLONES
+static void add_up(const uint8_t *codes, int side, int64_t channels,
+                   int32_t *totals) {
+    int64_t quad = channels * APQ_INT_WORD;
+    int row_quads = apq_int_pitch(side) / APQ_INT_WORD;
+    for (int64_t at = 0; at < quad; at += APQ_INT_QUAD) {
+        int32_t sums[APQ_INT_QUAD] = {0};
+        for (int i = 0; i < side * row_quads; i++) {
+            int left = side - i % row_quads * APQ_INT_WORD;
+            const uint8_t *bytes = codes + i * quad + at;
+            if (left >= APQ_INT_WORD) {
+                for (int j = 0; j < APQ_INT_QUAD; j++) {
+                    sums[j] += bytes[j];
+                }
+                continue;
+            }
+            for (int j = 0; j < left * APQ_INT_WORD; j++) {
+                sums[j] += bytes[j];
+            }
+        }
+        for (int c = 0; c < APQ_INT_WORD; c++) {
+            totals[at / APQ_INT_WORD + c] =
+                sums[c] + sums[4 + c] + sums[8 + c] + sums[12 + c];
+        }
+    }
+}
+
 static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
                       const float *image, float *logits) {
-    run_stem(f, image, m->image, m->narrow[0]);
+    run_stem(f, image, m, m->narrow[0]);
     int at = 0;
     for (int i = 0; i < f->n_blocks; i++, at = 1 - at) {
-        run_block(f, &f->blocks[i], m, m->narrow[at], m->values[at],
-                  m->narrow[1 - at], m->values[1 - at]);
+        run_block(f, &f->blocks[i], m, m->narrow[at], m->narrow[1 - at]);
     }
-    const apq_int_layer *l = &f->mix.stage->layer;
+    const apq_int_unit *u = &f->mix.unit;
     multiply_all(f->tiles, &f->mix,
                  &(product_io){
-                     .x = m->narrow[at],
-                     .pixels = pixels_of(l->out_size),
-                     .channels = l->ldx,
-                     .values = m->values[1 - at],
-                     .values_channels = l->ldy,
+                     .x = read_codes(f, u, m, m->narrow[at]),
+                     .pixels = pixels_of(u->out_size),
+                     .channels = u->ldx,
+                     .codes = m->narrow[1 - at],
+                     .codes_channels = u->ldy,
                  });
-    apq_int_classify(&f->engine, m->values[1 - at], l->out_size,
-                     apq_int_pitch(l->out_size), l->ldy, m->pooled,
-                     m->pooled_codes, logits);
+    add_up(m->narrow[1 - at], u->out_size, u->ldy, m->totals);
+    apq_int_classify(&f->head, m->totals, m->pooled, logits);
 }
 
 void apq_int_infer_run(apq_int_infer *f, const float *images, int n,
@@ -242,7 +284,7 @@ void apq_int_infer_run(apq_int_infer *f, const float *images, int n,
     for (int i = 0; i < n; i++) {
         run_image(f, &f->scratch[omp_get_thread_num()],
                   images + (size_t)i * f->image_values,
-                  logits + (int64_t)i * f->engine.n_classes);
+                  logits + (int64_t)i * f->head.n_classes);
     }
 }
 
@@ -261,6 +303,7 @@ static bool has_avxvnni(void) {
 const apq_int_tiles *apq_int_tiles_get(int i) {
 #ifdef APQ_DEPLOY_X86
     if (__builtin_cpu_supports("avx512vnni") &&
+        __builtin_cpu_supports("avx512vbmi") &&
         __builtin_cpu_supports("avx512vbmi2") &&
         __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && i-- == 0) {

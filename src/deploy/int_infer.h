@@ -1,19 +1,20 @@
 #ifndef APQ_DEPLOY_INT_INFER_H
 #define APQ_DEPLOY_INT_INFER_H
 
-#include "deploy/int_engine.h"
+#include "base/status.h"
+#include "deploy/int_model.h"
 
-/* The fused evaluation of batches by an integer engine: bytes are multiplied
+/* The fused evaluation of batches by an integer model: bytes are multiplied
  * four at a time, whole inverted-residual blocks stay in cache, images are
- * shared among threads. The logits are those of apq_int_engine_run to the bit.
- */
+ * shared among threads. The logits are those of int_reference.h to the bit. */
 typedef struct apq_int_infer apq_int_infer;
 
 /* Copies what it needs. *out is NULL where the layers are no chain of stem,
- * inverted-residual blocks, feature mix and classifier, or a kernel is not 3,
- * 5 or 7: such nets are left to apq_int_engine_run. Uses up to the OpenMP
+ * inverted-residual blocks, feature mix and classifier, a kernel is not 3, 5
+ * or 7, or sums could be a thousand million codes: such nets are left to
+ * apq_int_engine_run. Uses up to the OpenMP
  * threads set now. Errors: NOMEM. */
-APQ_NODISCARD apq_status apq_int_infer_create(const apq_int_engine *engine,
+APQ_NODISCARD apq_status apq_int_infer_create(const apq_int_model *model,
                                               apq_int_infer **out);
 void apq_int_infer_destroy(apq_int_infer *infer);
 

@@ -5,7 +5,6 @@
 
 #include "base/simd.h"
 
-#include <float.h>
 #include <string.h>
 
 enum { LANES = APQ_INT_LANES, TILE = APQ_INT_TILE };
@@ -26,6 +25,56 @@ void apq_int_padded_size(const apq_int_layer *l, int *height, int *width) {
     *width = max_int((tiled - 1) * l->stride + l->kernel, l->in_size + pad);
 }
 
+/* Tables ------------------------------------------------------------------ */
+
+int apq_int_zero(const apq_int_codes *codes) {
+    return codes->low < 0 ? APQ_INT_ZERO : 0;
+}
+
+apq_status apq_int_channel_tables(apq_arena *arena, const apq_int_conv *conv,
+                                  const int32_t **init_out,
+                                  const float **scale_out) {
+    size_t ldy = (size_t)apq_int_lanes(conv->ir.out_channels);
+    int32_t *init = apq_arena_alloc(arena, ldy, sizeof *init);
+    float *scale = apq_arena_alloc(arena, ldy, sizeof *scale);
+    if (init == NULL || scale == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "integer evaluation: out of memory");
+    }
+    memset(init, 0, ldy * sizeof *init);
+    memset(scale, 0, ldy * sizeof *scale);
+    int64_t depth = apq_int_depth(&conv->ir);
+    for (int k = 0; k < conv->ir.out_channels; k++) {
+        int32_t sum = 0;
+        for (int64_t d = 0; d < depth; d++) {
+            sum += conv->w[k * depth + d];
+        }
+        init[k] = conv->bias[k] - apq_int_zero(&conv->in) * sum;
+        scale[k] = conv->rescale[k];
+    }
+    *init_out = init;
+    *scale_out = scale;
+    return APQ_OK;
+}
+
+apq_status apq_int_reround_table(apq_arena *arena, const apq_int_conv *conv,
+                                 const uint8_t **out) {
+    *out = NULL;
+    if (conv->reround == NULL) {
+        return APQ_OK;
+    }
+    uint8_t *table = apq_arena_alloc(arena, 256, 1);
+    if (table == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "integer evaluation: out of memory");
+    }
+    for (int i = 0; i < 256; i++) {
+        table[i] = (uint8_t)(conv->reround[i] + apq_int_zero(&conv->in));
+    }
+    *out = table;
+    return APQ_OK;
+}
+
+/* To codes ---------------------------------------------------------------- */
+
 /* Round half to even, |v| < 2^22; clamps NaN to low so that the conversion
  * to an integer is always defined. */
 static inline float round_clamped(float v, float low, float high) {
@@ -35,62 +84,68 @@ static inline float round_clamped(float v, float low, float high) {
     return (v + shift) - shift;
 }
 
-/* One pixel's LANES sums to codes and values at offset `at`. What a store of
- * codes might alias is read first, into locals. */
-static inline void finish(const apq_int_layer *l, const apq_int_output *out,
-                          const float *sum, int64_t k, int64_t at) {
-    const float *scale = l->scale + k, *shift = l->shift + k;
-    float v[LANES];
+APQ_SIMD_CLONES
+static void encode_image(const float *x, int64_t n, float step,
+                         uint8_t *stored) {
 #pragma omp simd
-    for (int i = 0; i < LANES; i++) {
-        v[i] = sum[i] * scale[i] + shift[i];
-    }
-    if (out->residual != NULL) {
-        const float *residual = out->residual + at;
-#pragma omp simd
-        for (int i = 0; i < LANES; i++) {
-            v[i] += residual[i];
-        }
-    }
-    if (out->values != NULL) {
-        float low = l->clip > 0.0F ? 0.0F : -FLT_MAX;
-        float high = l->clip > 0.0F ? l->clip : FLT_MAX;
-        float *values = out->values + at;
-#pragma omp simd
-        for (int i = 0; i < LANES; i++) {
-            float y = v[i] < low ? low : v[i];
-            values[i] = y > high ? high : y;
-        }
-    }
-    if (out->codes != NULL) {
-        float code_scale = l->code_scale;
-        float low = l->code_low, high = l->code_high;
-        int zero = l->code_zero;
-        uint8_t *codes = out->codes + at;
-#pragma omp simd
-        for (int i = 0; i < LANES; i++) {
-            float q = round_clamped(v[i] * code_scale, low, high);
-            codes[i] = (uint8_t)((int)q + zero);
-        }
+    for (int64_t i = 0; i < n; i++) {
+        float code = round_clamped(x[i] / step, -128.0F, 127.0F);
+        stored[i] = (uint8_t)((int)code + APQ_INT_ZERO);
     }
 }
 
-static inline void finish_tile(const apq_int_layer *l,
-                               const apq_int_output *out,
-                               int32_t acc[TILE][LANES], int64_t k,
-                               int64_t pixel) {
-    for (int t = 0; t < TILE; t++) {
-        float sum[LANES];
-        for (int i = 0; i < LANES; i++) {
-            sum[i] = (float)acc[t][i];
-        }
-        finish(l, out, sum, k, (pixel + t) * l->ldy + k);
+void apq_int_encode_image(const float *x, int64_t n, float step,
+                          uint8_t *stored) {
+    encode_image(x, n, step, stored);
+}
+
+void apq_int_reround(const uint8_t *table, const uint8_t *x, int64_t n,
+                     uint8_t *y) {
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = table[x[i]];
     }
 }
+
+static inline int clamp_code(const apq_int_layer *l, int code) {
+    code = code > l->code_low ? code : l->code_low;
+    return code < l->code_high ? code : l->code_high;
+}
+
+/* One pixel's LANES sums; all are read before any is written. */
+static inline void finish(const apq_int_layer *l, const int32_t *sum, int64_t k,
+                          const uint8_t *residual, uint8_t *y) {
+    const float *scale = l->scale + k;
+    float low = (float)l->code_low, high = (float)l->code_high;
+    int zero = l->code_zero;
+    int code[LANES];
+#pragma omp simd
+    for (int i = 0; i < LANES; i++) {
+        code[i] = (int)round_clamped((float)sum[i] * scale[i], low, high);
+    }
+    if (residual != NULL) {
+        for (int i = 0; i < LANES; i++) {
+            code[i] = clamp_code(l, code[i] + residual[i] - zero);
+        }
+    }
+    for (int i = 0; i < LANES; i++) {
+        y[i] = (uint8_t)(code[i] + zero);
+    }
+}
+
+static inline void finish_tile(const apq_int_layer *l, int32_t acc[TILE][LANES],
+                               int64_t k, int64_t pixel,
+                               const uint8_t *residual, uint8_t *y) {
+    for (int t = 0; t < TILE; t++) {
+        int64_t at = (pixel + t) * l->ldy + k;
+        finish(l, acc[t], k, residual == NULL ? NULL : residual + at, y + at);
+    }
+}
+
+/* Convolutions ------------------------------------------------------------ */
 
 APQ_SIMD_CLONES
 static void pointwise(const apq_int_layer *l, const uint8_t *x,
-                      const apq_int_output *out) {
+                      const uint8_t *residual, uint8_t *y) {
     int64_t pixels = (int64_t)l->in_size * l->in_size;
     int64_t ldx = l->ldx;
     int depth = l->in_channels;
@@ -111,14 +166,14 @@ static void pointwise(const apq_int_layer *l, const uint8_t *x,
                     }
                 }
             }
-            finish_tile(l, out, acc, k, p);
+            finish_tile(l, acc, k, p, residual, y);
         }
     }
 }
 
 void apq_int_pointwise(const apq_int_layer *layer, const uint8_t *x,
-                       const apq_int_output *out) {
-    pointwise(layer, x, out);
+                       const uint8_t *residual, uint8_t *y) {
+    pointwise(layer, x, residual, y);
 }
 
 /* Row y of the padded input, as the products want it. */
@@ -145,7 +200,8 @@ static void widen_row(const apq_int_layer *l, const uint8_t *x, int y,
  * the next row, which overwrites them, or the spare ones after the last. */
 APQ_SIMD_CLONES
 static void depthwise_row(const apq_int_layer *l, const int32_t *ring,
-                          int width, int oy, const apq_int_output *out) {
+                          int width, int oy, const uint8_t *residual,
+                          uint8_t *y) {
     int64_t ldx = l->ldx;
     int64_t step = l->stride * ldx;
     int kernel = l->kernel;
@@ -170,13 +226,13 @@ static void depthwise_row(const apq_int_layer *l, const int32_t *ring,
                     w += LANES;
                 }
             }
-            finish_tile(l, out, acc, k, (int64_t)oy * l->out_size + ox);
+            finish_tile(l, acc, k, (int64_t)oy * l->out_size + ox, residual, y);
         }
     }
 }
 
 void apq_int_depthwise(const apq_int_layer *l, const uint8_t *x, int32_t *ring,
-                       const apq_int_output *out) {
+                       const uint8_t *residual, uint8_t *y) {
     int height, width;
     apq_int_padded_size(l, &height, &width);
     int n_rows = 0; /* widened so far; row y is in slot y mod kernel */
@@ -187,57 +243,83 @@ void apq_int_depthwise(const apq_int_layer *l, const uint8_t *x, int32_t *ring,
             int64_t slot = n_rows % l->kernel;
             widen_row(l, x, n_rows, width, ring + slot * width * l->ldx);
         }
-        depthwise_row(l, ring, width, oy, out);
+        depthwise_row(l, ring, width, oy, residual, y);
     }
 }
 
 APQ_SIMD_CLONES
-static void stem(const apq_int_layer *l, const float *padded, int width,
-                 const apq_int_output *out) {
+static void stem(const apq_int_layer *l, const uint8_t *padded, int width,
+                 uint8_t *y) {
     int64_t ldx = l->in_channels;
     int64_t step = l->stride * ldx;
     int row_depth = l->kernel * l->in_channels;
     for (int oy = 0; oy < l->out_size; oy++) {
-        const float *row = padded + (int64_t)oy * l->stride * width * ldx;
+        const uint8_t *row = padded + (int64_t)oy * l->stride * width * ldx;
         for (int64_t k = 0; k < l->ldy; k += LANES) {
             for (int ox = 0; ox < l->out_size; ox += TILE) {
                 const int32_t *w = l->w + k * l->kernel * row_depth;
-                float acc[TILE][LANES] = {{0.0F}};
+                int32_t acc[TILE][LANES];
+                for (int t = 0; t < TILE; t++) {
+                    memcpy(acc[t], l->init + k, sizeof acc[t]);
+                }
                 for (int ky = 0; ky < l->kernel; ky++) {
-                    const float *x = row + ox * step + ky * width * ldx;
+                    const uint8_t *x = row + ox * step + ky * width * ldx;
                     for (int j = 0; j < row_depth; j++) {
                         for (int t = 0; t < TILE; t++) {
-                            float a = x[t * step + j];
+                            int32_t a = x[t * step + j];
 #pragma omp simd
                             for (int i = 0; i < LANES; i++) {
-                                acc[t][i] += a * (float)w[i];
+                                acc[t][i] += a * w[i];
                             }
                         }
                         w += LANES;
                     }
                 }
-                int64_t pixel = (int64_t)oy * l->out_size + ox;
-                for (int t = 0; t < TILE; t++) {
-                    finish(l, out, acc[t], k, (pixel + t) * l->ldy + k);
-                }
+                finish_tile(l, acc, k, (int64_t)oy * l->out_size + ox, NULL, y);
             }
         }
     }
 }
 
-void apq_int_stem(const apq_int_layer *l, const float *image, float *padded,
-                  const apq_int_output *out) {
+void apq_int_stem(const apq_int_layer *l, const uint8_t *x, uint8_t *padded,
+                  uint8_t *y) {
     int height, width, pad = l->kernel / 2;
     apq_int_padded_size(l, &height, &width);
     size_t pixel = (size_t)l->in_channels;
     size_t n = (size_t)l->in_size * pixel;
-    memset(padded, 0, (size_t)height * (size_t)width * pixel * sizeof *padded);
-    for (int y = 0; y < l->in_size; y++) {
+    memset(padded, l->in_zero, (size_t)height * (size_t)width * pixel);
+    for (int row = 0; row < l->in_size; row++) {
         memcpy(padded +
-                   ((size_t)(y + pad) * (size_t)width + (size_t)pad) * pixel,
-               image + (size_t)y * n, n * sizeof *image);
+                   ((size_t)(row + pad) * (size_t)width + (size_t)pad) * pixel,
+               x + (size_t)row * n, n);
     }
-    stem(l, padded, width, out);
+    stem(l, padded, width, y);
+}
+
+/* Classifier -------------------------------------------------------------- */
+
+apq_status apq_int_head_create(apq_arena *arena, const apq_int_model *m,
+                               apq_int_head *out) {
+    size_t n = (size_t)m->n_classes, n_weights = n * (size_t)m->channels;
+    int8_t *w = apq_arena_alloc(arena, n_weights, sizeof *w);
+    int32_t *bias = apq_arena_alloc(arena, n, sizeof *bias);
+    float *scale = apq_arena_alloc(arena, n, sizeof *scale);
+    if (w == NULL || bias == NULL || scale == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "integer evaluation: out of memory");
+    }
+    memcpy(w, m->w, n_weights * sizeof *w);
+    memcpy(bias, m->bias, n * sizeof *bias);
+    memcpy(scale, m->logit_scale, n * sizeof *scale);
+    *out = (apq_int_head){
+        .n_classes = m->n_classes,
+        .channels = m->channels,
+        .pool_rescale = m->pool_rescale,
+        .pooled_high = m->pooled.high,
+        .w = w,
+        .bias = bias,
+        .logit_scale = scale,
+    };
+    return APQ_OK;
 }
 
 APQ_SIMD_CLONES
@@ -254,9 +336,16 @@ int32_t apq_int_dot(const uint8_t *x, const int8_t *w, int n) {
     return dot(x, w, n);
 }
 
-void apq_int_encode(const float *x, int n, float scale, float high,
-                    uint8_t *codes) {
-    for (int i = 0; i < n; i++) {
-        codes[i] = (uint8_t)(int)round_clamped(x[i] * scale, 0.0F, high);
+void apq_int_classify(const apq_int_head *h, const int32_t *totals,
+                      uint8_t *pooled, float *logits) {
+    for (int c = 0; c < h->channels; c++) {
+        float mean = (float)totals[c] * h->pool_rescale;
+        float code = round_clamped(mean, 0.0F, (float)h->pooled_high);
+        pooled[c] = (uint8_t)(int)code;
+    }
+    for (int k = 0; k < h->n_classes; k++) {
+        const int8_t *w = h->w + (int64_t)k * h->channels;
+        int32_t sum = h->bias[k] + apq_int_dot(pooled, w, h->channels);
+        logits[k] = (float)sum * h->logit_scale[k];
     }
 }

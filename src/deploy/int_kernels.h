@@ -1,6 +1,9 @@
 #ifndef APQ_DEPLOY_INT_KERNELS_H
 #define APQ_DEPLOY_INT_KERNELS_H
 
+#include "base/memory.h"
+#include "deploy/int_model.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,53 +17,85 @@
  * has APQ_INT_TILE - 1 spare pixels at its end. */
 enum { APQ_INT_LANES = 16, APQ_INT_TILE = 4, APQ_INT_ZERO = 128 };
 
-/* From the int32 sum a of output channel k to the output:
- *   v = scale[k] * a + shift[k] (+ residual)
- *   value = clip > 0 ? clamp(v, 0, clip) : v
- *   code = roundeven(clamp(v * code_scale, code_low, code_high)) + code_zero */
+/* From the int32 sum a of output channel k to the stored code:
+ *   code = clamp(roundeven(scale[k] * a), code_low, code_high)
+ *   with a residual: code = clamp(code + the residual's code)
+ *   stored = code + code_zero */
 typedef struct apq_int_layer {
     int in_channels, out_channels; /* C, K */
     int64_t ldx, ldy;              /* C and K rounded up to whole lanes */
     int kernel, stride;
     int in_size, out_size;
-    int in_zero; /* code that means 0: 0 or APQ_INT_ZERO */
+    int in_zero; /* what is stored for 0: 0 or APQ_INT_ZERO */
     const int32_t *w;
-    const int32_t *init; /* (ldy) first value of a: minus in_zero * sum w */
-    const float *scale, *shift; /* (ldy) */
-    float clip;
-    float code_scale, code_low, code_high;
-    int code_zero;
+    const int32_t *init; /* (ldy) first value of a: bias - in_zero * sum w */
+    const float *scale;  /* (ldy) */
+    int code_low, code_high, code_zero;
 } apq_int_layer;
-
-/* Where a layer writes; (pixels, ldy) each. NULL: not wanted. */
-typedef struct apq_int_output {
-    uint8_t *codes;
-    float *values;
-    const float *residual;
-} apq_int_output;
 
 /* n rounded up to whole lanes. */
 int64_t apq_int_lanes(int64_t n);
+/* What is stored for the code 0. */
+int apq_int_zero(const apq_int_codes *codes);
 /* Rows and columns of the padded input of a depthwise or dense layer. */
 void apq_int_padded_size(const apq_int_layer *layer, int *height, int *width);
 
+/* init and scale (ldy) of a convolution, 0 beyond K, in the arena. Errors:
+ * NOMEM. */
+APQ_NODISCARD apq_status apq_int_channel_tables(apq_arena *arena,
+                                                const apq_int_conv *conv,
+                                                const int32_t **init,
+                                                const float **scale);
+/* A table (256) from what is stored of a code that is read to what is stored of
+ * the code that it is rounded to, in the arena; NULL where it stays the same.
+ * Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_int_reround_table(apq_arena *arena,
+                                               const apq_int_conv *conv,
+                                               const uint8_t **table);
+
+/* The codes of an image of n values: stored[i] = clamp(roundeven(x[i] / step))
+ * + 128. */
+void apq_int_encode_image(const float *x, int64_t n, float step,
+                          uint8_t *stored);
+
+/* Outputs are y (out_size^2, ldy); residual NULL or as y. */
+
 /* 1 x 1, stride 1: x (in_size^2, ldx). */
 void apq_int_pointwise(const apq_int_layer *layer, const uint8_t *x,
-                       const apq_int_output *out);
+                       const uint8_t *residual, uint8_t *y);
 /* One filter per channel: x (in_size^2, ldx); ring is scratch of `kernel`
  * rows of the padded width, ldx numbers a pixel. */
 void apq_int_depthwise(const apq_int_layer *layer, const uint8_t *x,
-                       int32_t *ring, const apq_int_output *out);
-/* Dense convolution of float pixels with integer weights, the stem: image
- * (in_size^2, in_channels) dense; depth is R*R*C, taps row-major; padded is
- * scratch of the padded size with in_channels floats a pixel. init is not
- * read: v = scale * (sum of pixel * code) + shift. */
-void apq_int_stem(const apq_int_layer *layer, const float *image, float *padded,
-                  const apq_int_output *out);
+                       int32_t *ring, const uint8_t *residual, uint8_t *y);
+/* Dense convolution of an image, the stem: x (in_size^2, in_channels) dense;
+ * depth is R*R*C, taps row-major; padded is scratch of the padded size with
+ * in_channels bytes a pixel. */
+void apq_int_stem(const apq_int_layer *layer, const uint8_t *x, uint8_t *padded,
+                  uint8_t *y);
+/* y[i] = table[x[i]]. */
+void apq_int_reround(const uint8_t *table, const uint8_t *x, int64_t n,
+                     uint8_t *y);
+
+/* The classifier after the pool. */
+typedef struct apq_int_head {
+    int n_classes, channels;
+    float pool_rescale;
+    int pooled_high;
+    const int8_t *w;
+    const int32_t *bias;
+    const float *logit_scale;
+} apq_int_head;
+
+/* Its tables, copied into the arena. Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_int_head_create(apq_arena *arena,
+                                             const apq_int_model *model,
+                                             apq_int_head *out);
+/* totals (channels): codes summed over all pixels -> logits (n_classes); pooled
+ * is scratch (channels). */
+void apq_int_classify(const apq_int_head *head, const int32_t *totals,
+                      uint8_t *pooled, float *logits);
+
 /* sum x[i] * w[i]; n * 255 * 128 below 2^31. */
 int32_t apq_int_dot(const uint8_t *x, const int8_t *w, int n);
-/* codes = roundeven(clamp(x * scale, 0, high)); NaN gives 0. */
-void apq_int_encode(const float *x, int n, float scale, float high,
-                    uint8_t *codes);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,48 +26,58 @@ static void *take(apq_int_infer *f, int64_t n, size_t size) {
 
 /* The chain --------------------------------------------------------------- */
 
-static const apq_int_stage *stage_at(const apq_int_engine *e, int i) {
-    return &e->stages[i];
+static bool is_signed(const apq_int_conv *c) {
+    return c->out.low < 0;
 }
 
-/* Codes as a plain kernel writes them, and nothing else. */
-static bool is_plain(const apq_int_stage *s) {
-    return s->has_codes && !s->has_values && s->residual_from < 0 &&
-           s->layer.code_zero == 0 && s->layer.code_scale == 1.0F;
+/* Whether no sum is further from its codes than the kernels can tell. */
+static bool is_tame(const apq_int_conv *c) {
+    double products = 255.0 * 127.0 * (double)apq_int_depth(&c->ir);
+    double most = 0;
+    for (int k = 0; k < c->ir.out_channels; k++) {
+        double sum = fabs((double)c->bias[k]) + products;
+        most = fmax(most, sum * (double)c->rescale[k]);
+    }
+    return most < APQ_INT_MAX_CODE;
 }
 
-/* Stages of the block that begins at stage i; 0: none does. */
-static int block_length(const apq_int_engine *e, int i) {
-    int n = stage_at(e, i)->kind == APQ_IR_POINTWISE ? 3 : 2;
-    if (i + n >= e->n_stages) {
+/* Layers of the block that begins at layer i; 0: none does. */
+static int block_length(const apq_int_model *m, int i) {
+    int n = m->convs[i].ir.kind == APQ_IR_POINTWISE ? 3 : 2;
+    if (i + n >= m->n_convs) {
         return 0;
     }
-    const apq_int_stage *depthwise = stage_at(e, i + n - 2);
-    const apq_int_stage *project = stage_at(e, i + n - 1);
-    int kernel = depthwise->layer.kernel;
+    const apq_ir_layer *depthwise = &m->convs[i + n - 2].ir;
+    const apq_ir_layer *project = &m->convs[i + n - 1].ir;
+    int kernel = depthwise->kernel;
     bool is_block = depthwise->kind == APQ_IR_DEPTHWISE &&
                     (kernel == 3 || kernel == 5 || kernel == 7) &&
-                    depthwise->layer.stride <= 2 &&
+                    depthwise->stride <= 2 &&
                     project->kind == APQ_IR_POINTWISE &&
                     (project->residual_from < 0 ||
                      (project->residual_from == i - 1 && i > 1));
     for (int k = i; k < i + n - 1; k++) {
-        is_block &= is_plain(stage_at(e, k));
+        is_block &= !is_signed(&m->convs[k]);
     }
     return is_block ? n : 0;
 }
 
-/* Blocks between stem and mix; -1: the stages are no such chain. */
-static int count_blocks(const apq_int_engine *e) {
-    int last = e->n_stages - 1;
+/* Blocks between stem and mix; -1: the layers are no such chain. */
+static int count_blocks(const apq_int_model *m) {
+    int last = m->n_convs - 1;
     int n = 0;
-    const apq_int_stage *stem = stage_at(e, 0), *mix = stage_at(e, last);
-    if (last < 1 || stem->kind != APQ_IR_CONV || stem->has_values ||
-        mix->kind != APQ_IR_POINTWISE || mix->residual_from >= 0) {
+    if (last < 1 || m->convs[0].ir.kind != APQ_IR_CONV ||
+        is_signed(&m->convs[0]) || m->convs[last].ir.kind != APQ_IR_POINTWISE ||
+        m->convs[last].ir.residual_from >= 0 || is_signed(&m->convs[last])) {
         return -1;
     }
+    for (int i = 0; i <= last; i++) {
+        if (!is_tame(&m->convs[i])) {
+            return -1;
+        }
+    }
     for (int i = 1; i < last; n++) {
-        int length = block_length(e, i);
+        int length = block_length(m, i);
         if (length == 0) {
             return -1;
         }
@@ -81,39 +92,51 @@ static int divide_up(int a, int b) {
     return (a + b - 1) / b;
 }
 
-/* Code d of output k. */
-static int code_at(const apq_int_layer *l, int64_t depth, int64_t k,
-                   int64_t d) {
-    if (k >= l->out_channels || d >= depth) {
-        return 0;
-    }
-    const int32_t *block = l->w + k / APQ_INT_LANES * APQ_INT_LANES * depth;
-    return block[d * APQ_INT_LANES + k % APQ_INT_LANES];
-}
-
-/* Codes d .. d + 3, of which those from `end` on are 0, as bytes. */
-static int32_t pack_word(const apq_int_layer *l, int64_t depth, int64_t k,
-                         int64_t d, int64_t end) {
-    int8_t bytes[APQ_INT_WORD];
+/* Codes d .. d + 3 of output k, of which those from `end` on are 0, as bytes.
+ */
+static int32_t pack_word(const apq_int_conv *c, int64_t k, int64_t d,
+                         int64_t end) {
+    int8_t bytes[APQ_INT_WORD] = {0};
+    const int8_t *w = c->w + k * apq_int_depth(&c->ir);
     for (int i = 0; i < APQ_INT_WORD; i++) {
-        bytes[i] = (int8_t)(d + i < end ? code_at(l, depth, k, d + i) : 0);
+        if (k < c->ir.out_channels && d + i < end) {
+            bytes[i] = w[d + i];
+        }
     }
     int32_t word;
     memcpy(&word, bytes, sizeof word);
     return word;
 }
 
-static apq_status pack_matrix(apq_int_infer *f, const apq_int_stage *stage,
+static apq_status make_unit(apq_int_infer *f, const apq_int_conv *c,
+                            apq_int_unit *out) {
+    *out = (apq_int_unit){
+        .in_channels = c->ir.in_channels,
+        .out_channels = c->ir.out_channels,
+        .ldx = apq_int_lanes(c->ir.in_channels),
+        .ldy = apq_int_lanes(c->ir.out_channels),
+        .kernel = c->ir.kernel,
+        .stride = c->ir.stride,
+        .in_size = c->ir.in_size,
+        .out_size = c->ir.out_size,
+        .zero = apq_int_zero(&c->in),
+        .is_signed = is_signed(c),
+        .high = c->out.high,
+    };
+    APQ_TRY(apq_int_reround_table(f->arena, c, &out->reround));
+    return apq_int_channel_tables(f->arena, c, &out->init, &out->scale);
+}
+
+static apq_status pack_matrix(apq_int_infer *f, const apq_int_conv *c,
                               apq_int_matrix *m) {
-    const apq_int_layer *l = &stage->layer;
-    int lanes = f->tiles->lanes;
-    int n_vectors = divide_up(l->out_channels, lanes);
+    int lanes = f->tiles->lanes, channels = c->ir.in_channels;
+    int n_vectors = divide_up(c->ir.out_channels, lanes);
     *m = (apq_int_matrix){
-        .stage = stage,
         .n_vectors = n_vectors,
         .n_panels = divide_up(n_vectors, APQ_INT_VECTORS),
-        .depth = divide_up(l->in_channels, APQ_INT_WORD),
+        .depth = divide_up(channels, APQ_INT_WORD),
     };
+    APQ_TRY(make_unit(f, c, &m->unit));
     int32_t *b;
     TAKE(b, f, m->depth * n_vectors * lanes);
     m->b = b;
@@ -122,29 +145,29 @@ static apq_status pack_matrix(apq_int_infer *f, const apq_int_stage *stage,
         int end = apq_int_part(n_vectors, p + 1, m->n_panels) * lanes;
         for (int64_t i = 0; i < m->depth; i++) {
             for (int k = first; k < end; k++) {
-                *b++ = pack_word(l, l->in_channels, k, i * APQ_INT_WORD,
-                                 l->in_channels);
+                *b++ = pack_word(c, k, i * APQ_INT_WORD, channels);
             }
         }
     }
     return APQ_OK;
 }
 
-static apq_status pack_taps(apq_int_infer *f, const apq_int_layer *l,
-                            int n_vectors, const int32_t **out) {
+/* Runs of `length` codes, each in whole words, of all outputs. */
+static apq_status pack_runs(apq_int_infer *f, const apq_int_conv *c, int length,
+                            const int32_t **out) {
     int lanes = f->tiles->lanes;
-    int64_t n_taps = (int64_t)l->kernel * l->kernel;
-    int row_words = divide_up(l->kernel, APQ_INT_WORD);
+    int n_vectors = divide_up(c->ir.out_channels, lanes);
+    int run_words = divide_up(length, APQ_INT_WORD);
+    int64_t n_runs = apq_int_depth(&c->ir) / length;
     int32_t *w;
-    TAKE(w, f, (int64_t)n_vectors * l->kernel * row_words * lanes);
+    TAKE(w, f, n_vectors * n_runs * run_words * lanes);
     *out = w;
     for (int v = 0; v < n_vectors; v++) {
-        for (int u = 0; u < l->kernel; u++) {
-            for (int i = 0; i < row_words; i++) {
+        for (int64_t u = 0; u < n_runs; u++) {
+            for (int i = 0; i < run_words; i++) {
                 for (int k = v * lanes; k < (v + 1) * lanes; k++) {
-                    int row = u * l->kernel;
-                    *w++ = pack_word(l, n_taps, k, row + i * APQ_INT_WORD,
-                                     row + l->kernel);
+                    *w++ = pack_word(c, k, u * length + i * APQ_INT_WORD,
+                                     (u + 1) * length);
                 }
             }
         }
@@ -152,42 +175,37 @@ static apq_status pack_taps(apq_int_infer *f, const apq_int_layer *l,
     return APQ_OK;
 }
 
-static apq_status pack_stem(apq_int_infer *f) {
-    const apq_int_layer *l = &f->engine.stages[0].layer;
-    int lanes = f->tiles->lanes;
-    int64_t depth = (int64_t)l->kernel * l->kernel * l->in_channels;
-    int n_vectors = divide_up(l->out_channels, lanes);
-    float *w;
-    TAKE(w, f, n_vectors * depth * lanes);
-    f->stem = w;
-    for (int v = 0; v < n_vectors; v++) {
-        for (int64_t d = 0; d < depth; d++) {
-            for (int k = v * lanes; k < (v + 1) * lanes; k++) {
-                *w++ = (float)code_at(l, depth, k, d);
-            }
-        }
-    }
-    int height;
-    apq_int_padded_size(l, &height, &f->stem_width);
-    return APQ_OK;
+static apq_status plan_stem(apq_int_infer *f, const apq_int_conv *c) {
+    apq_int_start *s = &f->stem;
+    APQ_TRY(make_unit(f, c, &s->unit));
+    s->pixel_words = divide_up(c->ir.in_channels, APQ_INT_WORD);
+    /* Kernels write whole quads. */
+    int span = (apq_int_pitch(c->ir.out_size) - 1) * c->ir.stride;
+    int least = c->ir.in_size + c->ir.kernel / 2;
+    s->width = span + c->ir.kernel > least ? span + c->ir.kernel : least;
+    span = (c->ir.out_size - 1) * c->ir.stride;
+    s->height = span + c->ir.kernel > least ? span + c->ir.kernel : least;
+    return pack_runs(f, c, c->ir.in_channels, &s->w);
 }
 
-static apq_status plan_block(apq_int_infer *f, int begin, int length,
-                             apq_int_block *b) {
-    const apq_int_stage *stages = f->engine.stages;
+static apq_status plan_block(apq_int_infer *f, const apq_int_model *m,
+                             int begin, int length, apq_int_block *b) {
+    const apq_int_conv *depthwise = &m->convs[begin + length - 2];
+    const apq_int_conv *project = &m->convs[begin + length - 1];
     b->has_expand = length == 3;
-    b->depthwise = &stages[begin + length - 2];
-    const apq_int_layer *d = &b->depthwise->layer;
+    b->is_residual = project->ir.residual_from >= 0;
+    APQ_TRY(make_unit(f, depthwise, &b->depthwise));
+    const apq_int_unit *d = &b->depthwise;
     b->n_vectors = divide_up(d->in_channels, f->tiles->lanes);
     b->n_groups = divide_up(b->n_vectors, APQ_INT_VECTORS);
     b->n_quads = apq_int_row_quads(d->kernel, d->stride, d->out_size);
     b->plane_row =
         (int64_t)b->n_quads * (APQ_INT_WORD / d->stride) * f->tiles->lanes;
-    APQ_TRY(pack_taps(f, d, b->n_vectors, &b->taps));
+    APQ_TRY(pack_runs(f, depthwise, d->kernel, &b->taps));
     if (b->has_expand) {
-        APQ_TRY(pack_matrix(f, &stages[begin], &b->expand));
+        APQ_TRY(pack_matrix(f, &m->convs[begin], &b->expand));
     }
-    return pack_matrix(f, &stages[begin + length - 1], &b->project);
+    return pack_matrix(f, project, &b->project);
 }
 
 /* Memory ------------------------------------------------------------------ */
@@ -206,107 +224,70 @@ static int64_t pixels_of(int side) {
     return (int64_t)side * apq_int_pitch(side);
 }
 
-static int64_t outputs_of(const apq_int_stage *s) {
-    return pixels_of(s->layer.out_size) * s->layer.ldy;
+static int64_t outputs_of(const apq_int_unit *u) {
+    return pixels_of(u->out_size) * u->ldy;
 }
 
 static extent measure(const apq_int_infer *f) {
     int group = APQ_INT_VECTORS * f->tiles->lanes;
-    extent e = {.narrow = largest(outputs_of(&f->engine.stages[0]),
-                                  outputs_of(f->mix.stage))};
+    extent e = {
+        .narrow = largest(outputs_of(&f->stem.unit), outputs_of(&f->mix.unit))};
     for (int i = 0; i < f->n_blocks; i++) {
         const apq_int_block *b = &f->blocks[i];
-        const apq_int_layer *d = &b->depthwise->layer;
+        const apq_int_unit *d = &b->depthwise;
         int64_t rows = d->in_size + 2 * (int64_t)d->kernel;
-        e.narrow = largest(e.narrow, outputs_of(b->project.stage));
+        e.narrow = largest(e.narrow, outputs_of(&b->project.unit));
         e.wide = largest(e.wide, pixels_of(d->in_size) * group);
         e.plane = largest(e.plane, rows * b->plane_row);
-        e.deep = largest(e.deep, outputs_of(b->depthwise));
+        e.deep = largest(e.deep, outputs_of(d));
     }
     return e;
 }
 
 static apq_status take_scratch(apq_int_infer *f) {
     extent e = measure(f);
-    const apq_int_layer *stem = &f->engine.stages[0].layer;
-    int height, width;
-    apq_int_padded_size(stem, &height, &width);
+    const apq_int_start *stem = &f->stem;
+    int64_t n_words = (int64_t)stem->width * stem->height * stem->pixel_words;
     TAKE(f->scratch, f, f->n_threads);
     for (int t = 0; t < f->n_threads; t++) {
         apq_int_scratch *s = &f->scratch[t];
-        TAKE(s->image, f, (int64_t)height * width * stem->in_channels);
-        for (int i = 0; i < 2; i++) {
-            TAKE(s->narrow[i], f, e.narrow);
-            TAKE(s->values[i], f, e.narrow);
-        }
+        TAKE(s->image, f, (int64_t)f->image_values);
+        TAKE(s->padded, f, n_words);
+        memset(s->padded, stem->unit.zero, (size_t)n_words * sizeof *s->padded);
+        TAKE(s->narrow[0], f, e.narrow);
+        TAKE(s->narrow[1], f, e.narrow);
+        TAKE(s->reread, f, e.narrow);
         TAKE(s->wide, f, e.wide);
         TAKE(s->plane, f, e.plane);
         TAKE(s->deep, f, e.deep);
-        TAKE(s->pooled, f, f->engine.channels);
-        TAKE(s->pooled_codes, f, f->engine.channels);
+        TAKE(s->totals, f, f->mix.unit.ldy);
+        TAKE(s->pooled, f, f->head.channels);
     }
     return APQ_OK;
 }
 
-/* The tables that the kernels read as they are. */
-static apq_status copy_tables(apq_int_infer *f, const apq_int_engine *e) {
-    f->engine = *e;
-    f->engine.arena = NULL;
-    for (int i = 0; i < e->n_stages; i++) {
-        apq_int_layer *l = &f->engine.stages[i].layer;
-        int32_t *init;
-        float *scale, *shift;
-        TAKE(init, f, l->ldy);
-        TAKE(scale, f, l->ldy);
-        TAKE(shift, f, l->ldy);
-        size_t n = (size_t)l->ldy;
-        memcpy(init, l->init, n * sizeof *init);
-        memcpy(scale, l->scale, n * sizeof *scale);
-        memcpy(shift, l->shift, n * sizeof *shift);
-        l->init = init;
-        l->scale = scale;
-        l->shift = shift;
-    }
-    int8_t *w;
-    float *logit_scale, *bias;
-    size_t n_weights = (size_t)e->n_classes * (size_t)e->channels;
-    TAKE(w, f, (int64_t)n_weights);
-    TAKE(logit_scale, f, e->n_classes);
-    TAKE(bias, f, e->n_classes);
-    memcpy(w, e->w, n_weights);
-    memcpy(bias, e->bias, (size_t)e->n_classes * sizeof *bias);
-    memcpy(logit_scale, e->logit_scale,
-           (size_t)e->n_classes * sizeof *logit_scale);
-    f->engine.w = w;
-    f->engine.logit_scale = logit_scale;
-    f->engine.bias = bias;
-    return APQ_OK;
-}
-
-/* Weights are packed from the engine's own, which need not stay. */
-static apq_status plan(apq_int_infer *f, const apq_int_engine *engine) {
+static apq_status plan(apq_int_infer *f, const apq_int_model *m) {
     f->n_threads = apq_backend_threads();
-    f->image_values = engine->image_values;
-    APQ_TRY(copy_tables(f, engine));
-    APQ_TRY(pack_stem(f));
+    f->image_values = (size_t)m->resolution * (size_t)m->resolution *
+                      (size_t)m->image_channels;
+    f->image_step = m->convs[0].in.step;
+    APQ_TRY(plan_stem(f, &m->convs[0]));
     TAKE(f->blocks, f, f->n_blocks);
     int begin = 1;
     for (int i = 0; i < f->n_blocks; i++) {
-        int length = block_length(engine, begin);
-        APQ_TRY(plan_block(f, begin, length, &f->blocks[i]));
+        int length = block_length(m, begin);
+        APQ_TRY(plan_block(f, m, begin, length, &f->blocks[i]));
         begin += length;
     }
-    APQ_TRY(pack_matrix(f, &f->engine.stages[begin], &f->mix));
-    for (int i = 0; i < engine->n_stages; i++) {
-        f->engine.stages[i].layer.w = NULL; /* the engine's own */
-    }
+    APQ_TRY(pack_matrix(f, &m->convs[begin], &f->mix));
+    APQ_TRY(apq_int_head_create(f->arena, m, &f->head));
     return take_scratch(f);
 }
 
-apq_status apq_int_infer_create_with(const apq_int_engine *engine,
+apq_status apq_int_infer_create_with(const apq_int_model *model,
                                      const apq_int_tiles *tiles,
                                      apq_int_infer **out) {
-    int n_blocks = count_blocks(engine);
+    int n_blocks = count_blocks(model);
     *out = NULL;
     if (n_blocks < 0) {
         return APQ_OK;
@@ -319,7 +300,7 @@ apq_status apq_int_infer_create_with(const apq_int_engine *engine,
     f->n_blocks = n_blocks;
     apq_status st = apq_arena_create(&f->arena);
     if (st == APQ_OK) {
-        st = plan(f, engine);
+        st = plan(f, model);
     }
     if (st != APQ_OK) {
         apq_int_infer_destroy(f);
@@ -329,9 +310,9 @@ apq_status apq_int_infer_create_with(const apq_int_engine *engine,
     return APQ_OK;
 }
 
-apq_status apq_int_infer_create(const apq_int_engine *engine,
+apq_status apq_int_infer_create(const apq_int_model *model,
                                 apq_int_infer **out) {
-    return apq_int_infer_create_with(engine, apq_int_tiles_get(0), out);
+    return apq_int_infer_create_with(model, apq_int_tiles_get(0), out);
 }
 
 void apq_int_infer_destroy(apq_int_infer *f) {

@@ -3,16 +3,29 @@
 
 #include "base/memory.h"
 #include "deploy/int_infer.h"
-#include "deploy/int_stages.h"
+#include "deploy/int_kernels.h"
 #include "deploy/int_tiles.h"
 
 /* What the fused integer evaluation prepares once: packed weights and the
  * memory of every thread. */
 
+/* A convolution around its products. */
+typedef struct apq_int_unit {
+    int in_channels, out_channels;
+    int64_t ldx, ldy; /* in whole lanes of int_kernels.h */
+    int kernel, stride, in_size, out_size;
+    int zero; /* what is stored for an input of 0 */
+    bool is_signed;
+    int high;               /* of the output's codes */
+    const int32_t *init;    /* (ldy) */
+    const float *scale;     /* (ldy) */
+    const uint8_t *reround; /* (256), of the input; or NULL */
+} apq_int_unit;
+
 /* The weights of a product: vectors of outputs in panels of up to
  * APQ_INT_VECTORS, of about equal width. */
 typedef struct apq_int_matrix {
-    const apq_int_stage *stage;
+    apq_int_unit unit;
     int n_vectors, n_panels;
     int64_t depth;    /* words */
     const int32_t *b; /* panels of words (depth, width) */
@@ -20,37 +33,46 @@ typedef struct apq_int_matrix {
 
 /* Expansion (optional), depthwise convolution, projection. */
 typedef struct apq_int_block {
-    bool has_expand;
+    bool has_expand, is_residual;
     apq_int_matrix expand, project;
-    const apq_int_stage *depthwise;
+    apq_int_unit depthwise;
     int n_vectors, n_groups; /* channels in between; a group is a panel */
     int n_quads;             /* of a spread row */
     int64_t plane_row;       /* words of a spread row, all lanes */
     const int32_t *taps;     /* words (vectors, R, words of R taps, lanes) */
 } apq_int_block;
 
-/* The memory of one thread; codes in quads. */
+/* The stem: a pixel of up to four channels is a word, of more so many words. */
+typedef struct apq_int_start {
+    apq_int_unit unit;
+    int pixel_words;
+    int width, height; /* pixels, padded */
+    const int32_t *w;  /* words (vectors, taps, pixel words, lanes) */
+} apq_int_start;
+
+/* The memory of one thread; codes in quads, but those of the image. */
 typedef struct apq_int_scratch {
-    float *image;       /* padded */
-    uint8_t *narrow[2]; /* codes that enter and leave blocks */
-    float *values[2];   /* the same before rounding, where wanted */
+    uint8_t *image;     /* codes */
+    int32_t *padded;    /* their words, zeros around them */
+    uint8_t *narrow[2]; /* what enters and leaves blocks */
+    uint8_t *reread;    /* what enters, rounded again */
     uint8_t *wide;      /* a group of the expansion */
     int32_t *plane;     /* a vector of it, spread */
     uint8_t *deep;      /* all that the projection reads */
-    float *pooled;
-    uint8_t *pooled_codes;
+    int32_t *totals;
+    uint8_t *pooled;
 } apq_int_scratch;
 
 struct apq_int_infer {
     apq_arena *arena; /* holds all below */
     const apq_int_tiles *tiles;
-    apq_int_engine engine; /* a copy; its tables are in `arena`, too */
     size_t image_values;
-    const float *stem; /* (vectors, depth, lanes) */
-    int stem_width;    /* pixels of a padded row */
+    float image_step;
+    apq_int_start stem;
     int n_blocks;
     apq_int_block *blocks;
     apq_int_matrix mix;
+    apq_int_head head;
     int n_threads;
     apq_int_scratch *scratch; /* (n_threads) */
 };
@@ -61,7 +83,7 @@ static inline int apq_int_part(int total, int i, int n) {
 }
 
 /* With kernels of choice; else as apq_int_infer_create. For tests. */
-APQ_NODISCARD apq_status apq_int_infer_create_with(const apq_int_engine *engine,
+APQ_NODISCARD apq_status apq_int_infer_create_with(const apq_int_model *model,
                                                    const apq_int_tiles *tiles,
                                                    apq_int_infer **out);
 

@@ -8,41 +8,37 @@
  * instruction set. A word is four u8 codes, or s8 weights, that one instruction
  * multiplies and adds up. Codes lie in quads: (quads of pixels, channels / 4,
  * 4 pixels, 4 channels), rows of pixels filled up to whole quads by pixels that
- * are computed and never used. Sums are exact, so results are the bits of
- * int_kernels.h. */
-
-/* From the sum of an output to its code, see apq_int_layer; the pointers are
- * at the first output. */
-typedef struct apq_int_finish {
-    const float *scale, *shift;
-    float clip, code_scale, code_low, code_high;
-    int code_zero;
-} apq_int_finish;
+ * are computed and never used. Codes are stored as int_kernels.h has them. The
+ * code of a sum a is roundeven(scale[k] * (float)a), clamped; kernels want the
+ * magnitude of that number below APQ_INT_MAX_CODE. Sums are exact, so results
+ * are the bits of int_kernels.h. */
 
 /* M pixels of a tile by N vectors of outputs; M is a multiple of 4. Steps are
- * bytes from quad to quad, and elements of values from pixel to pixel. */
+ * bytes from quad to quad. */
 typedef struct apq_int_product {
     const uint8_t *a;
     int64_t a_step;
     int64_t depth;    /* words */
     const int32_t *b; /* words (depth, N*lanes) */
     const int32_t *init;
-    apq_int_finish finish;
-    uint8_t *codes; /* or NULL */
+    const float *scale;
+    int high; /* of unsigned codes */
+    uint8_t *codes;
     int64_t codes_step;
-    float *values;         /* or NULL */
-    const float *residual; /* as values; or NULL */
-    int64_t values_step;
+    const uint8_t *residual; /* as codes, of signed codes; or NULL */
 } apq_int_product;
 typedef void (*apq_int_product_kernel)(const apq_int_product *args);
 
-/* The same of a dense convolution of float pixels: rows of `taps` floats. */
+/* The same of a dense convolution of words: M pixels by one vector of unsigned
+ * codes. */
 typedef struct apq_int_dense {
-    const float *a;
-    int64_t a_step, a_row; /* floats */
-    int n_rows, taps;
-    const float *b; /* (n_rows*taps, lanes) */
-    apq_int_finish finish;
+    const int32_t *a;
+    int64_t a_step, a_row; /* words */
+    int n_rows, taps;      /* taps words a row */
+    const int32_t *b;      /* words (n_rows*taps, lanes) */
+    const int32_t *init;
+    const float *scale;
+    int high;
     uint8_t *codes;
     int64_t codes_step; /* as above */
 } apq_int_dense;
@@ -54,6 +50,7 @@ enum {
     APQ_INT_MAX_KX = 7,
     APQ_INT_WORD = 4, /* codes a word, pixels a quad */
     APQ_INT_QUAD = APQ_INT_WORD * APQ_INT_WORD, /* bytes of a word's quad */
+    APQ_INT_MAX_CODE = 1 << 30,
 };
 
 /* A depthwise convolution of one vector of channels. The image is first spread
@@ -70,8 +67,9 @@ typedef struct apq_int_depthwise_args {
     int n_quads;      /* apq_int_row_quads() */
     const int32_t *w; /* words (R, words of R taps, lanes) */
     const int32_t *init;
-    apq_int_finish finish;
-    uint8_t *codes;
+    const float *scale;
+    int high;
+    uint8_t *codes; /* unsigned */
     int64_t codes_step;
 } apq_int_depthwise_args;
 typedef void (*apq_int_depthwise_kernel)(const apq_int_depthwise_args *args);
@@ -91,13 +89,15 @@ typedef struct apq_int_tiles {
     const char *name;
     int lanes;
     int sizes[APQ_INT_VECTORS][APQ_INT_TILES]; /* M, falling, the last 4 */
-    /* [N - 1][tile]. `plain`: codes alone leave, unsigned, with code_scale 1.
-     */
-    apq_int_product_kernel plain[APQ_INT_VECTORS][APQ_INT_TILES];
-    apq_int_product_kernel full[APQ_INT_VECTORS][APQ_INT_TILES];
+    /* [N - 1][tile], for unsigned codes 0..high or signed ones -128..127. */
+    apq_int_product_kernel to_unsigned[APQ_INT_VECTORS][APQ_INT_TILES];
+    apq_int_product_kernel to_signed[APQ_INT_VECTORS][APQ_INT_TILES];
     apq_int_dense_kernel dense[APQ_INT_TILES]; /* tiles of one vector */
     /* [stride - 1][R], NULL where unused. */
     apq_int_depthwise_kernel depthwise[2][APQ_INT_MAX_KX + 1];
+    /* y[i] = table[x[i]], n a multiple of APQ_INT_QUAD. */
+    void (*reround)(const uint8_t *table, const uint8_t *x, int64_t n,
+                    uint8_t *y);
     /* n_rounds times peak_products products, no faster than the processor
      * makes them; sink has 9 vectors, zeroed. For apq bench. */
     void (*peak)(int64_t n_rounds, int32_t *sink);

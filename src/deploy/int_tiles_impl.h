@@ -5,49 +5,27 @@
 
 #include "deploy/int_vec.h"
 
-#include <float.h>
 #include <stddef.h>
 
 /* To codes ---------------------------------------------------------------- */
-
-/* Of one vector of outputs, read once: a store of codes may alias anything. */
-typedef struct rounding {
-    fvec scale, shift, code_scale, low, high;
-    ivec zero;
-} rounding;
-
-APQ_INLINE rounding rounding_of(const apq_int_finish *f, int64_t k) {
-    return (rounding){
-        .scale = f_load(f->scale + k),
-        .shift = f_load(f->shift + k),
-        .code_scale = f_set(f->code_scale),
-        .low = f_set(f->code_low),
-        .high = f_set(f->code_high),
-        .zero = i_set(f->code_zero),
-    };
-}
-
-APQ_INLINE fvec scaled(const rounding *r, fvec sum) {
-    return f_add(f_mul(sum, r->scale), r->shift);
-}
-
-/* Of a code that cannot be negative; quad_store() clamps below, also NaN. */
-APQ_INLINE ivec code_of(const rounding *r, fvec v) {
-    return f_round(f_min(r->high, v));
-}
-
-APQ_INLINE ivec shifted_code_of(const rounding *r, fvec v) {
-    v = f_mul(v, r->code_scale);
-    return i_add(f_round(f_min(f_max(v, r->low), r->high)), r->zero);
-}
 
 /* Of four pixels. */
 typedef struct quad {
     ivec of[4];
 } quad;
 
-APQ_INLINE void store(uint8_t *p, const quad *q) {
-    quad_store(p, q->of[0], q->of[1], q->of[2], q->of[3]);
+APQ_INLINE ivec code_of(fvec scale, ivec sum) {
+    return f_round(f_mul(f_from(sum), scale));
+}
+
+APQ_INLINE void store_unsigned(uint8_t *p, const quad *q, bvec high) {
+    b_store(p, b_min(high, b_unsigned(q->of[0], q->of[1], q->of[2], q->of[3])));
+}
+
+APQ_INLINE void store_signed(uint8_t *p, const quad *q,
+                             const uint8_t *residual) {
+    bvec codes = b_signed(q->of[0], q->of[1], q->of[2], q->of[3]);
+    b_store(p, residual == NULL ? codes : b_add(codes, b_load(residual)));
 }
 
 /* Products ---------------------------------------------------------------- */
@@ -66,24 +44,8 @@ APQ_INLINE ivec word_at(const uint8_t *p) {
     return i_set(word);
 }
 
-/* Adds the residual to v, stores it as a value, returns its code. */
-APQ_INLINE ivec full_code(const apq_int_product *args, const rounding *r,
-                          fvec v, int64_t pixel, int64_t k) {
-    int64_t at = pixel * args->values_step + k;
-    if (args->residual != NULL) {
-        v = f_add(v, f_load(args->residual + at));
-    }
-    if (args->values != NULL) {
-        float clip = args->finish.clip;
-        fvec low = f_set(clip > 0.0F ? 0.0F : -FLT_MAX);
-        fvec high = f_set(clip > 0.0F ? clip : FLT_MAX);
-        f_store(args->values + at, f_min(high, f_max(low, v)));
-    }
-    return shifted_code_of(r, v);
-}
-
 APQ_INLINE void product_any(const apq_int_product *args, const int M,
-                            const int N, const int IS_PLAIN) {
+                            const int N, const int IS_SIGNED) {
     ivec acc[24];
 #pragma GCC unroll 24
     for (int i = 0; i < M * N; i++) {
@@ -110,67 +72,70 @@ APQ_INLINE void product_any(const apq_int_product *args, const int M,
         b += (ptrdiff_t)N * VL;
     }
     uint8_t *codes = args->codes;
+    const uint8_t *residual = args->residual;
     const int64_t codes_step = args->codes_step;
+    const bvec high = b_set(args->high);
 #pragma GCC unroll 3
     for (int j = 0; j < N; j++) {
-        const rounding r = rounding_of(&args->finish, j * VL);
+        const fvec scale = f_load(args->scale + j * VL);
 #pragma GCC unroll 4
         for (int i = 0; i < M; i += 4) {
+            const int64_t at = i / 4 * codes_step + j * VL * 4;
             quad q;
 #pragma GCC unroll 4
             for (int t = 0; t < 4; t++) {
-                fvec v = scaled(&r, f_from(acc[(i + t) * N + j]));
-                q.of[t] = IS_PLAIN ? code_of(&r, v)
-                                   : full_code(args, &r, v, i + t, j * VL);
+                q.of[t] = code_of(scale, acc[(i + t) * N + j]);
             }
-            if (codes != NULL) {
-                store(codes + i / 4 * codes_step + j * VL * 4, &q);
+            if (IS_SIGNED) {
+                store_signed(codes + at, &q,
+                             residual == NULL ? NULL : residual + at);
+            } else {
+                store_unsigned(codes + at, &q, high);
             }
         }
     }
 }
 
-#define PRODUCT_KERNEL(kind, is_plain, m, n)                                   \
+#define PRODUCT_KERNEL(kind, is_signed, m, n)                                  \
     static void kind##_##m##_##n(const apq_int_product *args) {                \
-        product_any(args, m, n, is_plain);                                     \
+        product_any(args, m, n, is_signed);                                    \
     }
-#define PRODUCT_KERNELS(kind, is_plain, n)                                     \
-    PRODUCT_KERNEL(kind, is_plain, 4, n)                                       \
-    PRODUCT_KERNEL(kind, is_plain, TILE_##n, n)
+#define PRODUCT_KERNELS(kind, is_signed, n)                                    \
+    PRODUCT_KERNEL(kind, is_signed, 4, n)                                      \
+    PRODUCT_KERNEL(kind, is_signed, TILE_##n, n)
 #define PRODUCT_TABLE(kind)                                                    \
     {                                                                          \
         {kind##_TILE_1_1, kind##_4_1}, {kind##_TILE_2_2, kind##_4_2}, {        \
             kind##_TILE_3_3, kind##_4_3                                        \
         }                                                                      \
     }
-PRODUCT_KERNELS(plain, 1, 1)
-PRODUCT_KERNELS(plain, 1, 2)
-PRODUCT_KERNELS(plain, 1, 3)
-PRODUCT_KERNELS(full, 0, 1)
-PRODUCT_KERNELS(full, 0, 2)
-PRODUCT_KERNELS(full, 0, 3)
+PRODUCT_KERNELS(to_unsigned, 0, 1)
+PRODUCT_KERNELS(to_unsigned, 0, 2)
+PRODUCT_KERNELS(to_unsigned, 0, 3)
+PRODUCT_KERNELS(to_signed, 1, 1)
+PRODUCT_KERNELS(to_signed, 1, 2)
+PRODUCT_KERNELS(to_signed, 1, 3)
 
-/* Products and sums are rounded apart and in the order of the definition. */
 APQ_INLINE void dense_any(const apq_int_dense *args, const int M) {
-    fvec acc[16];
+    ivec acc[16];
 #pragma GCC unroll 16
     for (int i = 0; i < M; i++) {
-        acc[i] = f_set(0.0F);
+        acc[i] = i_load(args->init);
     }
-    const float *b = args->b;
+    const int32_t *b = args->b;
     for (int u = 0; u < args->n_rows; u++) {
-        const float *a = args->a + u * args->a_row;
+        const int32_t *a = args->a + u * args->a_row;
         for (int l = 0; l < args->taps; l++) {
-            fvec line = f_load(b);
+            ivec line = i_load(b);
 #pragma GCC unroll 16
             for (int i = 0; i < M; i++) {
-                fvec value = f_set(a[i * args->a_step + l]);
-                acc[i] = f_add(acc[i], f_mul(value, line));
+                acc[i] = i_dot(i_set(a[i * args->a_step + l]), line, acc[i]);
             }
             b += VL;
         }
     }
-    const rounding r = rounding_of(&args->finish, 0);
+    const fvec scale = f_load(args->scale);
+    const bvec high = b_set(args->high);
     uint8_t *codes = args->codes;
     const int64_t codes_step = args->codes_step;
 #pragma GCC unroll 4
@@ -178,9 +143,9 @@ APQ_INLINE void dense_any(const apq_int_dense *args, const int M) {
         quad q;
 #pragma GCC unroll 4
         for (int t = 0; t < 4; t++) {
-            q.of[t] = shifted_code_of(&r, scaled(&r, acc[i + t]));
+            q.of[t] = code_of(scale, acc[i + t]);
         }
-        store(codes + i / 4 * codes_step, &q);
+        store_unsigned(codes + i / 4 * codes_step, &q, high);
     }
 }
 
@@ -267,16 +232,17 @@ APQ_INLINE void row_tile(const apq_int_depthwise_args *args, const int32_t *in,
         in += in_row;
         w += (ptrdiff_t)WORDS * VL;
     }
-    const rounding r = rounding_of(&args->finish, 0);
+    const fvec scale = f_load(args->scale);
+    const bvec high = b_set(args->high);
     const int64_t codes_step = args->codes_step;
 #pragma GCC unroll 4
     for (int t = 0; t < T; t += 4) {
         quad q;
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            q.of[i] = code_of(&r, scaled(&r, f_from(acc[t + i])));
+            q.of[i] = code_of(scale, acc[t + i]);
         }
-        store(codes + t / 4 * codes_step, &q);
+        store_unsigned(codes + t / 4 * codes_step, &q, high);
     }
 }
 
@@ -326,6 +292,21 @@ DEPTHWISE_KERNEL(3, 2)
 DEPTHWISE_KERNEL(5, 2)
 DEPTHWISE_KERNEL(7, 2)
 
+/* Rounding again ---------------------------------------------------------- */
+
+static void reround(const uint8_t *table, const uint8_t *x, int64_t n,
+                    uint8_t *y) {
+    int64_t i = 0;
+#ifdef HAS_LOOKUP
+    for (; i + 4 * VL <= n; i += 4 * VL) {
+        b_store(y + i, b_lookup(table, b_load(x + i)));
+    }
+#endif
+    for (; i < n; i++) {
+        y[i] = table[x[i]];
+    }
+}
+
 /* The rate of products ---------------------------------------------------- */
 
 enum { PEAK_SUMS = VL == 16 ? 16 : 8 };
@@ -356,14 +337,15 @@ const apq_int_tiles INT_SYMBOL = {
     .name = INT_NAME,
     .lanes = VL,
     .sizes = {{TILE_1, 4}, {TILE_2, 4}, {TILE_3, 4}},
-    .plain = PRODUCT_TABLE(plain),
-    .full = PRODUCT_TABLE(full),
+    .to_unsigned = PRODUCT_TABLE(to_unsigned),
+    .to_signed = PRODUCT_TABLE(to_signed),
     .dense = {dense_TILE_1, dense_4},
     .depthwise =
         {
             {[3] = depthwise_3_1, [5] = depthwise_5_1, [7] = depthwise_7_1},
             {[3] = depthwise_3_2, [5] = depthwise_5_2, [7] = depthwise_7_2},
         },
+    .reround = reround,
     .peak = peak,
     .peak_products = PEAK_SUMS * VL * APQ_INT_WORD,
 };

@@ -7,10 +7,14 @@
  *   i_window(a,b,n) words of the last 4 - n bytes of a and the first n of b
  *   i_words(quad)  a quad (lanes/4, 4 pixels, 4 channels) of codes as words of
  *                  four pixels, a channel a lane
- *   quad_store     four vectors of codes as a quad, clamped to 0..255
- *   f_min, f_max   the second operand where either is NaN
- *   f_round        a < 2^22 to integers, half to even; a number below -512
- *                  where a is below it or NaN */
+ *   bvec           the bytes of a quad
+ *   b_unsigned, b_signed  of four vectors of codes, clamped to 0..255 and, each
+ *                  stored plus 128, to -128..127
+ *   b_min          of unsigned bytes
+ *   b_add          sums of bytes stored plus 128, clamped, stored so
+ *   f_round        |a| < 2^31 to integers, half to even; beyond 512 any number
+ *                  beyond 512 of that sign
+ *   b_lookup       the bytes of a table of 256 */
 
 #include <stdint.h>
 
@@ -48,31 +52,48 @@ APQ_INLINE ivec i_words(const uint8_t *quad) {
         _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return (ivec)_mm512_shuffle_epi8(_mm512_loadu_si512(quad), order);
 }
-APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
+typedef __m512i bvec;
+APQ_INLINE bvec b_load(const uint8_t *p) {
+    return _mm512_loadu_si512(p);
+}
+APQ_INLINE void b_store(uint8_t *p, bvec a) {
+    _mm512_storeu_si512(p, a);
+}
+APQ_INLINE bvec b_set(int a) {
+    return _mm512_set1_epi8((char)a);
+}
+APQ_INLINE bvec b_min(bvec a, bvec b) {
+    return _mm512_min_epu8(a, b);
+}
+APQ_INLINE bvec b_unsigned(ivec a, ivec b, ivec c, ivec d) {
     __m512i low = _mm512_packs_epi32((__m512i)a, (__m512i)b);
     __m512i high = _mm512_packs_epi32((__m512i)c, (__m512i)d);
-    _mm512_storeu_si512(p, _mm512_packus_epi16(low, high));
+    return _mm512_packus_epi16(low, high);
+}
+APQ_INLINE bvec b_signed(ivec a, ivec b, ivec c, ivec d) {
+    __m512i low = _mm512_packs_epi32((__m512i)a, (__m512i)b);
+    __m512i high = _mm512_packs_epi32((__m512i)c, (__m512i)d);
+    return _mm512_xor_si512(_mm512_packs_epi16(low, high), b_set(-128));
+}
+APQ_INLINE bvec b_add(bvec a, bvec b) {
+    const __m512i zero = b_set(-128);
+    __m512i sum =
+        _mm512_adds_epi8(_mm512_xor_si512(a, zero), _mm512_xor_si512(b, zero));
+    return _mm512_xor_si512(sum, zero);
+}
+#define HAS_LOOKUP
+APQ_INLINE bvec b_lookup(const uint8_t *table, bvec a) {
+    __m512i low =
+        _mm512_permutex2var_epi8(b_load(table), a, b_load(table + 64));
+    __m512i high =
+        _mm512_permutex2var_epi8(b_load(table + 128), a, b_load(table + 192));
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(a), low, high);
 }
 APQ_INLINE fvec f_load(const float *p) {
     return _mm512_loadu_ps(p);
 }
-APQ_INLINE void f_store(float *p, fvec a) {
-    _mm512_storeu_ps(p, a);
-}
-APQ_INLINE fvec f_set(float a) {
-    return _mm512_set1_ps(a);
-}
-APQ_INLINE fvec f_add(fvec a, fvec b) {
-    return _mm512_add_ps(a, b);
-}
 APQ_INLINE fvec f_mul(fvec a, fvec b) {
     return _mm512_mul_ps(a, b);
-}
-APQ_INLINE fvec f_min(fvec a, fvec b) {
-    return _mm512_min_ps(a, b);
-}
-APQ_INLINE fvec f_max(fvec a, fvec b) {
-    return _mm512_max_ps(a, b);
 }
 APQ_INLINE fvec f_from(ivec a) {
     return _mm512_cvtepi32_ps((__m512i)a);
@@ -126,31 +147,40 @@ APQ_INLINE ivec i_words(const uint8_t *quad) {
     return (ivec)_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)quad),
                                      order);
 }
-APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
+typedef __m256i bvec;
+APQ_INLINE bvec b_load(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+APQ_INLINE void b_store(uint8_t *p, bvec a) {
+    _mm256_storeu_si256((__m256i *)p, a);
+}
+APQ_INLINE bvec b_set(int a) {
+    return _mm256_set1_epi8((char)a);
+}
+APQ_INLINE bvec b_min(bvec a, bvec b) {
+    return _mm256_min_epu8(a, b);
+}
+APQ_INLINE bvec b_unsigned(ivec a, ivec b, ivec c, ivec d) {
     __m256i low = _mm256_packs_epi32((__m256i)a, (__m256i)b);
     __m256i high = _mm256_packs_epi32((__m256i)c, (__m256i)d);
-    _mm256_storeu_si256((__m256i *)p, _mm256_packus_epi16(low, high));
+    return _mm256_packus_epi16(low, high);
+}
+APQ_INLINE bvec b_signed(ivec a, ivec b, ivec c, ivec d) {
+    __m256i low = _mm256_packs_epi32((__m256i)a, (__m256i)b);
+    __m256i high = _mm256_packs_epi32((__m256i)c, (__m256i)d);
+    return _mm256_xor_si256(_mm256_packs_epi16(low, high), b_set(-128));
+}
+APQ_INLINE bvec b_add(bvec a, bvec b) {
+    const __m256i zero = b_set(-128);
+    __m256i sum =
+        _mm256_adds_epi8(_mm256_xor_si256(a, zero), _mm256_xor_si256(b, zero));
+    return _mm256_xor_si256(sum, zero);
 }
 APQ_INLINE fvec f_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
-APQ_INLINE void f_store(float *p, fvec a) {
-    _mm256_storeu_ps(p, a);
-}
-APQ_INLINE fvec f_set(float a) {
-    return _mm256_set1_ps(a);
-}
-APQ_INLINE fvec f_add(fvec a, fvec b) {
-    return _mm256_add_ps(a, b);
-}
 APQ_INLINE fvec f_mul(fvec a, fvec b) {
     return _mm256_mul_ps(a, b);
-}
-APQ_INLINE fvec f_min(fvec a, fvec b) {
-    return _mm256_min_ps(a, b);
-}
-APQ_INLINE fvec f_max(fvec a, fvec b) {
-    return _mm256_max_ps(a, b);
 }
 APQ_INLINE fvec f_from(ivec a) {
     return _mm256_cvtepi32_ps((__m256i)a);
@@ -202,51 +232,65 @@ APQ_INLINE ivec i_words(const uint8_t *quad) {
     memcpy(&words, bytes, sizeof words);
     return words;
 }
+typedef uint8_t bvec __attribute__((vector_size(16)));
+APQ_INLINE bvec b_load(const uint8_t *p) {
+    bvec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+APQ_INLINE void b_store(uint8_t *p, bvec a) {
+    memcpy(p, &a, sizeof a);
+}
+APQ_INLINE bvec b_set(int a) {
+    return (uint8_t)a + (bvec){0};
+}
+APQ_INLINE bvec b_min(bvec a, bvec b) {
+    bvec is_less = (bvec)(a < b);
+    return (a & is_less) | (b & ~is_less);
+}
 APQ_INLINE uint8_t to_byte(int32_t a) {
     return (uint8_t)(a < 0 ? 0 : (a > 255 ? 255 : a));
 }
-APQ_INLINE void quad_store(uint8_t *p, ivec a, ivec b, ivec c, ivec d) {
+APQ_INLINE bvec b_unsigned(ivec a, ivec b, ivec c, ivec d) {
+    bvec bytes;
     for (int i = 0; i < (int)VL; i++) {
-        p[i] = to_byte(a[i]);
-        p[4 + i] = to_byte(b[i]);
-        p[8 + i] = to_byte(c[i]);
-        p[12 + i] = to_byte(d[i]);
+        bytes[i] = to_byte(a[i]);
+        bytes[4 + i] = to_byte(b[i]);
+        bytes[8 + i] = to_byte(c[i]);
+        bytes[12 + i] = to_byte(d[i]);
     }
+    return bytes;
+}
+APQ_INLINE bvec b_signed(ivec a, ivec b, ivec c, ivec d) {
+    return b_unsigned(a + 128, b + 128, c + 128, d + 128);
+}
+APQ_INLINE bvec b_add(bvec a, bvec b) {
+    bvec sum;
+    for (int i = 0; i < 16; i++) {
+        sum[i] = to_byte(a[i] + b[i] - 128);
+    }
+    return sum;
 }
 APQ_INLINE fvec f_load(const float *p) {
     fvec a;
     memcpy(&a, p, sizeof a);
     return a;
 }
-APQ_INLINE void f_store(float *p, fvec a) {
-    memcpy(p, &a, sizeof a);
-}
-APQ_INLINE fvec f_set(float a) {
-    return (fvec){a, a, a, a};
-}
-APQ_INLINE fvec f_add(fvec a, fvec b) {
-    return a + b;
-}
 APQ_INLINE fvec f_mul(fvec a, fvec b) {
     return a * b;
-}
-APQ_INLINE fvec f_select(ivec m, fvec a, fvec b) {
-    return (fvec)((m & (ivec)a) | (~m & (ivec)b));
-}
-APQ_INLINE fvec f_min(fvec a, fvec b) {
-    return f_select(a < b, a, b);
-}
-APQ_INLINE fvec f_max(fvec a, fvec b) {
-    return f_select(a > b, a, b);
 }
 APQ_INLINE fvec f_from(ivec a) {
     return __builtin_convertvector(a, fvec);
 }
-/* Adding 1.5 * 2^23 leaves no fraction bits; a < 2^22, and whatever is below
- * -512 is as good as that. */
+APQ_INLINE fvec f_select(ivec m, fvec a, fvec b) {
+    return (fvec)((m & (ivec)a) | (~m & (ivec)b));
+}
+/* Adding 1.5 * 2^23 leaves no fraction bits of what is below 2^22. */
 APQ_INLINE ivec f_round(fvec a) {
-    fvec shift = f_set(12582912.0F);
-    a = f_max(a, f_set(-512.0F));
+    const float far = 600.0F, shift = 12582912.0F;
+    const fvec low = {-far, -far, -far, -far}, high = -low;
+    a = f_select(a > low, a, low);
+    a = f_select(a < high, a, high);
     return __builtin_convertvector((a + shift) - shift, ivec);
 }
 

@@ -89,7 +89,11 @@ static apq_status build(apq_program *p, const apq_ir_network *network,
         return APQ_OK;
     }
     quantise(&p->net);
-    APQ_TRY(apq_int_engine_create(&p->net, &p->engine));
+    apq_int_model *model;
+    APQ_TRY(apq_int_model_create(&p->net, &model));
+    apq_status st = apq_int_engine_create(model, &p->engine);
+    apq_int_model_destroy(model);
+    APQ_TRY(st);
     p->workspace = apq_calloc(apq_int_engine_workspace_bytes(p->engine), 1);
     if (p->workspace == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "measurement: out of memory");

@@ -24,9 +24,8 @@ APQ_NODISCARD apq_status apq_program_run(apq_program *program, size_t begin,
                                          size_t end);
 
 /* A small network that has `layer` in it, with the neighbours that make the
- * engine do the same work as in a whole one: it rounds its output for a next
- * layer, and a linear 1 x 1 layer also keeps its values and adds a residual.
- * *at is the layer's index. */
+ * engine do the same work as in a whole one: a linear 1 x 1 layer adds a
+ * residual, and keeps its output for one. *at is the layer's index. */
 void apq_program_surround(const apq_ir_layer *layer, apq_ir_network *out,
                           size_t *at);
 

@@ -1,6 +1,6 @@
 /* The network around a single layer. A price belongs to a shape, so what the
  * shape does not tell is fixed: every linear 1 x 1 layer (a bottleneck's end)
- * adds a residual and keeps its values, as most of them do. */
+ * adds a residual and keeps its output for one, as most of them do. */
 #include "measure/program.h"
 
 #include <stdio.h>
@@ -97,7 +97,7 @@ void apq_program_surround(const apq_ir_layer *layer, apq_ir_network *out,
         (void)append(out, layer->in_channels, !layer->is_act_signed);
         place(out, layer, at);
         out->layers[*at].residual_from = (int)from;
-        /* Whoever reads the sum makes the layer keep its values. */
+        /* Whoever reads the sum makes the layer keep it. */
         (void)append(out, FEW, true);
         append(out, layer->out_channels, false)->residual_from = (int)*at;
         (void)append(out, FEW, true);

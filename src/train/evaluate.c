@@ -2,6 +2,7 @@
 #include "train/evaluate.h"
 
 #include "base/log.h"
+#include "deploy/int_engine.h"
 #include "deploy/int_infer.h"
 #include "nn/infer.h"
 #include "nn/loss.h"
@@ -21,11 +22,17 @@ static apq_status open_runner(const apq_nn_net *net, bool is_bfloat16,
     if (!net->is_quantised || is_bfloat16) {
         return apq_nn_infer_create(net, is_bfloat16, &out->infer);
     }
-    APQ_TRY(apq_int_engine_create(net, &out->plain));
-    /* The backend without a fused path is the definition. */
-    return net->backend->infer == NULL
-               ? APQ_OK
-               : apq_int_infer_create(out->plain, &out->fused);
+    apq_int_model *model;
+    APQ_TRY(apq_int_model_create(net, &model));
+    apq_status st = APQ_OK;
+    if (net->backend->infer != NULL) {
+        st = apq_int_infer_create(model, &out->fused);
+    }
+    if (st == APQ_OK && out->fused == NULL) {
+        st = apq_int_engine_create(model, &out->plain);
+    }
+    apq_int_model_destroy(model);
+    return st;
 }
 
 static void close_runner(const apq_nn_net *net, runner *r) {
@@ -39,7 +46,7 @@ static void close_runner(const apq_nn_net *net, runner *r) {
 /* logits (N, n_classes) of a batch, in the net's arena. */
 static apq_status run_batch(apq_nn_net *net, const runner *r,
                             const float *images, int n, float **logits) {
-    if (r->infer == NULL && r->plain == NULL) {
+    if (r->infer == NULL && r->fused == NULL && r->plain == NULL) {
         return apq_nn_forward(net, APQ_NN_EVAL, images, n, logits);
     }
     *logits = apq_arena_alloc(net->arena, (size_t)n * (size_t)net->n_classes,

@@ -20,10 +20,10 @@ typedef struct apq_evaluation {
 /* Runs a whole epoch of the loader in evaluation mode: float networks by the
  * backend's fused path where it has one (see nn/infer.h), with is_bfloat16 in
  * bfloat16, else layer by layer; quantised ones in integers (see
- * deploy/int_engine.h), fused where the backend is. The arena is reset after
+ * deploy/int_model.h), fused where the backend is. The arena is reset after
  * every batch, except for what lay in it before.
  * Errors: UNSUPPORTED, bfloat16 without a path for it; those of the loader and
- * of apq_int_engine_create(). */
+ * of apq_int_model_create(). */
 APQ_NODISCARD apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader,
                                       bool is_bfloat16, apq_evaluation *out);
 /* The same by all processes of a group, whose loaders deliver one part each:

@@ -1,11 +1,14 @@
-/* The fused integer evaluation against the plain kernels of the engine, bit by
- * bit, with the kernels of every instruction set that this machine has. */
+/* The integer engine and the fused integer evaluation against the definition,
+ * bit by bit, the latter with the kernels of every instruction set that this
+ * machine has. */
 #include "deploy/int_infer.h"
 
 #include "unit/allocations.h"
 #include "backend/backend.h"
 #include "base/rng.h"
+#include "deploy/int_engine.h"
 #include "deploy/int_plan.h"
+#include "deploy/int_reference.h"
 #include "nn/model.h"
 
 #include <math.h>
@@ -26,7 +29,7 @@ typedef struct block_case {
 } block_case;
 
 typedef struct net_case {
-    int side, stem, stem_stride, mix, classes, n_images;
+    int image_channels, side, stem, stem_stride, mix, classes, n_images;
     int n_blocks;
     block_case blocks[4];
 } net_case;
@@ -34,14 +37,31 @@ typedef struct net_case {
 /* Kernels, strides, widths around every vector length and word, images of one
  * pixel and of odd sides. */
 static const net_case cases[] = {
-    {8, 4, 1, 7, 3, 5, 1, {{0, 5, 3, 1}}},
-    {9, 16, 1, 48, 10, 7, 2, {{96, 16, 3, 1}, {33, 24, 5, 2}}},
-    {16, 17, 2, 49, 17, 3, 3, {{51, 17, 7, 1}, {100, 9, 7, 2}, {19, 9, 3, 1}}},
-    {7, 3, 1, 16, 2, 9, 3, {{5, 3, 5, 1}, {0, 3, 7, 1}, {1, 1, 3, 2}}},
-    {4, 8, 2, 160, 40, 9, 3, {{200, 8, 7, 1}, {97, 31, 5, 2}, {31, 31, 3, 1}}},
-    {20, 5, 1, 130, 4, 1, 3, {{150, 5, 7, 1}, {0, 5, 5, 2}, {60, 5, 3, 1}}},
-    {11, 5, 1, 130, 4, 1, 0, {{0, 0, 0, 0}}},
-    {6,
+    {3, 8, 4, 1, 7, 3, 5, 1, {{0, 5, 3, 1}}},
+    {4, 9, 16, 1, 48, 10, 7, 2, {{96, 16, 3, 1}, {33, 24, 5, 2}}},
+    {1,
+     16,
+     17,
+     2,
+     49,
+     17,
+     3,
+     3,
+     {{51, 17, 7, 1}, {100, 9, 7, 2}, {19, 9, 3, 1}}},
+    {5, 7, 3, 1, 16, 2, 9, 3, {{5, 3, 5, 1}, {0, 3, 7, 1}, {1, 1, 3, 2}}},
+    {9,
+     4,
+     8,
+     2,
+     160,
+     40,
+     9,
+     3,
+     {{200, 8, 7, 1}, {97, 31, 5, 2}, {31, 31, 3, 1}}},
+    {3, 20, 5, 1, 130, 4, 1, 3, {{150, 5, 7, 1}, {0, 5, 5, 2}, {60, 5, 3, 1}}},
+    {3, 11, 5, 1, 130, 4, 1, 0, {{0, 0, 0, 0}}},
+    {3,
+     6,
      32,
      1,
      65,
@@ -49,7 +69,7 @@ static const net_case cases[] = {
      13,
      4,
      {{64, 32, 3, 1}, {0, 32, 3, 2}, {7, 32, 5, 1}, {150, 33, 3, 1}}},
-    {36, 16, 1, 20, 10, 3, 2, {{40, 20, 7, 2}, {45, 20, 5, 1}}},
+    {3, 36, 16, 1, 20, 10, 3, 2, {{40, 20, 7, 2}, {45, 20, 5, 1}}},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0], N_BITS = 9 };
 
@@ -64,8 +84,10 @@ static void set_bits(apq_ir_network *net, int pair) {
     }
 }
 
-static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
-                            int kernel, int stride) {
+/* The first layer has `channels` inputs. */
+static apq_ir_layer *append_to(apq_ir_network *net, int channels,
+                               apq_ir_kind kind, int out, int kernel,
+                               int stride) {
     const apq_ir_layer *last =
         net->n_layers > 0 ? &net->layers[net->n_layers - 1] : NULL;
     apq_ir_layer *l = &net->layers[net->n_layers];
@@ -73,7 +95,7 @@ static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
     *l = (apq_ir_layer){
         .kind = kind,
         .block = -1,
-        .in_channels = last != NULL ? last->out_channels : 3,
+        .in_channels = last != NULL ? last->out_channels : channels,
         .out_channels = out,
         .kernel = kernel,
         .stride = stride,
@@ -87,9 +109,15 @@ static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
     return l;
 }
 
+static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
+                            int kernel, int stride) {
+    return append_to(net, 0, kind, out, kernel, stride);
+}
+
 static void build(const net_case *c, int pair, apq_ir_network *net) {
     *net = (apq_ir_network){.n_classes = c->classes, .resolution = c->side};
-    append(net, APQ_IR_CONV, c->stem, 3, c->stem_stride)->is_input_image = true;
+    append_to(net, c->image_channels, APQ_IR_CONV, c->stem, 3, c->stem_stride)
+        ->is_input_image = true;
     for (int i = 0; i < c->n_blocks; i++) {
         const block_case *b = &c->blocks[i];
         const apq_ir_layer *in = &net->layers[net->n_layers - 1];
@@ -113,12 +141,13 @@ static void build(const net_case *c, int pair, apq_ir_network *net) {
     assert_int_equal(apq_ir_check(net), APQ_OK);
 }
 
-/* An engine for a calibrated network of random weights, and images. */
+/* A model of a calibrated network of random weights, images, and the logits
+ * that it has for them. */
 typedef struct subject {
-    apq_int_engine *engine;
-    float *images;
-    size_t n_logits;
-    int n_images;
+    apq_int_model *model;
+    float *images, *expected;
+    size_t image_values;
+    int n_images, n_classes;
 } subject;
 
 static void randomise(apq_model *model, apq_nn_net *net, apq_rng *rng) {
@@ -139,13 +168,24 @@ static void randomise(apq_model *model, apq_nn_net *net, apq_rng *rng) {
     }
 }
 
+/* The logits of the images as they are now. */
+static void define(const subject *s) {
+    for (int i = 0; i < s->n_images; i++) {
+        assert_int_equal(apq_int_reference_run(
+                             s->model, s->images + (size_t)i * s->image_values,
+                             NULL, s->expected + (int64_t)i * s->n_classes),
+                         APQ_OK);
+    }
+}
+
 static void open_subject(const net_case *c, int pair, subject *s) {
     apq_ir_network ir;
     build(c, pair, &ir);
     apq_rng rng = apq_rng_make(6, APQ_RNG_TEST, (uint64_t)pair);
-    size_t n = (size_t)c->n_images * (size_t)(c->side * c->side) * 3;
+    s->image_values = (size_t)(c->side * c->side) * (size_t)c->image_channels;
+    size_t n = (size_t)c->n_images * s->image_values;
     s->n_images = c->n_images;
-    s->n_logits = (size_t)c->n_images * (size_t)c->classes;
+    s->n_classes = c->classes;
     s->images = malloc(n * sizeof *s->images);
     assert_non_null(s->images);
     for (size_t i = 0; i < n; i++) {
@@ -158,7 +198,7 @@ static void open_subject(const net_case *c, int pair, subject *s) {
     assert_int_equal(apq_backend_find("ref", &backend), APQ_OK);
     assert_int_equal(apq_arena_create(&arena), APQ_OK);
     assert_int_equal(
-        apq_model_create(&ir, 3,
+        apq_model_create(&ir, c->image_channels,
                          pair % 2 == 0 ? APQ_QUANTISER_APQ : APQ_QUANTISER_LSQ,
                          &model),
         APQ_OK);
@@ -170,15 +210,19 @@ static void open_subject(const net_case *c, int pair, subject *s) {
     assert_int_equal(apq_nn_forward(&net, APQ_NN_RECALIBRATE, s->images,
                                     s->n_images, &logits),
                      APQ_OK);
-    assert_int_equal(apq_int_engine_create(&net, &s->engine), APQ_OK);
+    assert_int_equal(apq_int_model_create(&net, &s->model), APQ_OK);
+    s->expected = malloc(sizeof(float) * (size_t)(c->n_images * c->classes));
+    assert_non_null(s->expected);
+    define(s);
     apq_nn_net_fini(&net);
     apq_model_destroy(model);
     apq_arena_destroy(arena);
 }
 
 static void close_subject(subject *s) {
-    apq_int_engine_destroy(s->engine);
+    apq_int_model_destroy(s->model);
     free(s->images);
+    free(s->expected);
 }
 
 /* Tests ------------------------------------------------------------------- */
@@ -192,34 +236,48 @@ static bool has_two_values(const float *x, size_t n) {
     return false;
 }
 
+static void assert_same(const subject *s, const float *actual, const char *what,
+                        int pair, const char *by) {
+    size_t n = (size_t)s->n_images * (size_t)s->n_classes;
+    assert_true(has_two_values(s->expected, n));
+    if (memcmp(s->expected, actual, n * sizeof *actual) != 0) {
+        fail_msg("%s, bits %d, %s: other bits, first %g for %g", what, pair, by,
+                 (double)actual[0], (double)s->expected[0]);
+    }
+}
+
+static void compare_engine(const subject *s, const char *what, int pair) {
+    size_t n = (size_t)s->n_images * (size_t)s->n_classes;
+    float *actual = malloc(n * sizeof *actual);
+    assert_non_null(actual);
+    apq_int_engine *engine;
+    assert_int_equal(apq_int_engine_create(s->model, &engine), APQ_OK);
+    assert_int_equal(apq_int_engine_run(engine, s->images, s->n_images, actual),
+                     APQ_OK);
+    assert_same(s, actual, what, pair, "engine");
+    apq_int_engine_destroy(engine);
+    free(actual);
+}
+
 static void compare(const subject *s, const apq_int_tiles *tiles, int threads,
                     const char *what, int pair) {
-    float *expected = malloc(s->n_logits * sizeof *expected);
-    float *actual = malloc(s->n_logits * sizeof *actual);
-    assert_true(expected != NULL && actual != NULL);
-    assert_int_equal(
-        apq_int_engine_run(s->engine, s->images, s->n_images, expected),
-        APQ_OK);
-    assert_true(has_two_values(expected, s->n_logits));
+    size_t n = (size_t)s->n_images * (size_t)s->n_classes;
+    float *actual = malloc(n * sizeof *actual);
+    assert_non_null(actual);
     apq_backend_set_threads(threads);
     apq_int_infer *infer;
-    assert_int_equal(apq_int_infer_create_with(s->engine, tiles, &infer),
+    assert_int_equal(apq_int_infer_create_with(s->model, tiles, &infer),
                      APQ_OK);
     assert_non_null(infer);
     int before = allocations();
     assert_true(before > 0); /* else nothing is counted */
     apq_int_infer_run(infer, s->images, s->n_images, actual);
-    memset(actual, 0, s->n_logits * sizeof *actual);
+    memset(actual, 0, n * sizeof *actual);
     apq_int_infer_run(infer, s->images, s->n_images, actual);
     assert_int_equal(allocations(), before);
-    if (memcmp(expected, actual, s->n_logits * sizeof *actual) != 0) {
-        fail_msg("%s, bits %d, %s, %d threads: other bits, first %g for %g",
-                 what, pair, tiles->name, threads, (double)actual[0],
-                 (double)expected[0]);
-    }
+    assert_same(s, actual, what, pair, tiles->name);
     apq_int_infer_destroy(infer);
     apq_backend_set_threads(0);
-    free(expected);
     free(actual);
 }
 
@@ -231,6 +289,7 @@ static void all_layers_are_their_definition(void **state) {
             char what[32];
             (void)snprintf(what, sizeof what, "case %d", i);
             open_subject(&cases[i], pair, &s);
+            compare_engine(&s, what, pair);
             const apq_int_tiles *tiles;
             for (int k = 0; (tiles = apq_int_tiles_get(k)) != NULL; k++) {
                 compare(&s, tiles, pair % 2 == 0 ? 1 : 3, what, pair);
@@ -246,10 +305,12 @@ static void extremes_are_exact(void **state) {
     (void)state;
     subject s;
     open_subject(&cases[1], 8, &s);
-    size_t n = (size_t)s.n_images * 9 * 9 * 3;
+    size_t n = (size_t)s.n_images * s.image_values;
     for (size_t i = 0; i < n; i++) {
         s.images[i] = i % 5 < 2 ? -1e30F : 1e30F;
     }
+    define(&s);
+    compare_engine(&s, "extremes", 8);
     const apq_int_tiles *tiles;
     for (int k = 0; (tiles = apq_int_tiles_get(k)) != NULL; k++) {
         compare(&s, tiles, 2, "extremes", 8);
@@ -263,14 +324,33 @@ static void other_structures_are_left(void **state) {
     subject s;
     open_subject(&cases[1], 0, &s);
     apq_int_infer *infer;
-    int kernel = s.engine->stages[2].layer.kernel;
-    s.engine->stages[2].layer.kernel = 9;
-    assert_int_equal(apq_int_infer_create(s.engine, &infer), APQ_OK);
+    apq_int_conv *c = &s.model->convs[2];
+    int kernel = c->ir.kernel;
+    c->ir.kernel = 9;
+    assert_int_equal(apq_int_infer_create(s.model, &infer), APQ_OK);
     assert_null(infer);
-    s.engine->stages[2].layer.kernel = kernel;
-    s.engine->stages[2].kind = APQ_IR_POINTWISE;
-    assert_int_equal(apq_int_infer_create(s.engine, &infer), APQ_OK);
+    c->ir.kernel = kernel;
+    c->ir.kind = APQ_IR_POINTWISE;
+    assert_int_equal(apq_int_infer_create(s.model, &infer), APQ_OK);
     assert_null(infer);
+    c->ir.kind = APQ_IR_DEPTHWISE;
+    /* Sums that no fused kernel tells apart from the smallest ones. */
+    const float *rescale = c->rescale;
+    float *large = malloc((size_t)c->ir.out_channels * sizeof *large);
+    assert_non_null(large);
+    for (int k = 0; k < c->ir.out_channels; k++) {
+        large[k] = 1e6F;
+    }
+    c->rescale = large;
+    assert_int_equal(apq_int_infer_create(s.model, &infer), APQ_OK);
+    assert_null(infer);
+    define(&s);
+    compare_engine(&s, "large sums", 0);
+    c->rescale = rescale;
+    free(large);
+    assert_int_equal(apq_int_infer_create(s.model, &infer), APQ_OK);
+    assert_non_null(infer);
+    apq_int_infer_destroy(infer);
     close_subject(&s);
 }
 
