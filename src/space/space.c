@@ -7,8 +7,8 @@
 #include <string.h>
 
 const char *const *apq_space_names(void) {
-    static const char *const names[] = {"imagenet-apq", "cifar10", "tiny",
-                                        NULL};
+    static const char *const names[] = {"imagenet-apq", "cifar10",
+                                        "cifar10-small", "tiny", NULL};
     return names;
 }
 

@@ -61,7 +61,8 @@ static void build(const char *space, int width_step,
 /* Every priced layer of random policies has a row, and no row is alien. */
 static void plans_are_the_layers_of_policies(void **state) {
     (void)state;
-    static const char *const names[] = {"tiny", "cifar10", "imagenet-apq"};
+    static const char *const names[] = {"tiny", "cifar10-small",
+                                        "imagenet-apq"};
     static const size_t counts[] = {500, 2767, 6569};
     for (int s = 0; s < 3; s++) {
         apq_space space;
@@ -115,7 +116,7 @@ static void width_steps_keep_the_ends(void **state) {
     (void)state;
     apq_space space;
     apq_lut_plan plan;
-    assert_int_equal(apq_space_load("cifar10", &space), APQ_OK);
+    assert_int_equal(apq_space_load("cifar10-small", &space), APQ_OK);
     assert_int_equal(apq_lut_plan_make(&space, 12, &plan), APQ_ERR_ARG);
     assert_int_equal(apq_lut_plan_make(&space, 4096, &plan), APQ_OK);
     int n_ends[2] = {0};
@@ -135,7 +136,7 @@ static void width_steps_keep_the_ends(void **state) {
 
 static void a_full_table_prices_as_its_target(void **state) {
     (void)state;
-    static const char *const names[] = {"cifar10", "imagenet-apq"};
+    static const char *const names[] = {"cifar10-small", "imagenet-apq"};
     for (int s = 0; s < 2; s++) {
         apq_lut_build_report report;
         build(names[s], 0, &report);
@@ -177,7 +178,7 @@ static void another_space_is_a_mismatch(void **state) {
     apq_target *target;
     build("tiny", 0, &report);
     assert_int_equal(apq_target_load(path, &target), APQ_OK);
-    assert_int_equal(apq_space_load("cifar10", &space), APQ_OK);
+    assert_int_equal(apq_space_load("cifar10-small", &space), APQ_OK);
     assert_int_equal(apq_app_check_target(&space, target), APQ_ERR_MISMATCH);
     assert_int_equal(apq_space_load("tiny", &space), APQ_OK);
     assert_int_equal(apq_app_check_target(&space, target), APQ_OK);
@@ -364,7 +365,7 @@ static void checks_find_what_is_wrong(void **state) {
     options.n_asked = 30;
     assert_int_equal(apq_app_lut_check(&options, NULL, report), APQ_OK);
     assert_int_equal(report->n_asked, 30);
-    options.space = "cifar10";
+    options.space = "cifar10-small";
     assert_int_equal(apq_app_lut_check(&options, NULL, report),
                      APQ_ERR_MISMATCH);
     free(report);

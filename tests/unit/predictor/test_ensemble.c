@@ -206,7 +206,7 @@ static void test_fit(void **state) {
  * one of the steps with theirs. */
 static void test_width_steps(void **state) {
     (void)state;
-    apq_space space = load_space("cifar10");
+    apq_space space = load_space("cifar10-small");
     apq_predictor *p = NULL;
     assert_status(apq_predictor_create_random(&space, 8, 3, &p), APQ_OK);
     size_t n = p->begin[APQ_N_PARTS];
@@ -238,7 +238,7 @@ static void test_width_steps(void **state) {
 static void test_unseen_width(void **state) {
     (void)state;
     enum { MANY = 600 };
-    apq_space space = load_space("cifar10");
+    apq_space space = load_space("cifar10-small");
     int block = space.stages[1].first_block; /* never skipped */
     const apq_space_block *b = &space.blocks[block];
     int hidden_from = b->min_channels + (b->max_channels - b->min_channels) / 2;

@@ -164,7 +164,7 @@ static void test_gradient(void **state) {
 static void test_learns(void **state) {
     (void)state;
     enum { N = 1500 };
-    apq_space space = load_space("cifar10");
+    apq_space space = load_space("cifar10-small");
     apq_predictor_sample *samples = make_samples(&space, N, 1, true);
     apq_predictor *p = NULL;
     assert_status(apq_predictor_create_random(&space, 64, 2, &p), APQ_OK);
@@ -209,7 +209,7 @@ static void test_learns(void **state) {
 static void test_options_learn(void **state) {
     (void)state;
     enum { N = 800 };
-    apq_space space = load_space("cifar10");
+    apq_space space = load_space("cifar10-small");
     apq_predictor_sample *samples = make_samples(&space, N, 1, true);
     for (int i = 1; i < 6; i++) {
         apq_predictor *p = NULL;
@@ -296,7 +296,7 @@ static double quantised_tau(const apq_space *space, uint64_t seed,
 
 static void test_transfer(void **state) {
     (void)state;
-    apq_space space = load_space("cifar10");
+    apq_space space = load_space("cifar10-small");
     double with = 0.0, without = 0.0;
     for (uint64_t seed = 1; seed <= 3; seed++) {
         with += quantised_tau(&space, seed, true) / 3.0;

@@ -70,7 +70,7 @@ static void test_unknown_name(void **state) {
     apq_space space;
     assert_int_equal(apq_space_load("cifar", &space), APQ_ERR_ARG);
     assert_message_has("did you mean 'cifar10'");
-    assert_message_has("imagenet-apq, cifar10, tiny");
+    assert_message_has("imagenet-apq, cifar10, cifar10-small, tiny");
     assert_int_equal(apq_space_load("./absent.yaml", &space), APQ_ERR_IO);
     assert_message_has("absent.yaml");
 }

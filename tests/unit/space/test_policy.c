@@ -50,7 +50,7 @@ static void test_draws_are_legal(void **state) {
 /* Every legal value of every gene turns up, and about equally often. */
 static void test_random_covers(void **state) {
     (void)state;
-    apq_space space = load("cifar10");
+    apq_space space = load("cifar10-small");
     apq_rng rng = apq_rng_make(2, APQ_RNG_TEST, 0);
     int kernels[8] = {0}, depths[8] = {0}, bits[9] = {0}, low = 0, high = 0;
     for (int i = 0; i < N_DRAWS; i++) {
@@ -100,7 +100,7 @@ static void test_mutation(void **state) {
 
 static void test_cross_takes_from_parents(void **state) {
     (void)state;
-    apq_space space = load("cifar10");
+    apq_space space = load("cifar10-small");
     apq_rng rng = apq_rng_make(4, APQ_RNG_TEST, 0);
     apq_policy a, b, child;
     apq_policy_largest(&space, 8, &a);
