@@ -4,7 +4,6 @@
 #include "deploy/int_infer.h"
 
 #include "base/log.h"
-#include "base/simd.h"
 #include "deploy/int_plan.h"
 
 #include <omp.h>
@@ -77,24 +76,22 @@ static const uint8_t *read_codes(const apq_int_infer *f, const apq_int_unit *u,
 
 /* Stem -------------------------------------------------------------------- */
 
-/* The image's codes into the middle of the padded words. */
+/* The image's codes into the middle of the padded words. What a word has beyond
+ * the channels of its pixel is multiplied by 0. */
 static void place_image(const apq_int_infer *f, const float *image,
                         const apq_int_scratch *m) {
     const apq_int_start *s = &f->stem;
     int side = s->unit.in_size, channels = s->unit.in_channels;
     int pad = s->unit.kernel / 2;
-    int64_t pixel = (int64_t)s->pixel_words * APQ_INT_WORD;
     apq_int_encode_image(image, (int64_t)f->image_values, f->image_step,
                          m->image);
     const uint8_t *from = m->image;
     for (int y = 0; y < side; y++) {
-        uint8_t *to =
-            (uint8_t *)m->padded + ((y + pad) * s->width + pad) * pixel;
+        int32_t *to = m->padded + ((y + pad) * s->width + pad) * s->pixel_words;
         for (int x = 0; x < side; x++) {
-            for (int c = 0; c < channels; c++) {
-                to[c] = from[c];
+            for (int w = 0; w < s->pixel_words; w++) {
+                memcpy(to++, from + w * APQ_INT_WORD, sizeof *to);
             }
-            to += pixel;
             from += channels;
         }
     }
@@ -229,34 +226,6 @@ static void run_block(const apq_int_infer *f, const apq_int_block *b,
 
 /* Images ------------------------------------------------------------------ */
 
-/* Codes of all pixels, added up; those that only fill quads left out. */
-APQ_SIMD_CLONES
-static void add_up(const uint8_t *codes, int side, int64_t channels,
-                   int32_t *totals) {
-    int64_t quad = channels * APQ_INT_WORD;
-    int row_quads = apq_int_pitch(side) / APQ_INT_WORD;
-    for (int64_t at = 0; at < quad; at += APQ_INT_QUAD) {
-        int32_t sums[APQ_INT_QUAD] = {0};
-        for (int i = 0; i < side * row_quads; i++) {
-            int left = side - i % row_quads * APQ_INT_WORD;
-            const uint8_t *bytes = codes + i * quad + at;
-            if (left >= APQ_INT_WORD) {
-                for (int j = 0; j < APQ_INT_QUAD; j++) {
-                    sums[j] += bytes[j];
-                }
-                continue;
-            }
-            for (int j = 0; j < left * APQ_INT_WORD; j++) {
-                sums[j] += bytes[j];
-            }
-        }
-        for (int c = 0; c < APQ_INT_WORD; c++) {
-            totals[at / APQ_INT_WORD + c] =
-                sums[c] + sums[4 + c] + sums[8 + c] + sums[12 + c];
-        }
-    }
-}
-
 static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
                       const float *image, float *logits) {
     run_stem(f, image, m, m->narrow[0]);
@@ -273,7 +242,7 @@ static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
                      .codes = m->narrow[1 - at],
                      .codes_channels = u->ldy,
                  });
-    add_up(m->narrow[1 - at], u->out_size, u->ldy, m->totals);
+    f->tiles->add_up(m->narrow[1 - at], u->out_size, u->ldy, m->totals);
     apq_int_classify(&f->head, m->totals, m->pooled, logits);
 }
 

@@ -251,7 +251,7 @@ static apq_status take_scratch(apq_int_infer *f) {
     TAKE(f->scratch, f, f->n_threads);
     for (int t = 0; t < f->n_threads; t++) {
         apq_int_scratch *s = &f->scratch[t];
-        TAKE(s->image, f, (int64_t)f->image_values);
+        TAKE(s->image, f, (int64_t)f->image_values + APQ_INT_WORD - 1);
         TAKE(s->padded, f, n_words);
         memset(s->padded, stem->unit.zero, (size_t)n_words * sizeof *s->padded);
         TAKE(s->narrow[0], f, e.narrow);

@@ -52,7 +52,7 @@ typedef struct apq_int_start {
 
 /* The memory of one thread; codes in quads, but those of the image. */
 typedef struct apq_int_scratch {
-    uint8_t *image;     /* codes */
+    uint8_t *image;     /* codes, and spare ones for the last word */
     int32_t *padded;    /* their words, zeros around them */
     uint8_t *narrow[2]; /* what enters and leaves blocks */
     uint8_t *reread;    /* what enters, rounded again */

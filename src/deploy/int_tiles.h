@@ -98,6 +98,10 @@ typedef struct apq_int_tiles {
     /* y[i] = table[x[i]], n a multiple of APQ_INT_QUAD. */
     void (*reround)(const uint8_t *table, const uint8_t *x, int64_t n,
                     uint8_t *y);
+    /* totals (channels) of all pixels of codes, those left out that only fill
+     * quads; channels is a multiple of APQ_INT_LANES. */
+    void (*add_up)(const uint8_t *codes, int side, int64_t channels,
+                   int32_t *totals);
     /* n_rounds times peak_products products, no faster than the processor
      * makes them; sink has 9 vectors, zeroed. For apq bench. */
     void (*peak)(int64_t n_rounds, int32_t *sink);

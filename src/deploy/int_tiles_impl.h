@@ -307,6 +307,24 @@ static void reround(const uint8_t *table, const uint8_t *x, int64_t n,
     }
 }
 
+/* The pool ---------------------------------------------------------------- */
+
+static void add_up(const uint8_t *codes, int side, int64_t channels,
+                   int32_t *totals) {
+    const ivec zero = i_set(0), ones = i_set(0x01010101);
+    const int row_quads = apq_int_pitch(side) / APQ_INT_WORD;
+    for (int64_t c = 0; c < channels; c += VL) {
+        ivec sum = zero;
+        const uint8_t *x = codes + c * APQ_INT_WORD;
+        for (int i = 0; i < side * row_quads; i++) {
+            int left = side - i % row_quads * APQ_INT_WORD;
+            sum = i_dot(words_at(x, left, zero), ones, sum);
+            x += channels * APQ_INT_WORD;
+        }
+        i_store(totals + c, sum);
+    }
+}
+
 /* The rate of products ---------------------------------------------------- */
 
 enum { PEAK_SUMS = VL == 16 ? 16 : 8 };
@@ -346,6 +364,7 @@ const apq_int_tiles INT_SYMBOL = {
             {[3] = depthwise_3_2, [5] = depthwise_5_2, [7] = depthwise_7_2},
         },
     .reround = reround,
+    .add_up = add_up,
     .peak = peak,
     .peak_products = PEAK_SUMS * VL * APQ_INT_WORD,
 };
