@@ -22,6 +22,9 @@ libturbojpeg0-dev
 libjpeg62-turbo-dev|libjpeg-turbo8-dev
 libspng-dev
 libarchive-dev
+libonnx-dev
+libprotobuf-c-dev
+protobuf-c-compiler
 libcairo2-dev
 libzstd-dev
 librandom123-dev
@@ -81,17 +84,17 @@ Fedora:
     libcmocka-devel jansson-devel libyaml-devel sqlite-devel \
     turbojpeg-devel libjpeg-turbo-devel libspng-devel libarchive-devel \
     cairo-devel libzstd-devel Random123-devel xxhash-devel zlib-devel \
-    openmpi-devel bats clang-tools-extra jq sqlite
+    openmpi-devel protobuf-c-devel onnx-devel bats clang-tools-extra jq sqlite
 
 Arch (random123 and libspng may come from the AUR):
   sudo pacman -S gcc make cmake ninja pkgconf onednn cmocka jansson libyaml \
     sqlite libjpeg-turbo libspng libarchive cairo zstd random123 xxhash zlib \
-    openmpi bats clang jq
+    openmpi protobuf-c bats clang jq
 
 macOS (Homebrew; Random123 is header-only, copy it from its project):
   brew install cmake ninja pkg-config onednn cmocka jansson libyaml sqlite \
     jpeg-turbo libspng libarchive cairo zstd xxhash zlib open-mpi \
-    bats-core clang-format llvm libomp jq
+    protobuf-c bats-core clang-format llvm libomp jq
 TXT
 }
 
