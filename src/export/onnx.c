@@ -124,6 +124,10 @@ static void write_classifier(emitter *e, const char *input) {
                  onnx_node(g, &g->nodes, "Flatten", flat,
                            (const char *const[]){pooled, NULL}),
                  "axis", 1);
+    if (e->flavour->has_pairs) {
+        flat = e->flavour->quantise(g, onnx_text(g, "%s.flat_in", name), flat,
+                                    &m->pooled);
+    }
     onnx_weights w = {
         .layer = name,
         .bits = m->classifier.weight_bits,

@@ -1,5 +1,8 @@
-/* In place of onnx.c where the build found no protobuf-c or no onnx.proto. */
+/* In place of the ONNX sources where the build found no protobuf-c or no
+ * onnx.proto. */
 #include "export/onnx.h"
+
+#include "export/verify.h"
 
 static apq_status fail(void) {
     APQ_FAIL(APQ_ERR_UNSUPPORTED,
@@ -27,5 +30,13 @@ apq_status apq_onnx_bytes(const apq_int_model *model,
 apq_status apq_onnx_show_layers(const apq_int_model *model, const char *bytes,
                                 size_t n_bytes, char **out, size_t *n_out) {
     (void)model, (void)bytes, (void)n_bytes, (void)out, (void)n_out;
+    return fail();
+}
+
+apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
+                           apq_loader *loader,
+                           const apq_verify_options *options,
+                           apq_verification *out) {
+    (void)model, (void)path, (void)loader, (void)options, (void)out;
     return fail();
 }

@@ -20,6 +20,9 @@ typedef struct onnx_weights {
 
 typedef struct onnx_flavour {
     int64_t opset, ir_version;
+    /* An operator is done in integers where all its inputs come out of
+     * DequantizeLinear. */
+    bool has_pairs;
     /* Each returns the name of a float tensor. `name` is that of the rounded
      * values; NULL when out of memory. */
     const char *(*quantise)(onnx_graph *graph, const char *name,

@@ -105,11 +105,13 @@ static const char *bias(onnx_graph *g, const onnx_weights *w) {
 
 const onnx_flavour onnx_qdq = {.opset = 13,
                                .ir_version = 8,
+                               .has_pairs = true,
                                .quantise = quantise,
                                .weights = weights_in_bytes,
                                .bias = bias};
 const onnx_flavour onnx_packed = {.opset = 21,
                                   .ir_version = 10,
+                                  .has_pairs = true,
                                   .quantise = quantise,
                                   .weights = weights_packed,
                                   .bias = bias};

@@ -1,0 +1,405 @@
+/* Exported ONNX files, read back by the generated protobuf code: the rules of
+ * docs/export.md, and every number against the model. */
+#include "export/onnx.h"
+
+#include "unit/export/random_model.h"
+
+#include <jansson.h>
+#include <onnx.pb-c.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { FLOAT = 1, UINT8 = 2, INT8 = 3, INT32 = 6, INT4 = 22 };
+
+/* Both rounded inputs and residuals occur: see the asserts in open_model. */
+static const random_options k_mixed = {
+    .seed = 3, .resolution = 17, .n_blocks = 5, .channels = 4};
+
+typedef struct file {
+    apq_int_model *model;
+    Onnx__ModelProto *proto;
+    const Onnx__GraphProto *graph;
+} file;
+
+static void open_model(file *f) {
+    f->model = random_model(&k_mixed);
+    int n_rounded = 0, n_residual = 0, n_few = 0;
+    for (int i = 0; i < f->model->n_convs; i++) {
+        const apq_int_conv *c = &f->model->convs[i];
+        n_rounded += c->reround != NULL;
+        n_residual += c->ir.residual_from >= 0;
+        n_few += c->ir.weight_bits == 4;
+    }
+    assert_true(n_rounded > 0 && n_residual > 0 && n_few > 0);
+}
+
+static void open_file(file *f, const apq_onnx_options *options) {
+    char *bytes;
+    size_t n;
+    open_model(f);
+    assert_int_equal(apq_onnx_bytes(f->model, options, &bytes, &n), APQ_OK);
+    f->proto = onnx__model_proto__unpack(NULL, n, (const uint8_t *)bytes);
+    assert_non_null(f->proto);
+    f->graph = f->proto->graph;
+    free(bytes);
+}
+
+static void close_file(file *f) {
+    onnx__model_proto__free_unpacked(f->proto, NULL);
+    random_model_free(f->model);
+}
+
+/* Names are printf-like, so that those of layers can be written. */
+static const Onnx__NodeProto *node(const file *f, const char *op,
+                                   const char *layer, const char *suffix) {
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s%s", layer, suffix);
+    for (size_t i = 0; i < f->graph->n_node; i++) {
+        if (strcmp(f->graph->node[i]->output[0], name) == 0) {
+            assert_string_equal(f->graph->node[i]->op_type, op);
+            return f->graph->node[i];
+        }
+    }
+    fail_msg("no node %s", name);
+    return NULL;
+}
+
+static const Onnx__TensorProto *tensor(const file *f, const char *name,
+                                       int32_t type, size_t n_bytes) {
+    for (size_t i = 0; i < f->graph->n_initializer; i++) {
+        const Onnx__TensorProto *t = f->graph->initializer[i];
+        if (strcmp(t->name, name) == 0) {
+            assert_int_equal(t->data_type, type);
+            assert_int_equal(t->raw_data.len, n_bytes);
+            return t;
+        }
+    }
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+static float float_at(const file *f, const char *name) {
+    float value;
+    memcpy(&value, tensor(f, name, FLOAT, 4)->raw_data.data, sizeof value);
+    return value;
+}
+
+static int byte_at(const file *f, const char *name) {
+    return tensor(f, name, UINT8, 1)->raw_data.data[0];
+}
+
+static int64_t int_of(const Onnx__NodeProto *n, const char *key) {
+    for (size_t i = 0; i < n->n_attribute; i++) {
+        if (strcmp(n->attribute[i]->name, key) == 0) {
+            return n->attribute[i]->i;
+        }
+    }
+    fail_msg("%s has no %s", n->name, key);
+    return 0;
+}
+
+static const char *metadata(const file *f, const char *key) {
+    for (size_t i = 0; i < f->proto->n_metadata_props; i++) {
+        if (strcmp(f->proto->metadata_props[i]->key, key) == 0) {
+            return f->proto->metadata_props[i]->value;
+        }
+    }
+    fail_msg("no metadata %s", key);
+    return NULL;
+}
+
+static void expect_versions(const file *f, int64_t ir, int64_t opset,
+                            size_t n_opsets) {
+    assert_int_equal(f->proto->ir_version, ir);
+    assert_int_equal(f->proto->n_opset_import, n_opsets);
+    assert_string_equal(f->proto->opset_import[0]->domain, "");
+    assert_int_equal(f->proto->opset_import[0]->version, opset);
+}
+
+static void expect_port(const Onnx__ValueInfoProto *value, const char *name,
+                        const int64_t *dims, size_t n_dims) {
+    assert_string_equal(value->name, name);
+    const Onnx__TypeProto__Tensor *t = value->type->tensor_type;
+    assert_int_equal(t->elem_type, FLOAT);
+    assert_int_equal(t->shape->n_dim, n_dims + 1);
+    assert_string_equal(t->shape->dim[0]->dim_param, "N");
+    for (size_t i = 0; i < n_dims; i++) {
+        assert_int_equal(t->shape->dim[i + 1]->dim_value, dims[i]);
+    }
+}
+
+/* The chain Q, Clip where codes do not fill the byte, DQ that makes
+ * LAYER SUFFIX; returns what goes into it. */
+static const char *expect_rounding(const file *f, const char *layer,
+                                   const char *suffix,
+                                   const apq_int_codes *codes) {
+    const Onnx__NodeProto *dq = node(f, "DequantizeLinear", layer, suffix);
+    assert_true(float_at(f, dq->input[1]) == codes->step);
+    int zero = byte_at(f, dq->input[2]);
+    assert_int_equal(zero, codes->low < 0 ? 128 : 0);
+    const char *from = dq->input[0];
+    if (codes->low + zero > 0 || codes->high + zero < 255) {
+        const Onnx__NodeProto *clip = node(f, "Clip", from, "");
+        assert_int_equal(clip->n_input, 3);
+        assert_int_equal(byte_at(f, clip->input[1]), codes->low + zero);
+        assert_int_equal(byte_at(f, clip->input[2]), codes->high + zero);
+        from = clip->input[0];
+    }
+    const Onnx__NodeProto *q = node(f, "QuantizeLinear", from, "");
+    assert_string_equal(q->input[1], dq->input[1]);
+    assert_string_equal(q->input[2], dq->input[2]);
+    return q->input[0];
+}
+
+static void expect_weights(const file *f, const apq_int_conv *c,
+                           const char *name, bool is_packed) {
+    const Onnx__NodeProto *dq = node(f, "DequantizeLinear", name, "");
+    size_t n_out = (size_t)c->ir.out_channels;
+    size_t depth = (size_t)apq_int_depth(&c->ir), n = n_out * depth;
+    int32_t type = is_packed ? INT4 : INT8;
+    assert_int_equal(int_of(dq, "axis"), 0);
+    const Onnx__TensorProto *w =
+        tensor(f, dq->input[0], type, is_packed ? (n + 1) / 2 : n);
+    const Onnx__TensorProto *zero =
+        tensor(f, dq->input[2], type, is_packed ? (n_out + 1) / 2 : n_out);
+    for (size_t i = 0; i < zero->raw_data.len; i++) {
+        assert_int_equal(zero->raw_data.data[i], 0);
+    }
+    assert_memory_equal(
+        tensor(f, dq->input[1], FLOAT, 4 * n_out)->raw_data.data,
+        c->weight_step, 4 * n_out);
+    size_t taps = (size_t)(c->ir.kernel * c->ir.kernel), inner = depth / taps;
+    assert_int_equal(w->n_dims, 4);
+    assert_int_equal(w->dims[1], inner);
+    int most = (1 << (c->ir.weight_bits - 1)) - 1;
+    for (size_t i = 0; i < n; i++) {
+        /* i counts (K, C, R, R) */
+        size_t k = i / depth, channel = i % depth / taps, tap = i % taps;
+        int code = is_packed ? w->raw_data.data[i / 2] >> (i % 2 * 4) & 15
+                             : (int8_t)w->raw_data.data[i];
+        code = is_packed && code > 7 ? code - 16 : code;
+        assert_int_equal(code, c->w[k * depth + tap * inner + channel]);
+        assert_in_range(code + most, 0, 2 * most);
+    }
+}
+
+static void expect_conv(const file *f, const apq_int_conv *c, bool is_packed,
+                        const char *sums, const char *input) {
+    char widths[APQ_IR_NAME_MAX + 16];
+    (void)snprintf(widths, sizeof widths, "%s.w%da%d", c->ir.name,
+                   c->ir.weight_bits, c->ir.act_bits);
+    assert_string_equal(sums, widths);
+    const Onnx__NodeProto *conv = node(f, "Conv", sums, "");
+    assert_string_equal(conv->input[0], input);
+    bool is_depthwise = c->ir.kind == APQ_IR_DEPTHWISE;
+    assert_int_equal(int_of(conv, "group"),
+                     is_depthwise ? c->ir.in_channels : 1);
+    expect_weights(f, c, conv->input[1], is_packed);
+    const Onnx__NodeProto *bias =
+        node(f, "DequantizeLinear", conv->input[2], "");
+    size_t n = (size_t)c->ir.out_channels;
+    assert_memory_equal(tensor(f, bias->input[0], INT32, 4 * n)->raw_data.data,
+                        c->bias, 4 * n);
+    float step;
+    memcpy(&step, tensor(f, bias->input[1], FLOAT, 4 * n)->raw_data.data, 4);
+    assert_true(step == c->in.step * c->weight_step[0]);
+}
+
+static void expect_layers(const file *f, bool is_packed) {
+    char input[APQ_IR_NAME_MAX + 16] = "image", sums[APQ_IR_NAME_MAX + 16];
+    for (int i = 0; i < f->model->n_convs; i++) {
+        const apq_int_conv *c = &f->model->convs[i];
+        const char *name = c->ir.name;
+        if (i == 0 || c->reround != NULL) {
+            assert_string_equal(expect_rounding(f, name, ".in", &c->in), input);
+            (void)snprintf(input, sizeof input, "%s.in", name);
+        }
+        const char *from = expect_rounding(f, name, ".out", &c->out);
+        if (c->ir.residual_from >= 0) {
+            const Onnx__NodeProto *add = node(f, "Add", from, "");
+            char other[APQ_IR_NAME_MAX + 16];
+            (void)snprintf(other, sizeof other, "%s.out",
+                           f->model->convs[c->ir.residual_from].ir.name);
+            assert_string_equal(add->input[1], other);
+            from = expect_rounding(f, add->input[0], "", &c->out);
+        }
+        (void)snprintf(sums, sizeof sums, "%s", from);
+        expect_conv(f, c, is_packed && c->ir.weight_bits <= 4, sums, input);
+        (void)snprintf(input, sizeof input, "%s.out", name);
+    }
+    const Onnx__NodeProto *gemm = node(f, "Gemm", "logits", "");
+    assert_int_equal(int_of(gemm, "transB"), 1);
+    (void)expect_rounding(f, "classifier", ".flat_in", &f->model->pooled);
+}
+
+/* No node but these; ReLU6 is the clip's end. */
+static void expect_operators(const file *f, const char *const *legal) {
+    for (size_t i = 0; i < f->graph->n_node; i++) {
+        const char *const *op = legal;
+        while (*op != NULL && strcmp(*op, f->graph->node[i]->op_type) != 0) {
+            op++;
+        }
+        if (*op == NULL) {
+            fail_msg("operator %s", f->graph->node[i]->op_type);
+        }
+    }
+}
+
+static const char *const k_qdq_operators[] = {
+    "QuantizeLinear",    "DequantizeLinear", "Clip", "Conv", "Add",
+    "GlobalAveragePool", "Flatten",          "Gemm", NULL};
+
+static void test_qdq(void **state) {
+    (void)state;
+    file f;
+    const apq_onnx_pair extra = {"apq.source", "somewhere"};
+    open_file(&f, &(apq_onnx_options){.metadata = &extra, .n_metadata = 1});
+    expect_versions(&f, 8, 13, 1);
+    expect_operators(&f, k_qdq_operators);
+    expect_layers(&f, false);
+    assert_int_equal(f.graph->n_input, 1);
+    assert_int_equal(f.graph->n_output, 1);
+    expect_port(f.graph->input[0], "image", (int64_t[]){3, 17, 17}, 3);
+    expect_port(f.graph->output[0], "logits", (int64_t[]){10}, 1);
+    assert_string_equal(metadata(&f, "apq.source"), "somewhere");
+    close_file(&f);
+}
+
+static void test_widths(void **state) {
+    (void)state;
+    file f;
+    open_file(&f, &(apq_onnx_options){.metadata = NULL});
+    json_t *widths = json_loads(metadata(&f, "apq.widths"), 0, NULL);
+    assert_int_equal(json_array_size(widths), f.model->n_convs + 1);
+    for (int i = 0; i < f.model->n_convs; i++) {
+        const char *layer;
+        int weight_bits, in_bits, out_bits;
+        assert_int_equal(json_unpack(json_array_get(widths, (size_t)i),
+                                     "{s:s, s:i, s:i, s:i}", "layer", &layer,
+                                     "weight_bits", &weight_bits, "input_bits",
+                                     &in_bits, "output_bits", &out_bits),
+                         0);
+        const apq_int_conv *c = &f.model->convs[i];
+        assert_string_equal(layer, c->ir.name);
+        assert_int_equal(weight_bits, c->ir.weight_bits);
+        assert_int_equal(in_bits, c->ir.act_bits);
+    }
+    json_decref(widths);
+    close_file(&f);
+}
+
+static void test_packed(void **state) {
+    (void)state;
+    file f;
+    open_file(&f, &(apq_onnx_options){.is_packed = true});
+    expect_versions(&f, 10, 21, 1);
+    expect_operators(&f, k_qdq_operators);
+    expect_layers(&f, true);
+    close_file(&f);
+}
+
+static void expect_intquant(const file *f, const char *layer,
+                            const char *suffix, const apq_int_codes *codes) {
+    const Onnx__NodeProto *n = node(f, "IntQuant", layer, suffix);
+    assert_string_equal(n->domain, "qonnx.custom_op.general");
+    assert_true(float_at(f, n->input[1]) == codes->step);
+    assert_true(float_at(f, n->input[2]) == 0.0F);
+    int bits = (int)float_at(f, n->input[3]);
+    bool is_signed = int_of(n, "signed") != 0;
+    int high = (1 << (bits - is_signed)) - 1;
+    int low = is_signed ? (int)int_of(n, "narrow") - high - 1 : 0;
+    assert_int_equal(high, codes->high);
+    assert_int_equal(low, codes->low);
+}
+
+static void test_qonnx(void **state) {
+    (void)state;
+    static const char *const operators[] = {
+        "IntQuant", "Conv", "Add", "GlobalAveragePool",
+        "Flatten",  "Gemm", NULL};
+    for (int left_out = 0; left_out < 2; left_out++) {
+        file f;
+        open_file(&f,
+                  &(apq_onnx_options){.flavour = APQ_ONNX_QONNX,
+                                      .is_function_left_out = left_out == 1});
+        expect_versions(&f, 8, 14, 2);
+        expect_operators(&f, operators);
+        assert_int_equal(f.proto->n_functions, 1 - left_out);
+        for (int i = 0; i < f.model->n_convs; i++) {
+            const apq_int_conv *c = &f.model->convs[i];
+            expect_intquant(&f, c->ir.name, ".out", &c->out);
+            int most = (1 << (c->ir.weight_bits - 1)) - 1;
+            const Onnx__NodeProto *w =
+                node(&f, "IntQuant", c->ir.name, ".weight");
+            assert_int_equal((int)float_at(&f, w->input[3]), c->ir.weight_bits);
+            size_t n =
+                (size_t)apq_int_depth(&c->ir) * (size_t)c->ir.out_channels;
+            const Onnx__TensorProto *values =
+                tensor(&f, w->input[0], FLOAT, 4 * n);
+            float first;
+            memcpy(&first, values->raw_data.data, sizeof first);
+            assert_true(first == (float)c->w[0] * c->weight_step[0]);
+            assert_true(c->w[0] <= most);
+        }
+        close_file(&f);
+    }
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    file f;
+    char *bytes;
+    size_t n;
+    open_model(&f);
+    f.model->convs[0].out.high = 200;
+    assert_int_equal(
+        apq_onnx_bytes(f.model, &(apq_onnx_options){.flavour = APQ_ONNX_QONNX},
+                       &bytes, &n),
+        APQ_ERR_UNSUPPORTED);
+    assert_non_null(strstr(apq_error_message(), "stem: codes 0..200"));
+    assert_int_equal(apq_onnx_show_layers(f.model, "not onnx", 8, &bytes, &n),
+                     APQ_ERR_FORMAT);
+    assert_int_equal(apq_export_onnx(f.model,
+                                     &(apq_onnx_options){.is_packed = false},
+                                     "no/such/folder/net.onnx"),
+                     APQ_ERR_IO);
+    random_model_free(f.model);
+}
+
+static void test_show_layers(void **state) {
+    (void)state;
+    file f;
+    char *bytes, *shown;
+    size_t n, n_shown;
+    open_model(&f);
+    assert_int_equal(apq_onnx_bytes(f.model,
+                                    &(apq_onnx_options){.is_packed = false},
+                                    &bytes, &n),
+                     APQ_OK);
+    assert_int_equal(apq_onnx_show_layers(f.model, bytes, n, &shown, &n_shown),
+                     APQ_OK);
+    f.proto = onnx__model_proto__unpack(NULL, n_shown, (const uint8_t *)shown);
+    assert_non_null(f.proto);
+    f.graph = f.proto->graph;
+    assert_int_equal(f.graph->n_output, f.model->n_convs + 1);
+    expect_port(f.graph->output[0], "logits", (int64_t[]){10}, 1);
+    expect_port(f.graph->output[1], "stem.out", (int64_t[]){4, 9, 9}, 3);
+    expect_layers(&f, false);
+    free(bytes);
+    free(shown);
+    close_file(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_qdq),      cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_packed),   cmocka_unit_test(test_qonnx),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_show_layers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

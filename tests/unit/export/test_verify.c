@@ -1,0 +1,149 @@
+/* Verification by ONNX Runtime: random models agree, broken files do not and
+ * the broken layer is named. */
+#include "export/verify.h"
+
+#include "base/file.h"
+#include "export/onnx.h"
+#include "unit/export/random_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef struct bench {
+    apq_int_model *model;
+    apq_dataset *dataset;
+    apq_loader *loader;
+    char path[64];
+} bench;
+
+static void open_bench(bench *b, uint64_t seed, int bits,
+                       const apq_onnx_options *options) {
+    b->model = random_model(&(random_options){.seed = seed,
+                                              .resolution = 17,
+                                              .n_blocks = 5,
+                                              .bits = bits,
+                                              .channels = 8});
+    assert_int_equal(
+        apq_dataset_open("builtin:shapes?train=100&test=24&size=17", NULL,
+                         &b->dataset),
+        APQ_OK);
+    assert_int_equal(
+        apq_loader_create(
+            b->dataset,
+            &(apq_loader_options){.split = APQ_SPLIT_TEST, .batch = 10},
+            &b->loader),
+        APQ_OK);
+    assert_int_equal(apq_loader_start(b->loader, 0, 0), APQ_OK);
+    (void)snprintf(b->path, sizeof b->path, "/tmp/apq_verify_%ld.onnx",
+                   (long)getpid());
+    assert_int_equal(apq_export_onnx(b->model, options, b->path), APQ_OK);
+}
+
+static void close_bench(bench *b) {
+    (void)unlink(b->path);
+    apq_loader_destroy(b->loader);
+    apq_dataset_destroy(b->dataset);
+    random_model_free(b->model);
+}
+
+static const char *runtime(void) {
+    const char *library = getenv("APQ_ORT");
+    if (library == NULL) {
+        print_message("skipped: APQ_ORT does not name libonnxruntime.so\n");
+        skip();
+    }
+    return library;
+}
+
+static void expect_agreement(uint64_t seed, int bits,
+                             const apq_onnx_options *options) {
+    bench b;
+    open_bench(&b, seed, bits, options);
+    apq_verification v;
+    bool is_float = options->flavour == APQ_ONNX_QONNX;
+    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader,
+                                     &(apq_verify_options){.runtime = runtime(),
+                                                           .is_float = is_float,
+                                                           .n_threads = 1},
+                                     &v),
+                     APQ_OK);
+    assert_int_equal(v.n_images, 24);
+    if (!v.agrees) {
+        fail_msg("seed %d: %d images of another class, %g ranges off, %s",
+                 (int)seed, (int)v.n_other_class, v.worst, v.layer);
+    }
+    close_bench(&b);
+}
+
+static void test_agreement(void **state) {
+    (void)state;
+    (void)runtime();
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        int bits = seed < 3 ? 0 : 4 + 2 * ((int)seed - 3);
+        expect_agreement(seed, bits, &(apq_onnx_options){.is_packed = false});
+    }
+    expect_agreement(9, 0, &(apq_onnx_options){.is_packed = true});
+    expect_agreement(9, 0, &(apq_onnx_options){.flavour = APQ_ONNX_QONNX});
+}
+
+/* One code of the bias of one layer is another than what the file says. */
+static void test_disagreement(void **state) {
+    (void)state;
+    (void)runtime();
+    bench b;
+    open_bench(&b, 4, 0, &(apq_onnx_options){.is_packed = false});
+    apq_int_conv *broken = &b.model->convs[7];
+    int32_t *bias = apq_arena_alloc(
+        b.model->arena, (size_t)broken->ir.out_channels, sizeof *bias);
+    memcpy(bias, broken->bias, (size_t)broken->ir.out_channels * sizeof *bias);
+    bias[1] += (int32_t)(200 / broken->rescale[1]);
+    broken->bias = bias;
+    apq_verification v;
+    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader,
+                                     &(apq_verify_options){.runtime = runtime(),
+                                                           .n_threads = 1},
+                                     &v),
+                     APQ_OK);
+    assert_false(v.agrees);
+    assert_string_equal(v.layer, broken->ir.name);
+    assert_true(v.n_codes > 0);
+    close_bench(&b);
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    bench b;
+    apq_verification v;
+    open_bench(&b, 4, 0, &(apq_onnx_options){.is_packed = false});
+    apq_verify_options options = {.runtime = "/no/such/library.so",
+                                  .n_threads = 1};
+    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader, &options, &v),
+                     APQ_ERR_EXTERNAL);
+    options.runtime = "libm.so.6";
+    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader, &options, &v),
+                     APQ_ERR_EXTERNAL);
+    assert_non_null(strstr(apq_error_message(), "not ONNX Runtime"));
+    assert_int_equal(apq_file_write(b.path, "not onnx", 8), APQ_OK);
+    if (getenv("APQ_ORT") != NULL) {
+        options.runtime = getenv("APQ_ORT");
+        assert_int_equal(
+            apq_verify_onnx(b.model, b.path, b.loader, &options, &v),
+            APQ_ERR_FORMAT);
+    }
+    close_bench(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_agreement),
+        cmocka_unit_test(test_disagreement),
+        cmocka_unit_test(test_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
