@@ -214,7 +214,8 @@ static void add_classifier(builder *b) {
                                    .residual_from = -1};
     m->n_classes = N_CLASSES;
     m->channels = b->channels;
-    m->pooled = (apq_int_codes){last->out.step * 0.6F, 0, 255};
+    /* A round ratio would make ties of whole sums. */
+    m->pooled = (apq_int_codes){last->out.step * between(b, 0.5, 0.7), 0, 255};
     m->pool_rescale =
         last->out.step / (m->pooled.step * (float)(b->side * b->side));
     m->w = draw_weights(b, (size_t)(N_CLASSES * b->channels), 8);
