@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "app/app.h"
+#include "app/export.h"
 #include "app/machine.h"
 #include "app/parts.h"
 
@@ -42,6 +43,13 @@ static json_t *probe_backends(void) {
     return backends;
 }
 
+static json_t *probe_exports(void) {
+    char runtime[256];
+    apq_app_describe_runtime(runtime);
+    return json_pack("{s:b, s:s}", "onnx", apq_app_has_onnx(), "runtime",
+                     runtime);
+}
+
 static json_t *probe_configs(int *n_broken) {
     json_t *configs = json_object();
     apq_space space;
@@ -75,13 +83,14 @@ static json_t *probe(int *n_broken) {
         free(text);
     }
     return json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:i, s:f, s:f, s:f}, s:o, s:o, s:o, s:o}",
+        "{s:s, s:{s:s, s:s, s:s, s:i, s:f, s:f, s:f}, s:o, s:o, s:o, s:o, s:o}",
         "version", APQ_VERSION, "machine", "cpu", machine.cpu, "isa",
         machine.isa, "used_isa", apq_backend_isa(), "threads", machine.threads,
         "memory_gib", machine.memory_gib, "available_gib",
         machine.available_gib, "disk_free_gib", machine.disk_free_gib,
-        "libraries", versions, "backends", probe_backends(), "configs",
-        probe_configs(n_broken), "shipped", probe_shipped());
+        "libraries", versions, "backends", probe_backends(), "export",
+        probe_exports(), "configs", probe_configs(n_broken), "shipped",
+        probe_shipped());
 }
 
 static void print_value(const char *key, const json_t *value, int indent) {

@@ -26,10 +26,11 @@ typedef enum apq_exit {
 /* A command: argv[0] is its name. Returns an exit code. */
 typedef int apq_command_fn(int argc, char **argv);
 apq_command_fn apq_cmd_bench, apq_cmd_collect, apq_cmd_cost, apq_cmd_data,
-    apq_cmd_doctor, apq_cmd_encode, apq_cmd_eval, apq_cmd_finetune,
+    apq_cmd_doctor, apq_cmd_encode, apq_cmd_eval, apq_cmd_export,
+    apq_cmd_finetune,
     apq_cmd_list, apq_cmd_lut, apq_cmd_policy, apq_cmd_predict,
     apq_cmd_predictor, apq_cmd_report, apq_cmd_run, apq_cmd_search,
-    apq_cmd_train;
+    apq_cmd_train, apq_cmd_verify;
 
 /* Exit code of a status; a failure is printed on standard error. */
 int apq_cli_exit(apq_status st);

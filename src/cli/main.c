@@ -32,6 +32,8 @@ static const command commands[] = {
     {"collect", apq_cmd_collect, "measure accuracies for the predictor", true},
     {"predictor", apq_cmd_predictor, "fit, eval or import a predictor", true},
     {"finetune", apq_cmd_finetune, "fine-tune the policy that was found", true},
+    {"export", apq_cmd_export, "the network for other runtimes: ONNX", true},
+    {"verify", apq_cmd_verify, "run an export beside the network", true},
     {"eval", apq_cmd_eval, "accuracy of a sub-network", true},
     {"report", apq_cmd_report, "what a run asked, found and spent", false},
     {"bench", apq_cmd_bench, "speed of training, evaluation, search, cost",

@@ -40,3 +40,9 @@ apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
     (void)model, (void)path, (void)loader, (void)options, (void)out;
     return fail();
 }
+
+apq_status apq_verify_runtime(const char *library,
+                              char out[APQ_VERIFY_TEXT_MAX]) {
+    (void)library, (void)out;
+    return fail();
+}

@@ -46,4 +46,8 @@ APQ_NODISCARD apq_status apq_verify_onnx(const apq_int_model *model,
                                          const apq_verify_options *options,
                                          apq_verification *out);
 
+/* Loads the library and tries it: "ONNX Runtime 1.19.2". Errors: EXTERNAL. */
+APQ_NODISCARD apq_status apq_verify_runtime(const char *library,
+                                            char out[APQ_VERIFY_TEXT_MAX]);
+
 #endif

@@ -297,6 +297,11 @@ static apq_status show_layers(comparison *c, apq_verification *out) {
     return st;
 }
 
+static void name_runtime(const apq_ort *ort, char out[APQ_VERIFY_TEXT_MAX]) {
+    (void)snprintf(out, APQ_VERIFY_TEXT_MAX, "ONNX Runtime %s",
+                   apq_ort_version(ort));
+}
+
 static apq_status compare(comparison *c, apq_loader *loader,
                           apq_verification *out) {
     c->furthest = apq_calloc(image_floats(c->model), sizeof *c->furthest);
@@ -304,8 +309,7 @@ static apq_status compare(comparison *c, apq_loader *loader,
         APQ_FAIL(APQ_ERR_NOMEM, "verification: out of memory");
     }
     APQ_TRY(apq_ort_open(c->options->runtime, &c->ort));
-    (void)snprintf(out->runtime, sizeof out->runtime, "ONNX Runtime %s",
-                   apq_ort_version(c->ort));
+    name_runtime(c->ort, out->runtime);
     APQ_TRY(compare_all(c, loader));
     judge(c, out);
     return out->agrees ? APQ_OK : show_layers(c, out);
@@ -326,4 +330,13 @@ apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
     free(c.chw);
     free(c.furthest);
     return st;
+}
+
+apq_status apq_verify_runtime(const char *library,
+                              char out[APQ_VERIFY_TEXT_MAX]) {
+    apq_ort *ort;
+    APQ_TRY(apq_ort_open(library, &ort));
+    name_runtime(ort, out);
+    apq_ort_close(ort);
+    return APQ_OK;
 }

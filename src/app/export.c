@@ -1,0 +1,386 @@
+/* `apq export` and `apq verify`: load the network, write a format, run it. */
+#include "app/export.h"
+
+#include "app/export_job.h"
+#include "app/json.h"
+#include "export/onnx.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ----------------------------------------------------------------- formats */
+
+static apq_status write_onnx(const apq_export_job *job,
+                             apq_onnx_flavour flavour, const char *path) {
+    char normalisation[256];
+    char *policy =
+        apq_policy_to_json(&job->session.space, &job->network.policy);
+    if (policy == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    apq_onnx_pair metadata[] = {
+        {"apq.space", job->session.space.name},
+        {"apq.policy", policy},
+        {"apq.source_hash", job->network.hash},
+        {"apq.normalisation", normalisation},
+    };
+    size_t n = sizeof metadata / sizeof metadata[0];
+    const float *m = job->mean, *s = job->std;
+    (void)snprintf(normalisation, sizeof normalisation,
+                   "{\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}",
+                   (double)m[0], (double)m[1], (double)m[2], (double)s[0],
+                   (double)s[1], (double)s[2]);
+    apq_status st = apq_export_onnx(
+        job->network.model,
+        &(apq_onnx_options){
+            .flavour = flavour,
+            .is_packed = job->request->is_packed,
+            .is_function_left_out = job->request->is_function_left_out,
+            .metadata = metadata,
+            .n_metadata = job->has_normalisation ? n : n - 1,
+        },
+        path);
+    free(policy);
+    return st;
+}
+
+static apq_status verify_onnx(const apq_export_job *job, bool is_float,
+                              const char *path, apq_loader *loader,
+                              apq_verification *out) {
+    return apq_verify_onnx(job->network.model, path, loader,
+                           &(apq_verify_options){
+                               .runtime = job->request->runtime,
+                               .is_float = is_float,
+                               .n_threads = apq_backend_threads(),
+                               .progress = job->session.progress,
+                           },
+                           out);
+}
+
+static apq_status write_qdq(const apq_export_job *job, const char *path) {
+    return write_onnx(job, APQ_ONNX_QDQ, path);
+}
+
+/* Layers with INT4 weights are computed in float. */
+static apq_status verify_qdq(const apq_export_job *job, const char *path,
+                             apq_loader *loader, apq_verification *out) {
+    return verify_onnx(job, job->request->is_packed, path, loader, out);
+}
+
+static apq_status write_qonnx(const apq_export_job *job, const char *path) {
+    return write_onnx(job, APQ_ONNX_QONNX, path);
+}
+
+static apq_status verify_qonnx(const apq_export_job *job, const char *path,
+                               apq_loader *loader, apq_verification *out) {
+    return verify_onnx(job, true, path, loader, out);
+}
+
+/* A format is a row here and a name below. */
+static const apq_export_format formats[] = {
+    {.name = "onnx",
+     .ending = ".onnx",
+     .needs_runtime = true,
+     .may_pack = true,
+     .write = write_qdq,
+     .verify = verify_qdq},
+    {.name = "qonnx",
+     .ending = ".onnx",
+     .needs_runtime = true,
+     .may_omit_function = true,
+     .write = write_qonnx,
+     .verify = verify_qonnx},
+};
+enum { N_FORMATS = sizeof formats / sizeof formats[0] };
+
+const char *const apq_export_format_names[] = {"onnx", "qonnx", NULL};
+
+/* NULL: none has the name. */
+static const apq_export_format *find_format(const char *name) {
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        if (strcmp(formats[i].name, name) == 0) {
+            return &formats[i];
+        }
+    }
+    return NULL;
+}
+
+apq_status apq_app_export_check(const apq_export_request *r) {
+    const apq_export_format *format = find_format(r->format);
+    if (format == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "export format \"%s\": not known", r->format);
+    }
+    if (r->is_packed && !format->may_pack) {
+        APQ_FAIL(APQ_ERR_ARG, "--storage packed is not for --format %s",
+                 format->name);
+    }
+    if (r->is_function_left_out && !format->may_omit_function) {
+        APQ_FAIL(APQ_ERR_ARG, "--no-function is not for --format %s",
+                 format->name);
+    }
+    return APQ_OK;
+}
+
+/* ------------------------------------------------------------ places, images
+ */
+
+static bool has_ending(const char *path, const char *ending) {
+    size_t n = strlen(path), n_ending = strlen(ending);
+    return n > n_ending && strcmp(path + n - n_ending, ending) == 0;
+}
+
+static void folder_of(const char *path, char out[APQ_PATH_MAX]) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        (void)snprintf(out, APQ_PATH_MAX, ".");
+    } else {
+        int n = slash == path ? 1 : (int)(slash - path);
+        (void)snprintf(out, APQ_PATH_MAX, "%.*s", n, path);
+    }
+}
+
+/* The exported file and its manifest: FILE.onnx and manifest.json beside it, or
+ * both in a folder. */
+static apq_status find_places(const apq_export_format *format, const char *path,
+                              char file[APQ_PATH_MAX],
+                              char manifest[APQ_PATH_MAX]) {
+    if (format->ending == NULL) {
+        (void)snprintf(file, APQ_PATH_MAX, "%s", path);
+        return apq_path_join(manifest, path, "manifest.json");
+    }
+    if (!has_ending(path, format->ending) || apq_dir_exists(path)) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "network%s", format->ending);
+        APQ_TRY(apq_path_join(file, path, name));
+        return apq_path_join(manifest, path, "manifest.json");
+    }
+    char dir[APQ_PATH_MAX];
+    folder_of(path, dir);
+    (void)snprintf(file, APQ_PATH_MAX, "%s", path);
+    return apq_path_join(manifest, dir, "manifest.json");
+}
+
+/* Of the images that the recipe names, or of drawn ones. */
+static apq_status open_images(apq_export_job *job) {
+    apq_session *s = &job->session;
+    apq_recipe recipe = *s->recipe;
+    int n_classes = s->space.n_classes;
+    if (recipe.data[0] == '\0') {
+        (void)snprintf(recipe.data, sizeof recipe.data,
+                       "builtin:shapes?train=100&test=%lld&size=%d",
+                       (long long)(job->request->n_images > 0
+                                       ? job->request->n_images
+                                       : 1000),
+                       s->space.resolution);
+        recipe.n_val = -1;
+    }
+    const apq_recipe *given = s->recipe;
+    s->recipe = &recipe;
+    apq_status st = apq_session_open_data(s);
+    s->recipe = given;
+    APQ_TRY(st);
+    apq_space_set_classes(&s->space, n_classes);
+    job->has_normalisation =
+        strcmp(apq_dataset_hash(s->dataset), job->network.data_hash) == 0;
+    apq_dataset_normalisation(s->dataset, job->mean, job->std);
+    return APQ_OK;
+}
+
+static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
+                           const char *run_dir_or_null,
+                           const apq_progress *progress) {
+    APQ_TRY(apq_session_open(&job->session, recipe, progress));
+    APQ_TRY(apq_network_file_load(&job->session, job->request->model,
+                                  run_dir_or_null, &job->network));
+    if (job->network.model->image_channels != 3) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: images of %d channels, legal 3",
+                 job->network.path, job->network.model->image_channels);
+    }
+    return open_images(job);
+}
+
+static void close_job(apq_export_job *job) {
+    apq_network_file_fini(&job->network);
+    apq_session_fini(&job->session);
+}
+
+/* ---------------------------------------------------------------- workflows */
+
+static apq_status run_verification(apq_export_job *job,
+                                   const apq_export_format *format,
+                                   apq_export_answer *out) {
+    apq_loader *loader;
+    APQ_TRY(apq_session_eval_loader(&job->session, APQ_SPLIT_TEST,
+                                    (size_t)job->request->n_images, &loader));
+    apq_status st = apq_loader_start(loader, 0, 0);
+    if (st == APQ_OK) {
+        st = format->verify(job, out->file, loader, &out->verification);
+    }
+    apq_loader_destroy(loader);
+    if (st == APQ_OK) {
+        out->is_verified = true;
+        apq_manifest_set_row(out->manifest, &out->verification);
+    }
+    return st;
+}
+
+/* The manifest is written first without and then with the verification: what is
+ * there is described whatever the runtime does. */
+static apq_status finish(apq_export_job *job, const apq_export_format *format,
+                         const char *manifest, apq_export_answer *out) {
+    APQ_TRY(apq_json_write(json_incref(out->manifest), 9, manifest));
+    if (format->needs_runtime && job->request->runtime == NULL) {
+        return APQ_OK;
+    }
+    APQ_TRY(run_verification(job, format, out));
+    return apq_json_write(json_incref(out->manifest), 9, manifest);
+}
+
+static apq_status export_with(apq_export_job *job,
+                              const apq_export_format *format,
+                              apq_export_answer *out) {
+    char manifest[APQ_PATH_MAX];
+    APQ_TRY(find_places(format, job->request->path, out->file, manifest));
+    APQ_TRY(apq_manifest_check(manifest, out->file));
+    char dir[APQ_PATH_MAX];
+    folder_of(manifest, dir);
+    APQ_TRY(apq_dir_make(dir));
+    APQ_TRY(format->write(job, out->file));
+    out->manifest = apq_manifest_create(job, out->file);
+    if (out->manifest == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", manifest);
+    }
+    return finish(job, format, manifest, out);
+}
+
+/* The format and its options are those of the manifest. */
+static apq_status read_export(const json_t *manifest, const char *path,
+                              apq_export_request *request,
+                              const apq_export_format **format) {
+    const char *name = json_string_value(json_object_get(manifest, "format"));
+    *format = name == NULL ? NULL : find_format(name);
+    if (*format == NULL || !json_is_string(json_object_get(manifest, "file"))) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not the manifest of an export", path);
+    }
+    request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
+    if ((*format)->needs_runtime && request->runtime == NULL) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED,
+                 "no runtime: name libonnxruntime.so with --runtime or in "
+                 "APQ_ORT");
+    }
+    return APQ_OK;
+}
+
+static apq_status check_source(const apq_export_job *job,
+                               const json_t *manifest, const char *path) {
+    const char *hash = json_string_value(
+        json_object_get(json_object_get(manifest, "source"), "hash"));
+    if (hash == NULL || strcmp(hash, job->network.hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made from a network %s, %s is %s", path,
+                 hash == NULL ? "of no hash" : hash, job->network.path,
+                 job->network.hash);
+    }
+    return APQ_OK;
+}
+
+static apq_status verify_with(apq_export_job *job,
+                              const apq_export_format *format,
+                              const char *manifest, apq_export_answer *out) {
+    const json_t *known = json_object_get(out->manifest, "hash");
+    char hash[APQ_HASH_MAX];
+    APQ_TRY(check_source(job, out->manifest, manifest));
+    APQ_TRY(apq_file_hash(out->file, hash));
+    if (!json_is_string(known) || strcmp(json_string_value(known), hash) != 0) {
+        apq_note(job->session.progress, "%s: changed since it was exported",
+                 out->file);
+    }
+    APQ_TRY(run_verification(job, format, out));
+    return apq_json_write(json_incref(out->manifest), 9, manifest);
+}
+
+/* The folder of an export, or its file. */
+static apq_status find_manifest(const char *path, char manifest[APQ_PATH_MAX]) {
+    char dir[APQ_PATH_MAX];
+    if (apq_dir_exists(path)) {
+        return apq_path_join(manifest, path, "manifest.json");
+    }
+    if (!apq_file_exists(path)) {
+        APQ_FAIL(APQ_ERR_IO, "%s: no such export", path);
+    }
+    folder_of(path, dir);
+    return apq_path_join(manifest, dir, "manifest.json");
+}
+
+apq_status apq_app_verify(const apq_recipe *recipe, const char *run_dir_or_null,
+                          const apq_export_request *request,
+                          const apq_progress *progress,
+                          apq_export_answer *out) {
+    *out = (apq_export_answer){.manifest = NULL};
+    apq_export_request own = *request;
+    apq_export_job job = {.request = &own};
+    const apq_export_format *format = NULL;
+    char manifest[APQ_PATH_MAX];
+    APQ_TRY(find_manifest(request->path, manifest));
+    APQ_TRY(apq_json_read(manifest, &out->manifest));
+    apq_status st = read_export(out->manifest, manifest, &own, &format);
+    if (st == APQ_OK) {
+        (void)snprintf(
+            out->file, sizeof out->file, "%.*s%s",
+            (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
+            json_string_value(json_object_get(out->manifest, "file")));
+        st = open_job(&job, recipe, run_dir_or_null, progress);
+        if (st == APQ_OK) {
+            st = verify_with(&job, format, manifest, out);
+        }
+        close_job(&job);
+    }
+    if (st != APQ_OK) {
+        json_decref(out->manifest);
+        out->manifest = NULL;
+    }
+    return st;
+}
+
+apq_status apq_app_export(const apq_recipe *recipe, const char *run_dir_or_null,
+                          const apq_export_request *request,
+                          const apq_progress *progress,
+                          apq_export_answer *out) {
+    *out = (apq_export_answer){.manifest = NULL};
+    APQ_TRY(apq_app_export_check(request));
+    const apq_export_format *format = find_format(request->format);
+    apq_export_job job = {.request = request};
+    apq_status st = open_job(&job, recipe, run_dir_or_null, progress);
+    if (st == APQ_OK) {
+        st = export_with(&job, format, out);
+    }
+    close_job(&job);
+    if (st != APQ_OK) {
+        json_decref(out->manifest);
+        out->manifest = NULL;
+    }
+    return st;
+}
+
+/* ------------------------------------------------------------------- doctor */
+
+bool apq_app_has_onnx(void) {
+    return apq_onnx_is_built();
+}
+
+const char *apq_app_runtime(void) {
+    const char *library = getenv("APQ_ORT");
+    return library != NULL && library[0] != '\0' ? library : NULL;
+}
+
+void apq_app_describe_runtime(char out[256]) {
+    const char *library = apq_app_runtime();
+    char version[APQ_VERIFY_TEXT_MAX];
+    if (library == NULL) {
+        (void)snprintf(out, 256, "none: APQ_ORT does not name its library");
+    } else if (apq_verify_runtime(library, version) == APQ_OK) {
+        (void)snprintf(out, 256, "%s", version);
+    } else {
+        (void)snprintf(out, 256, "none: %s", apq_error_message());
+    }
+}

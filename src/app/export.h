@@ -1,0 +1,69 @@
+#ifndef APQ_APP_EXPORT_H
+#define APQ_APP_EXPORT_H
+
+#include "app/recipe.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "export/verify.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* `apq export` and `apq verify`: a fine-tuned network for other runtimes, the
+ * manifest beside it, and the comparison with the integer model. */
+
+/* Names of formats; the list ends with NULL. */
+extern const char *const apq_export_format_names[];
+
+typedef struct apq_export_request {
+    const char *format;  /* of apq_export_format_names; export only */
+    const char *path;    /* of the export: a file with the format's ending, or
+                            a folder that is made */
+    const char *model;   /* network.safetensors; NULL: the run's or shipped */
+    const char *runtime; /* library that verifies; NULL: none is known */
+    bool is_packed;      /* onnx: weights of up to 4 bits stored in 4 */
+    bool is_function_left_out; /* qonnx: without IntQuant's definition */
+    int64_t n_images;          /* that verify; 0: all */
+} apq_export_request;
+
+typedef struct apq_export_answer {
+    char file[APQ_PATH_MAX]; /* the exported file */
+    json_t *manifest;        /* the caller's */
+    bool is_verified;
+    apq_verification verification;
+} apq_export_answer;
+
+/* ARG for options that are not for the format. */
+APQ_NODISCARD apq_status
+apq_app_export_check(const apq_export_request *request);
+
+/* Writes the export and manifest.json beside it, then verifies it where there
+ * is a runtime; what does not agree is no error but said in the answer. Errors:
+ * those of the check; ARG for a manifest of something else in the way; those of
+ * what is read and written. */
+APQ_NODISCARD apq_status apq_app_export(const apq_recipe *recipe,
+                                        const char *run_dir_or_null,
+                                        const apq_export_request *request,
+                                        const apq_progress *progress,
+                                        apq_export_answer *out);
+
+/* Verifies an earlier export and enters the result in its manifest. Errors:
+ * MISMATCH for an export of another network; UNSUPPORTED without a runtime that
+ * the format needs; as above. */
+APQ_NODISCARD apq_status apq_app_verify(const apq_recipe *recipe,
+                                        const char *run_dir_or_null,
+                                        const apq_export_request *request,
+                                        const apq_progress *progress,
+                                        apq_export_answer *out);
+
+/* The library that APQ_ORT names, or NULL. */
+const char *apq_app_runtime(void);
+
+/* For `apq doctor`: whether ONNX files can be written, and ONNX Runtime's
+ * version or why there is none. */
+bool apq_app_has_onnx(void);
+void apq_app_describe_runtime(char out[256]);
+
+#endif

@@ -1,0 +1,37 @@
+#ifndef APQ_APP_EXPORT_JOB_H
+#define APQ_APP_EXPORT_JOB_H
+
+#include "app/export.h"
+#include "app/network.h"
+
+/* What the formats and the manifest of one export have in common. */
+typedef struct apq_export_job {
+    const apq_export_request *request;
+    apq_session session;
+    apq_network_file network;
+    /* Of the images that the network was trained on, where they are known. */
+    bool has_normalisation;
+    float mean[3], std[3];
+} apq_export_job;
+
+typedef struct apq_export_format {
+    const char *name;
+    const char *ending; /* of its file; NULL: the export is a folder */
+    bool needs_runtime; /* to be verified */
+    bool may_pack, may_omit_function;
+    apq_status (*write)(const apq_export_job *job, const char *path);
+    /* `loader` has been started. */
+    apq_status (*verify)(const apq_export_job *job, const char *path,
+                         apq_loader *loader, apq_verification *out);
+} apq_export_format;
+
+/* The file that "manifest.json" beside `file` describes must be this one, or
+ * there is none yet. Errors: ARG, FORMAT. */
+APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
+                                            const char *file);
+/* New; NULL without memory. */
+json_t *apq_manifest_create(const apq_export_job *job, const char *file);
+/* Adds a row, or replaces that of the same runtime. */
+void apq_manifest_set_row(json_t *manifest, const apq_verification *row);
+
+#endif

@@ -1,0 +1,127 @@
+/* manifest.json of an export: what it is, what it is made from, what it should
+ * reach and who has run it. */
+#include "app/export_job.h"
+
+#include "app/json.h"
+
+#include <apq/apq.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *name_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+apq_status apq_manifest_check(const char *manifest, const char *file) {
+    if (!apq_file_exists(manifest)) {
+        return APQ_OK;
+    }
+    json_t *root;
+    APQ_TRY(apq_json_read(manifest, &root));
+    const char *described = json_string_value(json_object_get(root, "file"));
+    apq_status st = APQ_OK;
+    if (described == NULL || strcmp(described, name_of(file)) != 0) {
+        st = APQ_ERROR(APQ_ERR_ARG,
+                       "%s: is of %s; give this export a folder of its own",
+                       manifest, described == NULL ? "no export" : described);
+    }
+    json_decref(root);
+    return st;
+}
+
+static json_t *layer_json(const apq_ir_layer *ir) {
+    return json_pack("{s:s, s:i, s:i}", "layer", ir->name, "weight_bits",
+                     ir->weight_bits, "input_bits", ir->act_bits);
+}
+
+static json_t *widths_json(const apq_int_model *m) {
+    json_t *rows = json_array();
+    for (int i = 0; i < m->n_convs; i++) {
+        (void)json_array_append_new(rows, layer_json(&m->convs[i].ir));
+    }
+    (void)json_array_append_new(rows, layer_json(&m->classifier));
+    return rows;
+}
+
+static json_t *triple(const float values[3]) {
+    return json_pack("[f, f, f]", (double)values[0], (double)values[1],
+                     (double)values[2]);
+}
+
+static json_t *input_json(const apq_export_job *job) {
+    const apq_int_model *m = job->network.model;
+    json_t *input = json_pack("{s:s, s:s, s:[n, i, i, i]}", "name", "image",
+                              "layout", "NCHW", "shape", m->image_channels,
+                              m->resolution, m->resolution);
+    if (job->has_normalisation) {
+        (void)json_object_set_new(input, "mean", triple(job->mean));
+        (void)json_object_set_new(input, "std", triple(job->std));
+    }
+    return input;
+}
+
+/* Of the network's row of finetune.json beside it; null where it is absent. */
+static json_t *expected_json(const apq_export_job *job) {
+    static const char *const names[] = {"network", "baseline"};
+    char path[APQ_PATH_MAX];
+    const char *file = job->network.path;
+    int n = (int)(name_of(file) - file);
+    (void)snprintf(path, sizeof path, "%.*sfinetune.json", n, file);
+    json_t *root = NULL, *expected = NULL;
+    if (!apq_file_exists(path) || apq_json_read(path, &root) != APQ_OK) {
+        return json_null();
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *row = json_object_get(root, names[i]);
+        const char *of = json_string_value(json_object_get(row, "file"));
+        if (of != NULL && strcmp(of, name_of(file)) == 0) {
+            expected = json_pack(
+                "{s:O, s:O}", "test_top1", json_object_get(row, "test_top1"),
+                "test_count", json_object_get(row, "test_count"));
+        }
+    }
+    json_decref(root);
+    return expected == NULL ? json_null() : expected;
+}
+
+json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
+    const apq_export_request *r = job->request;
+    char hash[APQ_HASH_MAX] = "";
+    json_t *own =
+        apq_file_hash(file, hash) == APQ_OK ? json_string(hash) : json_null();
+    return json_pack(
+        "{s:i, s:s, s:s, s:b, s:b, s:s, s:o, s:{s:s, s:s, s:s}, s:o, s:o, s:o, "
+        "s:o, s:[]}",
+        "schema_version", 1, "tool_version", apq_version(), "format", r->format,
+        "is_packed", r->is_packed, "has_function",
+        !r->is_function_left_out && strcmp(r->format, "qonnx") == 0, "file",
+        name_of(file), "hash", own, "source", "file",
+        name_of(job->network.path), "hash", job->network.hash, "space",
+        job->session.space.name, "policy",
+        apq_json_policy(&job->session.space, &job->network.policy), "widths",
+        widths_json(job->network.model), "input", input_json(job), "expected",
+        expected_json(job), "verification");
+}
+
+void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {
+    json_t *rows = json_object_get(manifest, "verification");
+    for (size_t i = json_array_size(rows); i > 0; i--) {
+        const char *runtime = json_string_value(
+            json_object_get(json_array_get(rows, i - 1), "runtime"));
+        if (runtime != NULL && strcmp(runtime, v->runtime) == 0) {
+            (void)json_array_remove(rows, i - 1);
+        }
+    }
+    json_t *row = json_pack(
+        "{s:s, s:b, s:I, s:I, s:I, s:o, s:o}", "runtime", v->runtime, "agrees",
+        v->agrees, "images", (json_int_t)v->n_images, "other_class",
+        (json_int_t)v->n_other_class, "far", (json_int_t)v->n_far, "worst",
+        apq_json_number(v->worst), "mean", apq_json_number(v->mean));
+    if (v->layer[0] != '\0') {
+        (void)json_object_set_new(row, "first_layer", json_string(v->layer));
+    }
+    (void)json_array_append_new(rows, row);
+}

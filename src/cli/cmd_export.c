@@ -1,0 +1,69 @@
+/* apq export: the fine-tuned network in a format that other programs run. */
+#include "cli/export_print.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const storages[] = {"bytes", "packed", NULL};
+static const apq_option table[] = {
+    APQ_EXPORT_TABLE,
+    {.name = "format",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "FORMAT",
+     .help = "onnx: 8-bit containers; qonnx: IntQuant nodes with true widths",
+     .offset = APQ_EXPORT_AT(format),
+     .choices = apq_export_format_names},
+    {.name = "storage",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "KIND",
+     .help = "onnx: packed stores weights of up to 4 bits in 4 (opset 21)",
+     .offset = APQ_EXPORT_AT(storage),
+     .choices = storages},
+    {.name = "no-function",
+     .type = APQ_OPTION_FLAG,
+     .help = "qonnx: without the definition of IntQuant",
+     .offset = APQ_EXPORT_AT(no_function)},
+    {.name = "out",
+     .type = APQ_OPTION_TEXT,
+     .argument = "PATH",
+     .help = "FILE.onnx, or a folder; manifest.json goes beside it",
+     .offset = APQ_EXPORT_AT(out),
+     .is_required = true},
+    {.name = NULL},
+};
+
+static const apq_command_help help = {
+    .usage = "apq export [RECIPE] -o PATH [options]",
+    .summary = "Writes the fine-tuned network for other runtimes and, where "
+               "one is known,\nruns it there beside the network itself.",
+    .examples = "  apq export --run runs/first --format onnx -o export/first\n"
+                "  apq export --space cifar10 --data data/cifar10 --runtime "
+                "libonnxruntime.so \\\n"
+                "    --images 1000 -o net.onnx\n"
+                "  apq export --run runs/first --format qonnx -o export/finn\n",
+};
+
+int apq_cmd_export(int argc, char **argv) {
+    apq_export_options options = {
+        .format = "onnx", .storage = "bytes", .images = 1000};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    apq_export_request request = {
+        .format = options.format,
+        .path = options.out,
+        .is_packed = strcmp(options.storage, "packed") == 0,
+        .is_function_left_out = options.no_function,
+    };
+    if (apq_app_export_check(&request) != APQ_OK) {
+        return apq_cli_usage("export");
+    }
+    if (request.is_packed && !options.step.common.quiet) {
+        (void)fprintf(stderr,
+                      "apq: packed weights save storage only: ONNX Runtime "
+                      "computes their layers in float, more slowly\n");
+    }
+    return apq_export_command(&options, &request, 0, apq_app_export);
+}

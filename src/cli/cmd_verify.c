@@ -1,0 +1,34 @@
+/* apq verify: an export run by its runtime, beside the network. */
+#include "cli/export_print.h"
+
+static const apq_option table[] = {
+    APQ_EXPORT_TABLE,
+    {.name = NULL},
+};
+
+static const apq_command_help help = {
+    .usage = "apq verify PATH [RECIPE] [options]",
+    .summary = "Runs an export in its runtime and compares it with the network "
+               "that it was\nmade from; PATH is its file or folder. Status 5 "
+               "where they do not agree.",
+    .examples =
+        "  apq verify export/first --run runs/first --runtime "
+        "libonnxruntime.so\n"
+        "  APQ_ORT=libonnxruntime.so apq verify net.onnx --data data/cifar10\n",
+};
+
+int apq_cmd_verify(int argc, char **argv) {
+    apq_export_options options = {.images = 1000};
+    int code =
+        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    if (code >= 0) {
+        return code;
+    }
+    if (options.step.common.n_words == 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "which export? give its file or folder");
+        return apq_cli_usage("verify");
+    }
+    return apq_export_command(
+        &options, &(apq_export_request){.path = options.step.common.words[0]},
+        1, apq_app_verify);
+}

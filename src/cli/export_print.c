@@ -1,0 +1,71 @@
+/* The frame of `apq export` and `apq verify`, and what they print. */
+#include "cli/export_print.h"
+
+#include <stdio.h>
+
+static void print_verdict(const apq_verification *v) {
+    printf("%s in %s: %lld images, %lld of another class, logits off by %.2g "
+           "of their range at most, %.2g on average\n",
+           v->agrees ? "agrees" : "does not agree", v->runtime,
+           (long long)v->n_images, (long long)v->n_other_class, v->worst,
+           v->mean);
+    if (!v->agrees && v->layer[0] != '\0') {
+        printf("first layer that differs: %s, %lld codes of image %lld\n",
+               v->layer, (long long)v->n_codes, (long long)v->image);
+    } else if (!v->agrees) {
+        printf("all layers before the logits are equal for image %lld\n",
+               (long long)v->image);
+    }
+}
+
+static void print_answer(const apq_export_options *options,
+                         apq_export_answer *answer) {
+    if (options->step.common.json) {
+        (void)json_object_set_new(answer->manifest, "path",
+                                  json_string(answer->file));
+        apq_cli_print_json(answer->manifest, false);
+        return;
+    }
+    const json_t *hash = json_object_get(answer->manifest, "hash");
+    printf("%s (%s)\n", answer->file,
+           json_is_string(hash) ? json_string_value(hash) : "a folder");
+    if (answer->is_verified) {
+        print_verdict(&answer->verification);
+    } else {
+        printf("not verified: name ONNX Runtime's libonnxruntime.so with "
+               "--runtime or in APQ_ORT, then run apq verify\n");
+    }
+    json_decref(answer->manifest);
+}
+
+int apq_export_command(const apq_export_options *options,
+                       const apq_export_request *request, int first_word,
+                       apq_export_fn *fn) {
+    apq_export_request own = *request;
+    own.model = options->model;
+    own.runtime =
+        options->runtime != NULL ? options->runtime : apq_app_runtime();
+    own.n_images = options->images;
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options->step.common.quiet);
+    apq_recipe recipe;
+    apq_export_answer answer;
+    apq_status st = apq_step_recipe(&options->step, first_word, &recipe);
+    if (st == APQ_OK) {
+        st = fn(&recipe, options->step.common.run, &own, &progress.base,
+                &answer);
+    }
+    apq_cli_progress_end(&progress);
+    if (st != APQ_OK) {
+        return apq_cli_exit(st);
+    }
+    bool is_wrong = answer.is_verified && !answer.verification.agrees;
+    print_answer(options, &answer);
+    if (is_wrong) {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "apq: %s: not what the network computes\n",
+                      answer.file);
+        return APQ_EXIT_VERIFICATION;
+    }
+    return APQ_EXIT_OK;
+}
