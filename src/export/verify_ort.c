@@ -1,10 +1,11 @@
-/* An ONNX file in ONNX Runtime against the definition of the integer model:
- * logits of every image; where they differ, the file runs again with the
- * values of all layers as outputs. */
+/* An ONNX file in ONNX Runtime against the integer engine: logits of every
+ * image; where they differ, the file runs again with the values of all layers
+ * as outputs, against the definition of the integer model. */
 #include "export/verify.h"
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "deploy/int_engine.h"
 #include "deploy/int_reference.h"
 #include "export/onnx.h"
 #include "export/ort.h"
@@ -19,6 +20,7 @@ static const double FAR = 1e-3, MEAN_OF_FLOAT = 1e-2;
 typedef struct comparison {
     const apq_int_model *model;
     const apq_verify_options *options;
+    apq_int_engine *engine;
     apq_ort *ort;
     char *file;
     size_t n_file;
@@ -76,22 +78,6 @@ static apq_status grow(comparison *c, size_t n) {
     return APQ_OK;
 }
 
-static apq_status run_reference(const apq_int_model *m, const float *images,
-                                size_t n, int n_threads, float *logits) {
-    size_t stride = image_floats(m), classes = (size_t)m->n_classes;
-    int64_t n_failed = 0;
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic)              \
-    reduction(+ : n_failed)
-    for (size_t i = 0; i < n; i++) {
-        n_failed += apq_int_reference_run(m, images + i * stride, NULL,
-                                          logits + i * classes) != APQ_OK;
-    }
-    if (n_failed > 0) {
-        APQ_FAIL(APQ_ERR_NOMEM, "verification: out of memory");
-    }
-    return APQ_OK;
-}
-
 /* The largest difference of an image's logits; NaN is as far as can be. */
 static double distance_of(const comparison *c, size_t image) {
     size_t classes = (size_t)c->model->n_classes;
@@ -129,8 +115,7 @@ static apq_status compare_batch(comparison *c, apq_ort_session *session,
         session, c->chw, dims,
         &(apq_ort_output){"logits", c->actual + at, n * (size_t)m->n_classes},
         1));
-    APQ_TRY(
-        run_reference(m, images, n, c->options->n_threads, c->expected + at));
+    APQ_TRY(apq_int_engine_run(c->engine, images, (int)n, c->expected + at));
     keep_furthest(c, images, n);
     c->n += n;
     return APQ_OK;
@@ -308,6 +293,7 @@ static apq_status compare(comparison *c, apq_loader *loader,
     if (c->furthest == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "verification: out of memory");
     }
+    APQ_TRY(apq_int_engine_create(c->model, &c->engine));
     APQ_TRY(apq_ort_open(c->options->runtime, &c->ort));
     name_runtime(c->ort, out->runtime);
     APQ_TRY(compare_all(c, loader));
@@ -323,6 +309,7 @@ apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
     comparison c = {.model = model, .options = options, .distance = -1};
     APQ_TRY(apq_file_read(path, &c.file, &c.n_file));
     apq_status st = compare(&c, loader, out);
+    apq_int_engine_destroy(c.engine);
     apq_ort_close(c.ort);
     free(c.file);
     free(c.expected);

@@ -56,7 +56,8 @@ load 'helper'
 
 @test "every command's help begins with examples" {
     for command in search cost encode policy predict run train collect \
-        predictor finetune eval report bench data list doctor lut; do
+        predictor finetune eval report bench data list doctor lut export \
+        verify; do
         run "$APQ" "$command" --help
         expect_status 0
         [ "${lines[0]}" = 'Examples:' ]

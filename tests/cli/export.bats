@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# apq export and apq verify: files, refusals and, where APQ_ORT names ONNX
+# Runtime's library, what it computes.
+
+load 'helper'
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=0.02 --run done \
+        --quiet >/dev/null
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    RUN=$BATS_FILE_TMPDIR/done
+    "$APQ" doctor --json | jq -e '.export.onnx' >/dev/null ||
+        skip 'this build has no ONNX'
+}
+
+need_runtime() {
+    [ -n "${APQ_ORT-}" ] || skip 'APQ_ORT does not name libonnxruntime.so'
+}
+
+@test "a file and its manifest; without a runtime it says so" {
+    run env -u APQ_ORT "$APQ" export --run "$RUN" -o out --quiet
+    expect_status 0
+    expect_output 'out/network.onnx \([0-9a-f]{16}\)'
+    expect_output '^not verified: .*apq verify'
+    jq -e --slurpfile tuned "$RUN/finetune.json" '.schema_version == 1
+        and .format == "onnx" and .file == "network.onnx"
+        and .verification == [] and .input.shape[0] == null
+        and (.input.mean | length) == 3
+        and (.widths | map(.weight_bits) | unique | all(. >= 4 and . <= 8))
+        and .expected.test_top1 == $tuned[0].network.test_top1
+        and .policy == $tuned[0].network.policy' out/manifest.json
+    grep -q 'apq.normalisation' out/network.onnx
+    # The same again, by the name of the file.
+    cp -r out before
+    env -u APQ_ORT "$APQ" export --run "$RUN" -o out/network.onnx --quiet
+    cmp before/network.onnx out/network.onnx
+    cmp before/manifest.json out/manifest.json
+}
+
+@test "formats differ in what they hold" {
+    unset APQ_ORT
+    "$APQ" export --run "$RUN" --format qonnx -o q --quiet
+    "$APQ" export --run "$RUN" --format qonnx --no-function -o n --quiet
+    grep -q magnitude_bits q/network.onnx
+    ! grep -q magnitude_bits n/network.onnx
+    run "$APQ" export --run "$RUN" --storage packed -o p
+    expect_status 0
+    expect_output 'storage only'
+    jq -e '.is_packed' p/manifest.json
+}
+
+@test "what does not fit the format is wrong usage" {
+    for wrong in '--format qonnx --storage packed' '--format onnx --no-function' \
+        '--format tflite' '--images -1'; do
+        # shellcheck disable=SC2086
+        run "$APQ" export --run "$RUN" -o out $wrong
+        expect_status 2
+    done
+    run "$APQ" export --run "$RUN"
+    expect_status 2
+    run "$APQ" verify
+    expect_status 2
+    [ ! -e out ]
+}
+
+@test "another manifest is not overwritten" {
+    cp -r "$RUN" run
+    cp run/manifest.json before
+    run "$APQ" export --run run -o run
+    expect_status 3
+    expect_output 'run/manifest.json: is of no export'
+    cmp before run/manifest.json
+    [ ! -e run/network.onnx ]
+    env -u APQ_ORT "$APQ" export --run run -o a/one.onnx --quiet
+    run "$APQ" export --run run -o a/two.onnx
+    expect_status 3
+    expect_output 'is of one.onnx; give this export a folder of its own'
+    [ ! -e a/two.onnx ]
+}
+
+@test "bad networks and exports" {
+    unset APQ_ORT
+    run "$APQ" export --model "$RUN/supernet.safetensors" --space tiny -o out
+    expect_status 3
+    expect_output 'not a network file'
+    head -c 3000 "$RUN/network.safetensors" >cut.safetensors
+    run "$APQ" export --model cut.safetensors --space tiny -o out
+    expect_status 3
+    [ ! -e out ]
+    run "$APQ" verify nothing --run "$RUN" --runtime x.so
+    expect_status 3
+    "$APQ" export --run "$RUN" -o out --quiet
+    run "$APQ" verify out --run "$RUN"
+    expect_status 1
+    expect_output 'APQ_ORT'
+    run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny \
+        --runtime x.so
+    expect_status 6
+    run "$APQ" verify out --run "$RUN" --runtime ./x.so
+    expect_status 1
+    expect_output 'ONNX Runtime: ./x.so'
+    echo '{}' >out/manifest.json
+    run "$APQ" verify out --run "$RUN" --runtime x.so
+    expect_status 3
+}
+
+@test "ONNX Runtime agrees with every format" {
+    need_runtime
+    for options in '--format onnx' '--storage packed' '--format qonnx'; do
+        # shellcheck disable=SC2086
+        run "$APQ" export --run "$RUN" -o out $options --images 100 --quiet
+        expect_status 0
+        expect_output '^agrees in ONNX Runtime 1\.[0-9.]+: 100 images, 0 of'
+        rm -r out
+    done
+    "$APQ" export --model "$RUN/network.safetensors" --space tiny --quiet \
+        -o out/net.onnx --json | jq -e '.verification[0].images == 1000
+            and .verification[0].worst < 1e-6 and .verification[0].agrees'
+    APQ_ORT='' "$APQ" verify out/net.onnx --run "$RUN" --runtime "$APQ_ORT" \
+        --images 0 --quiet --json |
+        jq -e '.verification | length == 1 and .[0].images == 200'
+}
+
+@test "a changed weight is found, with its layer" {
+    need_runtime
+    "$APQ" export --run "$RUN" -o out --quiet --images 10
+    name=first.pointwise.weight_codes
+    # The last place of the name is the tensor's; its bytes follow.
+    at=$(grep -obUa "$name" out/network.onnx | tail -n 1 | cut -d: -f1)
+    printf '\001\001\001\001\001\001\001\001' |
+        dd of=out/network.onnx bs=1 seek=$((at + ${#name} + 6)) conv=notrunc \
+            2>/dev/null
+    run "$APQ" verify out --run "$RUN"
+    expect_status 5
+    expect_output 'out/network.onnx: changed since it was exported'
+    expect_output '^first layer that differs: first.pointwise,'
+    jq -e '.verification | length == 1 and (.[0].agrees | not)
+        and .[0].first_layer == "first.pointwise"' out/manifest.json
+    echo rubbish >out/network.onnx
+    run "$APQ" verify out --run "$RUN"
+    expect_status 3
+}
