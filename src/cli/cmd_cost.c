@@ -119,16 +119,8 @@ static const apq_command_help help = {
 
 #define AT(member) offsetof(cost_options, member)
 static const apq_option table[] = {
-    {.name = "space",
-     .type = APQ_OPTION_TEXT,
-     .argument = "SPACE",
-     .help = "search space: a name of apq list spaces, or a YAML file",
-     .offset = AT(space)},
-    {.name = "target",
-     .type = APQ_OPTION_TEXT,
-     .argument = "TARGET",
-     .help = "hardware: a name of apq list targets, or a .yaml or .jsonl file",
-     .offset = AT(target)},
+    APQ_ROW_SPACE(AT(space)),
+    APQ_ROW_TARGET(AT(target)),
     {.name = "specs",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",

@@ -45,17 +45,8 @@ static const apq_command_help help = {
 
 #define AT(member) offsetof(encode_options, member)
 static const apq_option table[] = {
-    {.name = "space",
-     .type = APQ_OPTION_TEXT,
-     .argument = "SPACE",
-     .help = "search space: a name of apq list spaces, or a YAML file",
-     .offset = AT(space)},
-    {.name = "specs",
-     .type = APQ_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "policies, one JSON a line; - is standard input",
-     .offset = AT(specs),
-     .is_required = true},
+    APQ_ROW_SPACE(AT(space)),
+    APQ_ROW_SPECS(AT(specs)),
     {.name = "float",
      .type = APQ_OPTION_FLAG,
      .help = "without the bit-widths",

@@ -44,16 +44,8 @@ static const apq_command_help build_help = {
                 "--latency-ms 8.4\n",
 };
 static const apq_option build_table[] = {
-    {.name = "space",
-     .type = APQ_OPTION_TEXT,
-     .argument = "SPACE",
-     .help = "search space: a name of apq list spaces, or a YAML file",
-     .offset = AT(space)},
-    {.name = "target",
-     .type = APQ_OPTION_TEXT,
-     .argument = "TARGET",
-     .help = "hardware: a name of apq list targets, or a .yaml or .jsonl file",
-     .offset = AT(target)},
+    APQ_ROW_SPACE(AT(space)),
+    APQ_ROW_TARGET(AT(target)),
     {.name = "width-step",
      .type = APQ_OPTION_INT,
      .argument = "N",

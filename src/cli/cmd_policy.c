@@ -75,11 +75,7 @@ static const char *const forms[] = {"native", "apq", NULL};
 
 #define AT(member) offsetof(policy_options, member)
 static const apq_option table[] = {
-    {.name = "space",
-     .type = APQ_OPTION_TEXT,
-     .argument = "SPACE",
-     .help = "search space: a name of apq list spaces, or a YAML file",
-     .offset = AT(space)},
+    APQ_ROW_SPACE(AT(space)),
     {.name = "specs",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",

@@ -43,7 +43,7 @@ static const apq_option table[] = {
     BUDGET("size-kb", APQ_BUDGET_SIZE_KB, "1000 bytes of weights"),
     {.name = "strategy",
      .type = APQ_OPTION_TEXT,
-     .argument = "NAME",
+     .argument = "STRATEGY",
      .help = "see apq list strategies",
      .offset = AT(strategy)},
     {.name = "population",

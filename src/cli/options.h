@@ -28,6 +28,27 @@ typedef struct apq_option {
     bool is_required;
 } apq_option;
 
+/* Rows that several commands have; `at` is the offset of their target. */
+#define APQ_ROW_SPACE(at)                                                      \
+    {                                                                          \
+        .name = "space", .type = APQ_OPTION_TEXT, .argument = "SPACE",         \
+        .help = "search space: a name of apq list spaces, or a YAML file",     \
+        .offset = (at)                                                         \
+    }
+#define APQ_ROW_TARGET(at)                                                     \
+    {                                                                          \
+        .name = "target", .type = APQ_OPTION_TEXT, .argument = "TARGET",       \
+        .help = "hardware: a name of apq list targets, or a .yaml or .jsonl "  \
+                "file",                                                        \
+        .offset = (at)                                                         \
+    }
+#define APQ_ROW_SPECS(at)                                                      \
+    {                                                                          \
+        .name = "specs", .type = APQ_OPTION_TEXT, .argument = "FILE",          \
+        .help = "policies, one JSON a line; - is standard input",              \
+        .offset = (at), .is_required = true                                    \
+    }
+
 typedef struct apq_command_help {
     const char *usage;    /* "apq search --space S ..." */
     const char *summary;  /* one sentence */

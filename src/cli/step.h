@@ -20,24 +20,15 @@ enum { APQ_STEP_MAX_WORDS = 64 };
      .argument = "FILE",                                                       \
      .help = "recipe; else run.json of the run directory, else defaults",      \
      .offset = APQ_STEP_AT(recipe)},                                           \
-        {.name = "space",                                                      \
-         .type = APQ_OPTION_TEXT,                                              \
-         .argument = "SPACE",                                                  \
-         .help = "search space: a name of apq list spaces, or a YAML file",    \
-         .offset = APQ_STEP_AT(space)},                                        \
-        {.name = "target",                                                     \
-         .type = APQ_OPTION_TEXT,                                              \
-         .argument = "TARGET",                                                 \
-         .help = "hardware: a name of apq list targets, or a .yaml or .jsonl " \
-                 "file",                                                       \
-         .offset = APQ_STEP_AT(target)},                                       \
+        APQ_ROW_SPACE(APQ_STEP_AT(space)),                                     \
+        APQ_ROW_TARGET(APQ_STEP_AT(target)),                                   \
         {.name = "data",                                                       \
          .type = APQ_OPTION_TEXT,                                              \
          .argument = "PATH",                                                   \
          .help = "images: see apq list datasets",                              \
          .offset = APQ_STEP_AT(data)},                                         \
     {                                                                          \
-        .name = "backend", .type = APQ_OPTION_TEXT, .argument = "NAME",        \
+        .name = "backend", .type = APQ_OPTION_TEXT, .argument = "BACKEND",     \
         .help = "arithmetic: auto, cpu or ref", .offset = APQ_STEP_AT(backend) \
     }
 
