@@ -1,6 +1,7 @@
 /* apq bench: speed on this machine, one row a case. Training, evaluation
  * and searching are measured by the application; pricing here. */
 #include "cli/step.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 #include "app/json.h"
@@ -34,15 +35,6 @@ static const apq_option table[] = {
      .choices = dtypes},
     {.name = NULL},
 };
-static const apq_command_help help = {
-    .usage = "apq bench train|eval|search|cost [options]",
-    .summary = "Speed on this machine.",
-    .examples = "  apq bench train --space cifar10 --json\n"
-                "  apq bench cost --space imagenet-apq --target bitfusion\n"
-                "  apq bench search --space imagenet-apq --target bitfusion "
-                "--threads 1\n",
-};
-
 static double price_random(const apq_space *space, apq_target *target,
                            uint64_t seed, int n, apq_status *st) {
     apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
@@ -267,10 +259,9 @@ static bool is_kind(const char *word) {
     return false;
 }
 
-int apq_cmd_bench(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     bench_options options = {.dtype = NULL};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
@@ -278,12 +269,12 @@ int apq_cmd_bench(int argc, char **argv) {
         !is_kind(options.step.common.words[0])) {
         (void)APQ_ERROR(APQ_ERR_ARG,
                         "bench what? one of train, eval, search, cost");
-        return apq_cli_usage("bench");
+        return apq_cli_usage(self);
     }
     if (options.dtype != NULL && strcmp(options.dtype, "int8") == 0 &&
         strcmp(options.step.common.words[0], "eval") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--dtype int8: of bench eval only");
-        return apq_cli_usage("bench");
+        return apq_cli_usage(self);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
@@ -306,3 +297,19 @@ int apq_cmd_bench(int argc, char **argv) {
     json_decref(document);
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_bench = {
+    .name = "bench",
+    .brief = "speed of training, evaluation, search, cost",
+    .usage = "apq bench train|eval|search|cost [options]",
+    .summary = "Speed on this machine.",
+    .examples = "  apq bench train --space cifar10 --json\n"
+                "  apq bench cost --space imagenet-apq --target bitfusion\n"
+                "  apq bench search --space imagenet-apq --target bitfusion "
+                "--threads 1\n",
+    .options = table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .words = kinds,
+    .is_parallel = true,
+    .run = run,
+};

@@ -1,5 +1,5 @@
 /* apq cost: prices policies on a target, in the order they are given. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/lut.h"
 #include "cli/cost_print.h"
@@ -102,21 +102,6 @@ static apq_status compare_bits(cost_context *self) {
     return APQ_OK;
 }
 
-static const apq_command_help help = {
-    .usage = "apq cost --space S --target T --specs F|--range|--bit-pairs "
-             "[options]",
-    .summary = "Latency, energy and size of policies on a target, per image.",
-    .examples = "  apq cost --space imagenet-apq --target bitfusion --specs "
-                "policies.jsonl --json\n"
-                "  jq -c .policy best.json | apq cost --space cifar10 --target "
-                "bitfusion --specs -\n"
-                "  apq cost --space cifar10 --target bitfusion --range\n"
-                "  apq cost --space imagenet-apq --specs best.json --explain "
-                "--all-layers\n"
-                "  apq cost --space cifar10 --specs policies.jsonl --batch 8\n"
-                "  apq cost --space imagenet-apq --bit-pairs\n",
-};
-
 #define AT(member) offsetof(cost_options, member)
 static const apq_option table[] = {
     APQ_ROW_SPACE(AT(space)),
@@ -161,32 +146,51 @@ static apq_status open_all(cost_context *self) {
                          : apq_target_set_batch(self->target, o->batch);
 }
 
-int apq_cmd_cost(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     cost_options options = {.space = "cifar10", .target = "bitfusion"};
-    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     if ((options.specs != NULL) + options.range + options.bit_pairs != 1) {
         (void)APQ_ERROR(APQ_ERR_ARG,
                         "one of --specs FILE, --range and --bit-pairs");
-        return apq_cli_usage("cost");
+        return apq_cli_usage(self);
     }
     if (options.explain && options.specs == NULL) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--explain needs --specs FILE");
-        return apq_cli_usage("cost");
+        return apq_cli_usage(self);
     }
-    cost_context self = {.options = &options};
-    apq_status st = open_all(&self);
+    cost_context context = {.options = &options};
+    apq_status st = open_all(&context);
     if (st == APQ_OK) {
-        st = apq_app_check_target(&self.space, self.target);
+        st = apq_app_check_target(&context.space, context.target);
     }
     if (st == APQ_OK) {
-        st = options.range ? price_range(&self)
+        st = options.range ? price_range(&context)
              : options.bit_pairs
-                 ? compare_bits(&self)
-                 : apq_cli_each_spec(options.specs, price, &self);
+                 ? compare_bits(&context)
+                 : apq_cli_each_spec(options.specs, price, &context);
     }
-    apq_target_destroy(self.target);
+    apq_target_destroy(context.target);
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_cost = {
+    .name = "cost",
+    .brief = "price policies on a target",
+    .usage = "apq cost --space S --target T --specs F|--range|--bit-pairs "
+             "[options]",
+    .summary = "Latency, energy and size of policies on a target, per image.",
+    .examples = "  apq cost --space imagenet-apq --target bitfusion --specs "
+                "policies.jsonl --json\n"
+                "  jq -c .policy best.json | apq cost --space cifar10 --target "
+                "bitfusion --specs -\n"
+                "  apq cost --space cifar10 --target bitfusion --range\n"
+                "  apq cost --space imagenet-apq --specs best.json --explain "
+                "--all-layers\n"
+                "  apq cost --space cifar10 --specs policies.jsonl --batch 8\n"
+                "  apq cost --space imagenet-apq --bit-pairs\n",
+    .options = table,
+    .run = run,
+};

@@ -1,5 +1,5 @@
 /* apq data check: layout, classes, counts and defects of a dataset. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/parts.h"
 
@@ -88,13 +88,6 @@ static void print_report(const apq_data_report *report) {
     }
 }
 
-static const apq_command_help help = {
-    .usage = "apq data check --data PATH [--n-val N] [options]",
-    .summary = "Reads every image of a dataset and reports what is wrong.",
-    .examples = "  apq data check --data data/cifar10\n"
-                "  apq data check --data 'builtin:shapes?train=600' --json\n",
-};
-
 #define AT(member) offsetof(data_options, member)
 static const apq_option table[] = {
     {.name = "data",
@@ -113,16 +106,16 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-int apq_cmd_data(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     data_options options = {.n_val = -1};
-    int code = apq_cli_parse(&help, table, argc, argv, 1, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     if (options.common.n_words != 1 ||
         strcmp(options.common.words[0], "check") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "data what? only check is known");
-        return apq_cli_usage("data");
+        return apq_cli_usage(self);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.common.quiet);
@@ -149,3 +142,18 @@ int apq_cmd_data(int argc, char **argv) {
     apq_data_report_destroy(report);
     return is_sound ? APQ_EXIT_OK : APQ_EXIT_INPUT;
 }
+
+static const char *const verbs[] = {"check", NULL};
+
+const apq_command apq_command_data = {
+    .name = "data",
+    .brief = "check a dataset",
+    .usage = "apq data check --data PATH [--n-val N] [options]",
+    .summary = "Reads every image of a dataset and reports what is wrong.",
+    .examples = "  apq data check --data data/cifar10\n"
+                "  apq data check --data 'builtin:shapes?train=600' --json\n",
+    .options = table,
+    .max_words = 1,
+    .words = verbs,
+    .run = run,
+};

@@ -1,5 +1,5 @@
 /* apq doctor: what this build and this machine can do. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 #include "app/export.h"
@@ -115,16 +115,9 @@ static void print_value(const char *key, const json_t *value, int indent) {
     }
 }
 
-static const apq_command_help help = {
-    .usage = "apq doctor [--json]",
-    .summary = "What this build and this machine can do.",
-    .examples = "  apq doctor\n  apq doctor --json\n",
-};
-static const apq_option table[] = {{.name = NULL}};
-
-int apq_cmd_doctor(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     doctor_options options = {.common = {0}};
-    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
@@ -148,3 +141,13 @@ int apq_cmd_doctor(int argc, char **argv) {
     }
     return APQ_EXIT_OK;
 }
+
+const apq_command apq_command_doctor = {
+    .name = "doctor",
+    .brief = "what this build and this machine can do",
+    .usage = "apq doctor [--json]",
+    .summary = "What this build and this machine can do.",
+    .examples = "  apq doctor\n  apq doctor --json\n",
+    .options = apq_no_options,
+    .run = run,
+};

@@ -1,5 +1,5 @@
 /* apq encode: the predictor's input of policies, as indices of the ones. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 
@@ -35,14 +35,6 @@ static apq_status encode(const char *text, const char *where, size_t i,
     return APQ_OK;
 }
 
-static const apq_command_help help = {
-    .usage = "apq encode --space S --specs F [--float] [options]",
-    .summary = "The predictor's input of policies, one JSON a line.",
-    .examples =
-        "  apq encode --space imagenet-apq --specs policies.jsonl\n"
-        "  apq encode --space cifar10 --specs - --float < policies.jsonl\n",
-};
-
 #define AT(member) offsetof(encode_options, member)
 static const apq_option table[] = {
     APQ_ROW_SPACE(AT(space)),
@@ -54,16 +46,28 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-int apq_cmd_encode(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     encode_options options = {.space = "cifar10"};
-    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
-    encode_context self = {.options = &options};
-    apq_status st = apq_space_load(options.space, &self.space);
+    encode_context context = {.options = &options};
+    apq_status st = apq_space_load(options.space, &context.space);
     if (st == APQ_OK) {
-        st = apq_cli_each_spec(options.specs, encode, &self);
+        st = apq_cli_each_spec(options.specs, encode, &context);
     }
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_encode = {
+    .name = "encode",
+    .brief = "predictor input of policies",
+    .usage = "apq encode --space S --specs F [--float] [options]",
+    .summary = "The predictor's input of policies, one JSON a line.",
+    .examples =
+        "  apq encode --space imagenet-apq --specs policies.jsonl\n"
+        "  apq encode --space cifar10 --specs - --float < policies.jsonl\n",
+    .options = table,
+    .run = run,
+};

@@ -1,5 +1,6 @@
 /* apq eval: accuracy of a sub-network of the run's or the shipped supernet. */
 #include "cli/step.h"
+#include "cli/commands.h"
 #include "cli/team.h"
 
 #include "app/app.h"
@@ -67,18 +68,6 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-static const apq_command_help help = {
-    .usage = "apq eval [RECIPE] --data D --policy P [options]",
-    .summary = "Accuracy of a sub-network; without --run, of the shipped one.",
-    .examples =
-        "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
-        "  apq eval --run runs/first --policy best.json --bits policy "
-        "--split test\n"
-        "  apq eval --run runs/first --policy best.json --bits policy "
-        "--qat-steps 200 collect.quantiser=lsq\n"
-        "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
-};
-
 /* Integers may decide a tenth of a per cent of images, or one, otherwise. */
 static apq_status judge(const apq_int_check *c) {
     int64_t legal = c->count / 1000 > 1 ? c->count / 1000 : 1;
@@ -129,28 +118,28 @@ static apq_status print_answer(const eval_options *options,
     return APQ_OK;
 }
 
-static int eval_together(int argc, char **argv, apq_comm *comm) {
+static int eval_together(const apq_command *self, int argc, char **argv,
+                         apq_comm *comm) {
     eval_options options = {.split = "test",
                             .policy = "largest",
                             .bits = "float",
                             .dtype = "float32"};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     if (options.qat_steps > 0 && strcmp(options.bits, "policy") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --bits policy");
-        return apq_cli_usage("eval");
+        return apq_cli_usage(self);
     }
     if (options.checks && strcmp(options.bits, "policy") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--check needs --bits policy");
-        return apq_cli_usage("eval");
+        return apq_cli_usage(self);
     }
     bool is_bfloat16 = strcmp(options.dtype, "bfloat16") == 0;
     if (is_bfloat16 && strcmp(options.bits, "float") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--dtype bfloat16 needs --bits float");
-        return apq_cli_usage("eval");
+        return apq_cli_usage(self);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
@@ -182,11 +171,30 @@ static int eval_together(int argc, char **argv, apq_comm *comm) {
     return apq_cli_exit(st);
 }
 
-int apq_cmd_eval(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     apq_cli_team team;
     apq_status st = apq_cli_team_open(&team);
     if (st != APQ_OK) {
         return apq_cli_exit(st);
     }
-    return apq_cli_team_close(&team, eval_together(argc, argv, team.comm));
+    return apq_cli_team_close(&team,
+                              eval_together(self, argc, argv, team.comm));
 }
+
+const apq_command apq_command_eval = {
+    .name = "eval",
+    .brief = "accuracy of a sub-network",
+    .usage = "apq eval [RECIPE] --data D --policy P [options]",
+    .summary = "Accuracy of a sub-network; without --run, of the shipped one.",
+    .examples =
+        "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
+        "  apq eval --run runs/first --policy best.json --bits policy "
+        "--split test\n"
+        "  apq eval --run runs/first --policy best.json --bits policy "
+        "--qat-steps 200 collect.quantiser=lsq\n"
+        "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
+    .options = table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
+};

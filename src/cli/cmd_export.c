@@ -1,4 +1,5 @@
 /* apq export: the fine-tuned network in a format that other programs run. */
+#include "cli/commands.h"
 #include "cli/export_print.h"
 
 #include <stdio.h>
@@ -32,22 +33,10 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-static const apq_command_help help = {
-    .usage = "apq export [RECIPE] -o PATH [options]",
-    .summary = "Writes the fine-tuned network for other runtimes and, where "
-               "one is known,\nruns it there beside the network itself.",
-    .examples = "  apq export --run runs/first --format onnx -o export/first\n"
-                "  apq export --space cifar10 --data data/cifar10 --runtime "
-                "libonnxruntime.so \\\n"
-                "    --images 1000 -o net.onnx\n"
-                "  apq export --run runs/first --format qonnx -o export/finn\n",
-};
-
-int apq_cmd_export(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     apq_export_options options = {
         .format = "onnx", .storage = "bytes", .images = 1000};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
@@ -58,7 +47,7 @@ int apq_cmd_export(int argc, char **argv) {
         .is_function_left_out = options.no_function,
     };
     if (apq_app_export_check(&request) != APQ_OK) {
-        return apq_cli_usage("export");
+        return apq_cli_usage(self);
     }
     if (request.is_packed && !options.step.common.quiet) {
         (void)fprintf(stderr,
@@ -67,3 +56,20 @@ int apq_cmd_export(int argc, char **argv) {
     }
     return apq_export_command(&options, &request, 0, apq_app_export);
 }
+
+const apq_command apq_command_export = {
+    .name = "export",
+    .brief = "the network for other runtimes",
+    .usage = "apq export [RECIPE] -o PATH [options]",
+    .summary = "Writes the fine-tuned network for other runtimes and, where "
+               "one is known,\nruns it there beside the network itself.",
+    .examples = "  apq export --run runs/first --format onnx -o export/first\n"
+                "  apq export --space cifar10 --data data/cifar10 --runtime "
+                "libonnxruntime.so \\\n"
+                "    --images 1000 -o net.onnx\n"
+                "  apq export --run runs/first --format qonnx -o export/finn\n",
+    .options = table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
+};

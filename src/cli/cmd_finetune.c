@@ -1,9 +1,17 @@
 /* apq finetune: fine-tunes the policy that was found. */
 #include "cli/step.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 
-static const apq_command_help help = {
+static int run(const apq_command *self, int argc, char **argv) {
+    return apq_step_command(self, argc, argv, apq_app_finetune,
+                            "finetune.json");
+}
+
+const apq_command apq_command_finetune = {
+    .name = "finetune",
+    .brief = "fine-tune the policy that was found",
     .usage = "apq finetune [RECIPE] [KEY=VALUE ...] --run DIR [options]",
     .summary =
         "Fine-tunes the found policy in its bits, and a uniform baseline.",
@@ -11,9 +19,8 @@ static const apq_command_help help = {
         "  apq finetune --run runs/first\n  apq finetune --run "
         "runs/first finetune.epochs=30\n  apq finetune --run runs/first "
         "finetune.quantiser=lsq finetune.distill=largest\n",
+    .options = apq_step_table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
 };
-
-int apq_cmd_finetune(int argc, char **argv) {
-    return apq_step_command(&help, argc, argv, apq_app_finetune,
-                            "finetune.json");
-}

@@ -1,5 +1,5 @@
 /* apq list: what the names on the command line may be. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 #include "app/parts.h"
@@ -174,15 +174,11 @@ static void list_backends(json_t *rows) {
     }
 }
 
-static const struct {
-    const char *name;
-    void (*fill)(json_t *rows);
-} kinds[] = {
-    {"spaces", list_spaces},         {"targets", list_targets},
-    {"strategies", list_strategies}, {"datasets", list_datasets},
-    {"backends", list_backends},
-};
-enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+static const char *const kinds[] = {"spaces",   "targets",  "strategies",
+                                    "datasets", "backends", NULL};
+static void (*const fill[])(json_t *rows) = {
+    list_spaces, list_targets, list_strategies, list_datasets, list_backends};
+enum { N_KINDS = sizeof fill / sizeof fill[0] };
 
 static void print_rows(const json_t *rows) {
     size_t i;
@@ -199,18 +195,9 @@ static void print_rows(const json_t *rows) {
     }
 }
 
-static const apq_command_help help = {
-    .usage = "apq list spaces|targets [TARGET]|strategies|datasets|backends",
-    .summary = "The names that other commands take; of one target, which bits "
-               "each operator\nexecutes.",
-    .examples = "  apq list spaces\n  apq list targets --json\n"
-                "  apq list targets bitfusion\n",
-};
-static const apq_option table[] = {{.name = NULL}};
-
-int apq_cmd_list(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     list_options options = {.common = {0}};
-    int code = apq_cli_parse(&help, table, argc, argv, 2, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
@@ -220,9 +207,9 @@ int apq_cmd_list(int argc, char **argv) {
     }
     for (size_t i = 0; i < N_KINDS; i++) {
         if (options.common.n_words == 1 &&
-            strcmp(kinds[i].name, options.common.words[0]) == 0) {
+            strcmp(kinds[i], options.common.words[0]) == 0) {
             json_t *rows = json_array();
-            kinds[i].fill(rows);
+            fill[i](rows);
             if (options.common.json) {
                 apq_cli_print_json(rows, false);
             } else {
@@ -235,5 +222,19 @@ int apq_cmd_list(int argc, char **argv) {
     (void)APQ_ERROR(APQ_ERR_ARG,
                     "list what? one of spaces, targets, strategies, "
                     "datasets, backends");
-    return apq_cli_usage("list");
+    return apq_cli_usage(self);
 }
+
+const apq_command apq_command_list = {
+    .name = "list",
+    .brief = "spaces, targets, strategies, datasets, backends",
+    .usage = "apq list spaces|targets [TARGET]|strategies|datasets|backends",
+    .summary = "The names that other commands take; of one target, which bits "
+               "each operator\nexecutes.",
+    .examples = "  apq list spaces\n  apq list targets --json\n"
+                "  apq list targets bitfusion\n",
+    .options = apq_no_options,
+    .max_words = 2,
+    .words = kinds,
+    .run = run,
+};

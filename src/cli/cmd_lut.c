@@ -1,6 +1,7 @@
 /* apq lut: tables of layer costs: built from a target, or brought in from and
  * sent out to other formats. */
-#include "cli/cmd_lut.h"
+#include "cli/commands.h"
+#include "cli/commands.h"
 
 #include "app/json.h"
 #include "app/lut.h"
@@ -28,21 +29,6 @@ typedef struct lut_options {
         .is_required = true                                                    \
     }
 
-static const apq_command_help build_help = {
-    .usage = "apq lut build --space S --target T -o FILE [options]",
-    .summary =
-        "Asks a target for every distinct layer that a policy of the space "
-        "can contain\nand writes the table. Stopped or killed, it goes on "
-        "from FILE.part when it is\nstarted again. With --width-step fewer "
-        "widths are asked for; the others are\ninterpolated, and the error "
-        "of that is reported.",
-    .examples = "  apq lut build --space imagenet-apq --target bitfusion -o "
-                "bitfusion.jsonl\n"
-                "  apq lut build --space cifar10 --target bitfusion "
-                "--width-step 16 -o coarse.jsonl\n"
-                "  apq search --space imagenet-apq --target bitfusion.jsonl "
-                "--latency-ms 8.4\n",
-};
 static const apq_option build_table[] = {
     APQ_ROW_SPACE(AT(space)),
     APQ_ROW_TARGET(AT(target)),
@@ -69,16 +55,6 @@ static const apq_option build_table[] = {
 };
 
 static const char *const import_formats[] = {"apq-dict", NULL};
-static const apq_command_help import_help = {
-    .usage = "apq lut import [--format apq-dict] FILE -o TABLE [options]",
-    .summary = "Turns a table of the APQ authors (.dict) into one of apq. "
-               "Layers that it lacks\nare interpolated over width, or refused "
-               "when they are needed.",
-    .examples = "  apq lut import --format apq-dict BitFusion_new.b1.dict -o "
-                "authors.jsonl\n"
-                "  apq cost --space imagenet-apq --target authors.jsonl "
-                "--specs policies.jsonl\n",
-};
 static const apq_option import_table[] = {
     {.name = "format",
      .type = APQ_OPTION_CHOICE,
@@ -101,14 +77,6 @@ static const apq_option import_table[] = {
 };
 
 static const char *const export_formats[] = {"apq-dict", "csv", NULL};
-static const apq_command_help export_help = {
-    .usage = "apq lut export --format apq-dict|csv TABLE -o FILE",
-    .summary = "Writes a table in the format of the APQ authors, or as CSV.",
-    .examples = "  apq lut export --format apq-dict bitfusion.jsonl -o "
-                "bitfusion.dict\n"
-                "  apq lut export --format csv bitfusion.jsonl -o "
-                "bitfusion.csv\n",
-};
 static const apq_option export_table[] = {
     {.name = "format",
      .type = APQ_OPTION_CHOICE,
@@ -163,9 +131,9 @@ static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     print_error("energy", &r->energy_error);
 }
 
-static int build(int argc, char **argv) {
+static int build(const apq_command *self, int argc, char **argv) {
     lut_options o = {.space = "cifar10", .target = "bitfusion", .save_s = 3};
-    int code = apq_cli_parse(&build_help, build_table, argc, argv, 0, &o);
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
     }
@@ -223,19 +191,19 @@ static int finish(const lut_options *o, apq_lut *lut, apq_status st) {
     return st == APQ_ERR_UNSUPPORTED ? APQ_EXIT_INPUT : code;
 }
 
-static int need_file(const lut_options *o, const char *command) {
+static int need_file(const apq_command *self, const lut_options *o) {
     if (o->common.n_words == 1) {
         return -1;
     }
     (void)APQ_ERROR(APQ_ERR_ARG, "the file to read is missing");
-    return apq_cli_usage(command);
+    return apq_cli_usage(self);
 }
 
-static int import(int argc, char **argv) {
+static int import(const apq_command *self, int argc, char **argv) {
     lut_options o = {.space = "imagenet-apq", .target = "bitfusion"};
-    int code = apq_cli_parse(&import_help, import_table, argc, argv, 1, &o);
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code < 0) {
-        code = need_file(&o, argv[0]);
+        code = need_file(self, &o);
     }
     if (code >= 0) {
         return code;
@@ -245,11 +213,11 @@ static int import(int argc, char **argv) {
     return finish(&o, lut, st);
 }
 
-static int export(int argc, char **argv) {
+static int export(const apq_command *self, int argc, char **argv) {
     lut_options o = {.space = NULL};
-    int code = apq_cli_parse(&export_help, export_table, argc, argv, 1, &o);
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code < 0) {
-        code = need_file(&o, argv[0]);
+        code = need_file(self, &o);
     }
     if (code >= 0) {
         return code;
@@ -263,8 +231,65 @@ static int export(int argc, char **argv) {
     return finish(&o, lut, st);
 }
 
-static const apq_command_help help = {
-    .usage = "apq lut build|check|show|import|export ... (each has --help)",
+static const apq_command build_command = {
+    .name = "lut build",
+    .brief = "price every layer of a space on a target",
+    .usage = "apq lut build --space S --target T -o FILE [options]",
+    .summary =
+        "Asks a target for every distinct layer that a policy of the space "
+        "can contain\nand writes the table. Stopped or killed, it goes on "
+        "from FILE.part when it is\nstarted again. With --width-step fewer "
+        "widths are asked for; the others are\ninterpolated, and the error "
+        "of that is reported.",
+    .examples = "  apq lut build --space imagenet-apq --target bitfusion -o "
+                "bitfusion.jsonl\n"
+                "  apq lut build --space cifar10 --target bitfusion "
+                "--width-step 16 -o coarse.jsonl\n"
+                "  apq search --space imagenet-apq --target bitfusion.jsonl "
+                "--latency-ms 8.4\n",
+    .options = build_table,
+    .run = build,
+};
+
+static const apq_command import_command = {
+    .name = "lut import",
+    .brief = "read a table of another format",
+    .usage = "apq lut import [--format apq-dict] FILE -o TABLE [options]",
+    .summary = "Turns a table of the APQ authors (.dict) into one of apq. "
+               "Layers that it lacks\nare interpolated over width, or refused "
+               "when they are needed.",
+    .examples = "  apq lut import --format apq-dict BitFusion_new.b1.dict -o "
+                "authors.jsonl\n"
+                "  apq cost --space imagenet-apq --target authors.jsonl "
+                "--specs policies.jsonl\n",
+    .options = import_table,
+    .max_words = 1,
+    .run = import,
+};
+
+static const apq_command export_command = {
+    .name = "lut export",
+    .brief = "write a table in another format",
+    .usage = "apq lut export --format apq-dict|csv TABLE -o FILE",
+    .summary = "Writes a table in the format of the APQ authors, or as CSV.",
+    .examples = "  apq lut export --format apq-dict bitfusion.jsonl -o "
+                "bitfusion.dict\n"
+                "  apq lut export --format csv bitfusion.jsonl -o "
+                "bitfusion.csv\n",
+    .options = export_table,
+    .max_words = 1,
+    .run = export,
+};
+
+static const apq_command *const parts[] = {
+    &build_command,  &apq_command_lut_check, &apq_command_lut_show,
+    &import_command, &export_command,        NULL,
+};
+
+const apq_command apq_command_lut = {
+    .name = "lut",
+    .brief = "tables of layer costs",
+    .usage = "apq lut build|check|show|import|export ... [options]",
     .summary =
         "Tables of layer costs. A table is a target: --target FILE.jsonl "
         "wherever a target\nis taken. build asks a target for every layer of "
@@ -276,32 +301,8 @@ static const apq_command_help help = {
         "  apq lut show t.jsonl --kind depthwise --kernel 5\n"
         "  apq lut import --format apq-dict BitFusion_new.b1.dict -o a.jsonl\n"
         "  apq lut export --format csv t.jsonl -o t.csv\n",
+    .options = apq_no_options,
+    .parts = parts,
+    .is_parallel = true,
+    .run = apq_cli_name_parts,
 };
-
-int apq_cmd_lut(int argc, char **argv) {
-    static const struct {
-        const char *name;
-        apq_command_fn *run;
-    } parts[] = {{"build", build},
-                 {"check", apq_cmd_lut_check},
-                 {"show", apq_cmd_lut_show},
-                 {"import", import},
-                 {"export", export}};
-    char name[32];
-    for (size_t i = 0; argc > 1 && i < sizeof parts / sizeof parts[0]; i++) {
-        if (strcmp(argv[1], parts[i].name) == 0) {
-            (void)snprintf(name, sizeof name, "lut %s", parts[i].name);
-            argv[1] = name; /* how messages call it */
-            return parts[i].run(argc - 1, argv + 1);
-        }
-    }
-    static const apq_option none[] = {{.name = NULL}};
-    lut_options o = {.space = NULL};
-    int code = apq_cli_parse(&help, none, argc, argv, 1, &o);
-    if (code >= 0) {
-        return code;
-    }
-    (void)APQ_ERROR(APQ_ERR_ARG,
-                    "lut what? one of build, check, show, import, export");
-    return apq_cli_usage("lut");
-}

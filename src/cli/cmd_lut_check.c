@@ -1,6 +1,6 @@
 /* apq lut check: asks a target again for rows of a table and prints what was
  * found; disagreement is exit 5. */
-#include "cli/cmd_lut.h"
+#include "cli/commands.h"
 
 #include "app/json.h"
 #include "app/lut.h"
@@ -60,20 +60,6 @@ static const apq_option check_table[] = {
      .offset = AT(all_layers)},
     {.name = NULL},
 };
-static const apq_command_help check_help = {
-    .usage = "apq lut check TABLE [--target T] [--space S] [options]",
-    .summary =
-        "Asks the target again for rows of a table, and looks for layers of "
-        "the space that\nare missing; exit 5 when rows differ beyond the "
-        "spread or layers are missing. Also\ncounts neighbours where more "
-        "channels or bits cost less, which is no fault: it is\nso on real "
-        "hardware.",
-    .examples = "  apq lut check bitfusion.jsonl --rows 0\n"
-                "  apq lut check cpu.jsonl --networks 30\n"
-                "  apq lut check board.jsonl --target other.jsonl --tolerance "
-                "0.05\n",
-};
-
 static bool is_listed(const char *const *names, const char *name) {
     for (; *names != NULL; names++) {
         if (strcmp(*names, name) == 0) {
@@ -209,15 +195,15 @@ static apq_status check(const check_options *o, const apq_progress *progress,
     return st;
 }
 
-int apq_cmd_lut_check(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     check_options o = {.rows = DEFAULT_ROWS};
-    int code = apq_cli_parse(&check_help, check_table, argc, argv, 1, &o);
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
     }
     if (o.common.n_words == 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "the table to check is missing");
-        return apq_cli_usage(argv[0]);
+        return apq_cli_usage(self);
     }
     check_report *report = calloc(1, sizeof *report);
     if (report == NULL) {
@@ -243,3 +229,22 @@ int apq_cmd_lut_check(int argc, char **argv) {
     free(report);
     return code;
 }
+
+const apq_command apq_command_lut_check = {
+    .name = "lut check",
+    .brief = "ask a target again for rows of a table",
+    .usage = "apq lut check TABLE [--target T] [--space S] [options]",
+    .summary =
+        "Asks the target again for rows of a table, and looks for layers of "
+        "the space that\nare missing; exit 5 when rows differ beyond the "
+        "spread or layers are missing. Also\ncounts neighbours where more "
+        "channels or bits cost less, which is no fault: it is\nso on real "
+        "hardware.",
+    .examples = "  apq lut check bitfusion.jsonl --rows 0\n"
+                "  apq lut check cpu.jsonl --networks 30\n"
+                "  apq lut check board.jsonl --target other.jsonl --tolerance "
+                "0.05\n",
+    .options = check_table,
+    .max_words = 1,
+    .run = run,
+};

@@ -1,6 +1,6 @@
 /* apq lut show and apq lut check: what stands in a table, and whether it is
  * still true. */
-#include "cli/cmd_lut.h"
+#include "cli/commands.h"
 
 #include "app/json.h"
 #include "app/lut.h"
@@ -49,15 +49,6 @@ static const apq_option show_table[] = {
      .offset = AT(rows)},
     {.name = NULL},
 };
-static const apq_command_help show_help = {
-    .usage = "apq lut show TABLE [--kind K] [--kernel N] ... [--rows]",
-    .summary = "Where a table comes from, and its layers by kind.",
-    .examples = "  apq lut show bitfusion.jsonl\n"
-                "  apq lut show bitfusion.jsonl --kind depthwise --kernel 5\n"
-                "  apq lut show bitfusion.jsonl --size 7 --weight-bits 4 "
-                "--rows --json\n",
-};
-
 /* Extremes over the rows of one kind; NaN where none is known. */
 typedef struct summary {
     size_t n_rows, n_unsupported;
@@ -236,15 +227,15 @@ static void print_text(const show_options *o, const apq_lut *lut,
     }
 }
 
-int apq_cmd_lut_show(int argc, char **argv) {
+static int show(const apq_command *self, int argc, char **argv) {
     show_options o = {.kind = NULL};
-    int code = apq_cli_parse(&show_help, show_table, argc, argv, 1, &o);
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
     }
     if (o.common.n_words == 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "the table to show is missing");
-        return apq_cli_usage(argv[0]);
+        return apq_cli_usage(self);
     }
     apq_lut *lut = NULL;
     apq_status st = apq_lut_load(o.common.words[0], &lut);
@@ -272,3 +263,17 @@ int apq_cmd_lut_show(int argc, char **argv) {
     apq_lut_destroy(lut);
     return APQ_EXIT_OK;
 }
+
+const apq_command apq_command_lut_show = {
+    .name = "lut show",
+    .brief = "where a table comes from, and its layers",
+    .usage = "apq lut show TABLE [--kind K] [--kernel N] ... [--rows]",
+    .summary = "Where a table comes from, and its layers by kind.",
+    .examples = "  apq lut show bitfusion.jsonl\n"
+                "  apq lut show bitfusion.jsonl --kind depthwise --kernel 5\n"
+                "  apq lut show bitfusion.jsonl --size 7 --weight-bits 4 "
+                "--rows --json\n",
+    .options = show_table,
+    .max_words = 1,
+    .run = show,
+};

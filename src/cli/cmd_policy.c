@@ -1,6 +1,6 @@
 /* apq policy convert|show: policies from either form to the one asked for, and
  * policies that have a name. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 
@@ -60,17 +60,6 @@ static apq_status show(const policy_context *self) {
     return APQ_OK;
 }
 
-static const apq_command_help help = {
-    .usage = "apq policy convert --specs F | show NAME... [--space S] "
-             "[--to FORM] [options]",
-    .summary = "Policies in the native form or in that of the APQ authors' "
-               "files, one JSON a line: those of a file, or by name.",
-    .examples =
-        "  apq policy convert --space imagenet-apq --specs best.json --to apq\n"
-        "  apq policy convert --space imagenet-apq --specs authors.jsonl\n"
-        "  apq policy show largest random:1 smallest --space cifar10\n",
-};
-
 static const char *const forms[] = {"native", "apq", NULL};
 
 #define AT(member) offsetof(policy_options, member)
@@ -109,21 +98,40 @@ static apq_status check_usage(const policy_options *options) {
     return APQ_OK;
 }
 
-int apq_cmd_policy(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     policy_options options = {.space = "cifar10", .to = forms[0]};
-    int code = apq_cli_parse(&help, table, argc, argv, MAX_WORDS, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     if (check_usage(&options) != APQ_OK) {
-        return apq_cli_usage("policy");
+        return apq_cli_usage(self);
     }
-    policy_context self = {.options = &options};
-    apq_status st = apq_space_load(options.space, &self.space);
+    policy_context context = {.options = &options};
+    apq_status st = apq_space_load(options.space, &context.space);
     if (st == APQ_OK) {
         st = options.specs == NULL
-                 ? show(&self)
-                 : apq_cli_each_spec(options.specs, convert, &self);
+                 ? show(&context)
+                 : apq_cli_each_spec(options.specs, convert, &context);
     }
     return apq_cli_exit(st);
 }
+
+static const char *const verbs[] = {"convert", "show", NULL};
+
+const apq_command apq_command_policy = {
+    .name = "policy",
+    .brief = "policies by name or in another form",
+    .usage = "apq policy convert --specs F | show NAME... [--space S] "
+             "[--to FORM] [options]",
+    .summary = "Policies in the native form or in that of the APQ authors' "
+               "files, one JSON a line: those of a file, or by name.",
+    .examples =
+        "  apq policy convert --space imagenet-apq --specs best.json --to apq\n"
+        "  apq policy convert --space imagenet-apq --specs authors.jsonl\n"
+        "  apq policy show largest random:1 smallest --space cifar10\n",
+    .options = table,
+    .max_words = MAX_WORDS,
+    .words = verbs,
+    .run = run,
+};

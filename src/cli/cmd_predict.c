@@ -1,5 +1,5 @@
 /* apq predict: predicted accuracy of policies, in the order they are given. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 #include "app/fit.h"
@@ -37,17 +37,6 @@ static apq_status predict(const char *text, const char *where, size_t i,
     }
     return APQ_OK;
 }
-
-static const apq_command_help help = {
-    .usage = "apq predict --predictor P --specs F [options]",
-    .summary =
-        "Predicted accuracy of policies, one JSON a line; of an ensemble "
-        "also its\nmembers' standard deviation, accuracy_std.",
-    .examples =
-        "  apq predict --predictor runs/first/predictor.safetensors --specs "
-        "policies.jsonl\n"
-        "  jq -c .policy best.json | apq predict --space cifar10 --specs -\n",
-};
 
 #define AT(member) offsetof(predict_options, member)
 static const apq_option table[] = {
@@ -96,17 +85,32 @@ static apq_status open_predictor(const predict_options *o,
     return APQ_OK;
 }
 
-int apq_cmd_predict(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     predict_options options = {.space = NULL};
-    int code = apq_cli_parse(&help, table, argc, argv, 0, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
-    predict_context self = {.options = &options};
-    apq_status st = open_predictor(&options, &self.predictor);
+    predict_context context = {.options = &options};
+    apq_status st = open_predictor(&options, &context.predictor);
     if (st == APQ_OK) {
-        st = apq_cli_each_spec(options.specs, predict, &self);
+        st = apq_cli_each_spec(options.specs, predict, &context);
     }
-    apq_predictor_destroy(self.predictor);
+    apq_predictor_destroy(context.predictor);
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_predict = {
+    .name = "predict",
+    .brief = "predicted accuracy of policies",
+    .usage = "apq predict --predictor P --specs F [options]",
+    .summary =
+        "Predicted accuracy of policies, one JSON a line; of an ensemble "
+        "also its\nmembers' standard deviation, accuracy_std.",
+    .examples =
+        "  apq predict --predictor runs/first/predictor.safetensors --specs "
+        "policies.jsonl\n"
+        "  jq -c .policy best.json | apq predict --space cifar10 --specs -\n",
+    .options = table,
+    .run = run,
+};

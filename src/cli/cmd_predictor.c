@@ -4,74 +4,59 @@
 
 #include "app/app.h"
 #include "app/judge.h"
+#include "cli/commands.h"
+#include "cli/step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const apq_command_help help = {
-    .usage = "apq predictor fit [RECIPE] [KEY=VALUE ...] --run DIR\n"
-             "       apq predictor eval --predictor P --records F\n"
-             "       apq predictor eval --run DIR\n"
-             "       apq predictor curve --run DIR [KEY=VALUE ...]\n"
-             "       apq predictor import --predictor P --space S --out FILE",
-    .summary =
-        "Fits the accuracy predictor of a run; judges one on measured policies "
-        "(JSON lines\nwith policy and accuracy, for the ceiling of label noise "
-        "also count) or on the\nrecords held out from its fit; compares fits "
-        "with and without transfer from\nfloat records; gives a foreign one "
-        "the metadata of a space. Scores have 95 %\nbootstrap intervals.",
-    .examples =
-        "  apq predictor fit --run runs/first predictor.ensemble=5\n"
-        "  apq predictor eval --run runs/first --plot eval.svg\n"
-        "  apq predictor eval --predictor p.safetensors --records r.jsonl\n"
-        "  apq predictor curve --run runs/first --sizes 100,250 --seeds 5 "
-        "--plot curve\n"
-        "  apq predictor import --predictor theirs.safetensors --space "
-        "imagenet-apq --out p.safetensors\n",
-};
+/* The command line of eval and import. */
+typedef struct predictor_options {
+    apq_step_options step;
+    const char *predictor, *records, *out, *plot;
+    bool is_float;
+} predictor_options;
 
-#define AT(member) offsetof(apq_predictor_command, member)
-static const apq_option table[] = {
+#define AT(member) offsetof(predictor_options, member)
+static const apq_option eval_table[] = {
     APQ_STEP_TABLE,
     {.name = "predictor",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "predictor to judge or import",
+     .help = "predictor to judge; else the run's",
      .offset = AT(predictor)},
     {.name = "records",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
      .help = "measured policies, one JSON a line",
      .offset = AT(records)},
-    {.name = "out",
-     .type = APQ_OPTION_TEXT,
-     .argument = "FILE",
-     .help = "imported predictor, or the curve as JSON",
-     .offset = AT(out)},
     {.name = "plot",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "eval: predicted over measured, curve: scores over records, as "
-             "FILE.svg and FILE.png",
+     .help = "predicted over measured, as FILE.svg and FILE.png",
      .offset = AT(plot)},
-    {.name = "sizes",
-     .type = APQ_OPTION_TEXT,
-     .argument = "N,N,...",
-     .help = "curve: quantised records to train on; else halves of all",
-     .offset = AT(sizes)},
-    {.name = "seeds",
-     .type = APQ_OPTION_INT,
-     .argument = "N",
-     .help = "curve: draws of these records, each with fits of its own (5)",
-     .offset = AT(n_seeds),
-     .low = 1,
-     .high = APQ_CURVE_MAX_SEEDS},
     {.name = "float",
      .type = APQ_OPTION_FLAG,
-     .help = "eval: the records are of networks without quantisation",
+     .help = "the records are of networks without quantisation",
      .offset = AT(is_float)},
+    {.name = NULL},
+};
+static const apq_option import_table[] = {
+    {.name = "predictor",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "predictor to import",
+     .offset = AT(predictor),
+     .is_required = true},
+    APQ_ROW_SPACE(AT(step.space)),
+    {.name = "out",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "the file to write; -o is short for it",
+     .offset = AT(out),
+     .is_required = true},
     {.name = NULL},
 };
 
@@ -171,7 +156,7 @@ void apq_cli_print_noise(const apq_label_noise *noise) {
            100 * noise->noise, 100 * noise->spread, 100 * noise->ceiling);
 }
 
-static apq_status load(const apq_predictor_command *o, apq_predictor **out) {
+static apq_status load(const predictor_options *o, apq_predictor **out) {
     apq_space space;
     if (o->step.space != NULL) {
         APQ_TRY(apq_space_load(o->step.space, &space));
@@ -180,8 +165,7 @@ static apq_status load(const apq_predictor_command *o, apq_predictor **out) {
                               o->step.space != NULL ? &space : NULL, out);
 }
 
-static apq_status eval_records(const apq_predictor_command *o,
-                               apq_judgement *out) {
+static apq_status eval_records(const predictor_options *o, apq_judgement *out) {
     apq_predictor *predictor = NULL;
     APQ_TRY(load(o, &predictor));
     sample_list list = {.space = apq_predictor_space(predictor),
@@ -198,11 +182,11 @@ static apq_status eval_records(const apq_predictor_command *o,
 }
 
 /* --seed is of the intervals here: what was held out is the run's business. */
-static apq_status eval_run(const apq_predictor_command *o, apq_judgement *out) {
+static apq_status eval_run(const predictor_options *o, apq_judgement *out) {
     apq_step_options step = o->step;
     apq_recipe recipe;
     step.common.has_seed = false;
-    APQ_TRY(apq_step_recipe(&step, 1, &recipe));
+    APQ_TRY(apq_step_recipe(&step, 0, &recipe));
     const apq_judge_request request = {
         .run_dir = step.common.run,
         .predictor = o->predictor,
@@ -213,7 +197,7 @@ static apq_status eval_run(const apq_predictor_command *o, apq_judgement *out) {
     return apq_judge_run(&recipe, &request, out);
 }
 
-static apq_status eval(const apq_predictor_command *o) {
+static apq_status judge(const predictor_options *o) {
     apq_judgement judgement;
     APQ_TRY(o->records != NULL ? eval_records(o, &judgement)
                                : eval_run(o, &judgement));
@@ -225,7 +209,7 @@ static apq_status eval(const apq_predictor_command *o) {
     return APQ_OK;
 }
 
-static apq_status import(const apq_predictor_command *o) {
+static apq_status take_over(const predictor_options *o) {
     apq_predictor *predictor = NULL;
     APQ_TRY(load(o, &predictor));
     char hash[APQ_HASH_MAX];
@@ -251,58 +235,93 @@ static apq_status import(const apq_predictor_command *o) {
     return st;
 }
 
-static int usage(const char *what) {
-    (void)APQ_ERROR(APQ_ERR_ARG, "%s", what);
-    return apq_cli_usage("predictor");
+static int fit(const apq_command *self, int argc, char **argv) {
+    return apq_step_command(self, argc, argv, apq_app_predictor_fit,
+                            "predictor.safetensors");
 }
 
-/* What is missing for the sub-command, or NULL. */
-static const char *missing(const apq_predictor_command *o, const char *word) {
-    bool has_run = o->step.common.run != NULL;
-    if (strcmp(word, "curve") == 0) {
-        return has_run ? NULL : "--run DIR is required";
-    }
-    bool is_eval = strcmp(word, "eval") == 0;
-    if (o->step.common.n_words > 1) {
-        return "eval and import take no KEY=VALUE settings";
-    }
-    if (is_eval && o->records == NULL && has_run) {
-        return NULL;
-    }
-    if (o->predictor == NULL) {
-        return "--predictor FILE is required";
-    }
-    if (is_eval) {
-        return o->records == NULL ? "--records FILE or --run DIR is required"
-                                  : NULL;
-    }
-    return o->out == NULL ? "--out FILE is required" : NULL;
-}
-
-int apq_cmd_predictor(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "fit") == 0) {
-        return apq_step_command(&help, argc - 1, argv + 1,
-                                apq_app_predictor_fit, "predictor.safetensors");
-    }
-    static const struct {
-        const char *word;
-        apq_status (*run)(const apq_predictor_command *o);
-    } commands[] = {
-        {"eval", eval}, {"curve", apq_cli_predictor_curve}, {"import", import}};
-    apq_predictor_command options = {.n_seeds = 5};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+static int eval(const apq_command *self, int argc, char **argv) {
+    predictor_options o = {.records = NULL};
+    int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
     }
-    const char *word =
-        options.step.common.n_words > 0 ? options.step.common.words[0] : "";
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(word, commands[i].word) == 0) {
-            const char *what = missing(&options, word);
-            return what != NULL ? usage(what)
-                                : apq_cli_exit(commands[i].run(&options));
-        }
+    if (o.records != NULL ? o.predictor == NULL : o.step.common.run == NULL) {
+        (void)APQ_ERROR(APQ_ERR_ARG,
+                        o.records != NULL
+                            ? "--records needs --predictor FILE"
+                            : "--records FILE or --run DIR is required");
+        return apq_cli_usage(self);
     }
-    return usage("predictor what? one of fit, eval, curve, import");
+    return apq_cli_exit(judge(&o));
 }
+
+static int import(const apq_command *self, int argc, char **argv) {
+    predictor_options o = {.records = NULL};
+    int code = apq_cli_parse(self, argc, argv, &o);
+    return code >= 0 ? code : apq_cli_exit(take_over(&o));
+}
+
+static const apq_command fit_command = {
+    .name = "predictor fit",
+    .brief = "fit the accuracy predictor of a run",
+    .usage = "apq predictor fit [RECIPE] [KEY=VALUE ...] --run DIR [options]",
+    .summary = "Fits the accuracy predictor of a run to its records. All keys: "
+               "docs/predictor.md.",
+    .examples = "  apq predictor fit --run runs/first\n"
+                "  apq predictor fit --run runs/first predictor.ensemble=5\n",
+    .options = apq_step_table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .run = fit,
+};
+
+static const apq_command eval_command = {
+    .name = "predictor eval",
+    .brief = "judge a predictor on measured policies",
+    .usage = "apq predictor eval --predictor P --records F [options]\n"
+             "       apq predictor eval --run DIR [options]",
+    .summary =
+        "Judges a predictor on measured policies (JSON lines with policy and "
+        "accuracy,\nfor the ceiling of label noise also count) or on the "
+        "records held out from its\nfit. Scores have 95 % bootstrap intervals.",
+    .examples =
+        "  apq predictor eval --run runs/first --plot eval.svg\n"
+        "  apq predictor eval --predictor p.safetensors --records r.jsonl\n",
+    .options = eval_table,
+    .run = eval,
+};
+
+static const apq_command import_command = {
+    .name = "predictor import",
+    .brief = "give a foreign predictor the metadata of a space",
+    .usage = "apq predictor import --predictor P --space S --out FILE",
+    .summary = "Gives a foreign predictor the metadata of a space.",
+    .examples = "  apq predictor import --predictor theirs.safetensors --space "
+                "imagenet-apq --out p.safetensors\n",
+    .options = import_table,
+    .run = import,
+};
+
+static const apq_command *const parts[] = {&fit_command, &eval_command,
+                                           &apq_command_predictor_curve,
+                                           &import_command, NULL};
+
+const apq_command apq_command_predictor = {
+    .name = "predictor",
+    .brief = "fit, eval or import a predictor",
+    .usage = "apq predictor fit|eval|curve|import ... [options]",
+    .summary =
+        "Fits the accuracy predictor of a run; judges one; compares fits with "
+        "and without\ntransfer from float records; imports a foreign one.",
+    .examples =
+        "  apq predictor fit --run runs/first predictor.ensemble=5\n"
+        "  apq predictor eval --run runs/first --plot eval.svg\n"
+        "  apq predictor curve --run runs/first --sizes 100,250 --seeds 5 "
+        "--plot curve\n"
+        "  apq predictor import --predictor theirs.safetensors --space "
+        "imagenet-apq --out p.safetensors\n",
+    .options = apq_no_options,
+    .parts = parts,
+    .is_parallel = true,
+    .run = apq_cli_name_parts,
+};

@@ -1,5 +1,5 @@
 /* apq report: what a run directory holds, as Markdown or JSON. */
-#include "cli/command.h"
+#include "cli/commands.h"
 
 #include "app/report.h"
 
@@ -33,17 +33,6 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-static const apq_command_help help = {
-    .usage = "apq report [--run DIR] [footprint.KEY=VALUE ...] [options]",
-    .summary = "What was asked, found and spent; without --run, of the shipped "
-               "artefacts.",
-    .examples = "  apq report --run runs/first\n"
-                "  apq report --run runs/first --json | jq "
-                ".search_cost.per_scenario\n"
-                "  apq report --run runs/first -o report.md "
-                "footprint.core_watts=20\n",
-};
-
 static bool ends_with(const char *text, const char *ending) {
     size_t n = strlen(text), m = strlen(ending);
     return n > m && strcmp(text + n - m, ending) == 0;
@@ -72,15 +61,15 @@ static apq_status choose_form(const report_options *o, bool *is_markdown) {
     return APQ_OK;
 }
 
-int apq_cmd_report(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     report_options options = {.space = "cifar10"};
-    int code = apq_cli_parse(&help, table, argc, argv, 16, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     bool is_markdown = true;
     if (choose_form(&options, &is_markdown) != APQ_OK) {
-        return apq_cli_usage("report");
+        return apq_cli_usage(self);
     }
     char *text = NULL;
     apq_status st = apq_app_report(
@@ -98,3 +87,19 @@ int apq_cmd_report(int argc, char **argv) {
     free(text);
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_report = {
+    .name = "report",
+    .brief = "what a run asked, found and spent",
+    .usage = "apq report [--run DIR] [footprint.KEY=VALUE ...] [options]",
+    .summary = "What was asked, found and spent; without --run, of the shipped "
+               "artefacts.",
+    .examples = "  apq report --run runs/first\n"
+                "  apq report --run runs/first --json | jq "
+                ".search_cost.per_scenario\n"
+                "  apq report --run runs/first -o report.md "
+                "footprint.core_watts=20\n",
+    .options = table,
+    .max_words = 16,
+    .run = run,
+};

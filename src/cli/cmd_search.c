@@ -1,5 +1,6 @@
 /* apq search: the best policy under a budget, and how it compares. */
 #include "cli/cmd_search.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 #include "app/search.h"
@@ -110,22 +111,6 @@ static const apq_option table[] = {
      .help = "write the JSON here, pictures beside it",
      .offset = AT(out)},
     {.name = NULL},
-};
-
-static const apq_command_help help = {
-    .usage = "apq search [RECIPE] [KEY=VALUE ...] [--latency-ms X] [options]",
-    .summary =
-        "Finds architecture, channels and bit-widths together: the "
-        "highest predicted\naccuracy under the budgets. One budget may be "
-        "FROM:TO:POINTS: evenly spaced ones,\nanswered together.",
-    .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
-                "0.5\n"
-                "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
-                "--json\n"
-                "  apq search --run runs/first --latency-ms 0.5 --remeasure "
-                "8\n"
-                "  apq search --space cifar10 --latency-ms 0.3:0.6:7 -o "
-                "front.json\n",
 };
 
 static const char *option_name(apq_budget_field field) {
@@ -381,10 +366,9 @@ static apq_status search_once(const search_options *options,
     return st;
 }
 
-int apq_cmd_search(int argc, char **argv) {
+static int run(const apq_command *self, int argc, char **argv) {
     search_options options = {.qat_steps = -1};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
@@ -392,7 +376,7 @@ int apq_cmd_search(int argc, char **argv) {
     apq_sweep_range range;
     if (read_budgets(&options, budget, &range) != APQ_OK ||
         check_options(&options, &range) != APQ_OK) {
-        return apq_cli_usage(argv[0]);
+        return apq_cli_usage(self);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
@@ -413,3 +397,25 @@ int apq_cmd_search(int argc, char **argv) {
     apq_cli_progress_end(&progress);
     return apq_cli_exit(st);
 }
+
+const apq_command apq_command_search = {
+    .name = "search",
+    .brief = "find the best policy under a budget",
+    .usage = "apq search [RECIPE] [KEY=VALUE ...] [--latency-ms X] [options]",
+    .summary =
+        "Finds architecture, channels and bit-widths together: the "
+        "highest predicted\naccuracy under the budgets. One budget may be "
+        "FROM:TO:POINTS: evenly spaced ones,\nanswered together.",
+    .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
+                "0.5\n"
+                "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
+                "--json\n"
+                "  apq search --run runs/first --latency-ms 0.5 --remeasure "
+                "8\n"
+                "  apq search --space cifar10 --latency-ms 0.3:0.6:7 -o "
+                "front.json\n",
+    .options = table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
+};

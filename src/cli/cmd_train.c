@@ -1,9 +1,17 @@
 /* apq train: trains the supernet of a run. */
 #include "cli/step.h"
+#include "cli/commands.h"
 
 #include "app/app.h"
 
-static const apq_command_help help = {
+static int run(const apq_command *self, int argc, char **argv) {
+    return apq_step_team_command(self, argc, argv, apq_app_train_together,
+                                 "supernet.safetensors");
+}
+
+const apq_command apq_command_train = {
+    .name = "train",
+    .brief = "train the supernet",
     .usage = "apq train [RECIPE] [KEY=VALUE ...] --run DIR [options]",
     .summary =
         "Trains the supernet; an interrupted training goes on where it "
@@ -18,9 +26,8 @@ static const apq_command_help help = {
                 "apq train recipes/tiny.yaml train.schedule=progressive "
                 "--run runs/tiny\n  "
                 "mpirun -n 4 apq train --run runs/first\n",
+    .options = apq_step_table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
 };
-
-int apq_cmd_train(int argc, char **argv) {
-    return apq_step_team_command(&help, argc, argv, apq_app_train_together,
-                                 "supernet.safetensors");
-}

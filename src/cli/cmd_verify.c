@@ -1,4 +1,5 @@
 /* apq verify: an export run by its runtime, beside the network. */
+#include "cli/commands.h"
 #include "cli/export_print.h"
 
 static const apq_option table[] = {
@@ -6,7 +7,24 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-static const apq_command_help help = {
+static int run(const apq_command *self, int argc, char **argv) {
+    apq_export_options options = {.images = 1000};
+    int code = apq_cli_parse(self, argc, argv, &options);
+    if (code >= 0) {
+        return code;
+    }
+    if (options.step.common.n_words == 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "which export? give its file or folder");
+        return apq_cli_usage(self);
+    }
+    return apq_export_command(
+        &options, &(apq_export_request){.path = options.step.common.words[0]},
+        1, apq_app_verify);
+}
+
+const apq_command apq_command_verify = {
+    .name = "verify",
+    .brief = "run an export beside the network",
     .usage = "apq verify PATH [RECIPE] [options]",
     .summary = "Runs an export in its runtime and compares it with the network "
                "that it was\nmade from; PATH is its file or folder. Status 5 "
@@ -15,20 +33,8 @@ static const apq_command_help help = {
         "  apq verify export/first --run runs/first --runtime "
         "libonnxruntime.so\n"
         "  APQ_ORT=libonnxruntime.so apq verify net.onnx --data data/cifar10\n",
+    .options = table,
+    .max_words = APQ_STEP_MAX_WORDS,
+    .is_parallel = true,
+    .run = run,
 };
-
-int apq_cmd_verify(int argc, char **argv) {
-    apq_export_options options = {.images = 1000};
-    int code =
-        apq_cli_parse(&help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
-    if (code >= 0) {
-        return code;
-    }
-    if (options.step.common.n_words == 0) {
-        (void)APQ_ERROR(APQ_ERR_ARG, "which export? give its file or folder");
-        return apq_cli_usage("verify");
-    }
-    return apq_export_command(
-        &options, &(apq_export_request){.path = options.step.common.words[0]},
-        1, apq_app_verify);
-}

@@ -56,22 +56,74 @@ int apq_cli_exit(apq_status st) {
     return exit_code(st);
 }
 
-int apq_cli_usage(const char *command) {
-    (void)fprintf(stderr, "apq %s: %s (see apq %s --help)\n", command,
-                  apq_error_message(), command);
+int apq_cli_usage(const apq_command *self) {
+    (void)fprintf(stderr, "apq %s: %s (see apq %s --help)\n", self->name,
+                  apq_error_message(), self->name);
     return APQ_EXIT_USAGE;
 }
 
-int apq_cli_parse(const apq_command_help *help, const apq_option *table,
-                  int argc, char **argv, int max_words, void *target) {
-    if (apq_options_parse(table, argc, argv, 1, max_words, target) != APQ_OK) {
-        return apq_cli_usage(argv[0]);
+static void print_help(const apq_command *self) {
+    printf("Examples:\n%s\n%s\n\nUsage: %s\n", self->examples, self->summary,
+           self->usage);
+    if (self->parts != NULL) {
+        printf("\nCommands:\n");
+        for (const apq_command *const *p = self->parts; *p != NULL; p++) {
+            printf("  %-22s %s\n", (*p)->name, (*p)->brief);
+        }
+    }
+    if (self->options->name != NULL) {
+        printf("\nOptions:\n");
+        apq_options_print(self->options);
+    }
+    printf("\nCommon options:\n");
+    apq_options_print(apq_common_table);
+}
+
+int apq_cli_parse(const apq_command *self, int argc, char **argv,
+                  void *target) {
+    if (apq_options_parse(self->options, argc, argv, 1, self->max_words,
+                          target) != APQ_OK) {
+        return apq_cli_usage(self);
     }
     if (((const apq_common_options *)target)->help) {
-        apq_options_help(help, table);
+        print_help(self);
         return APQ_EXIT_OK;
     }
     return -1;
+}
+
+/* "lut build" -> "build" */
+static const char *part_word(const apq_command *part) {
+    const char *space = strrchr(part->name, ' ');
+    return space == NULL ? part->name : space + 1;
+}
+
+int apq_cli_run(const apq_command *command, int argc, char **argv) {
+    const apq_command *const *p = command->parts;
+    for (; argc > 1 && p != NULL && *p != NULL; p++) {
+        if (strcmp(argv[1], part_word(*p)) == 0) {
+            return (*p)->run(*p, argc - 1, argv + 1);
+        }
+    }
+    return command->run(command, argc, argv);
+}
+
+int apq_cli_name_parts(const apq_command *self, int argc, char **argv) {
+    apq_common_options options = {.run = NULL};
+    if (argc > 1 && argv[1][0] == '-') {
+        int code = apq_cli_parse(self, argc, argv, &options);
+        if (code >= 0) {
+            return code;
+        }
+    }
+    char names[128] = "";
+    for (const apq_command *const *p = self->parts; *p != NULL; p++) {
+        size_t used = strlen(names);
+        (void)snprintf(names + used, sizeof names - used, "%s%s",
+                       used == 0 ? "" : ", ", part_word(*p));
+    }
+    (void)APQ_ERROR(APQ_ERR_ARG, "%s what? one of %s", self->name, names);
+    return apq_cli_usage(self);
 }
 
 void apq_cli_print_json(json_t *value, bool is_line) {

@@ -23,24 +23,43 @@ typedef enum apq_exit {
     APQ_EXIT_INTERRUPTED = 130,
 } apq_exit;
 
-/* A command: argv[0] is its name. Returns an exit code. */
-typedef int apq_command_fn(int argc, char **argv);
-apq_command_fn apq_cmd_bench, apq_cmd_collect, apq_cmd_cost, apq_cmd_data,
-    apq_cmd_doctor, apq_cmd_encode, apq_cmd_eval, apq_cmd_export,
-    apq_cmd_finetune,
-    apq_cmd_list, apq_cmd_lut, apq_cmd_policy, apq_cmd_predict,
-    apq_cmd_predictor, apq_cmd_report, apq_cmd_run, apq_cmd_search,
-    apq_cmd_train, apq_cmd_verify;
+typedef struct apq_command apq_command;
+
+/* Runs a command whose options begin at argv[1]. Returns an exit code. */
+typedef int apq_command_fn(const apq_command *self, int argc, char **argv);
+
+/* All that is known of a command: it drives parsing, help, man pages and
+ * completion. */
+struct apq_command {
+    const char *name;          /* after "apq": "search", "lut build" */
+    const char *brief;         /* half a line, for lists of commands */
+    const char *usage;         /* "apq search --space S ...", lines */
+    const char *summary;       /* sentences, lines */
+    const char *examples;      /* lines, each indented by two spaces */
+    const apq_option *options; /* own rows, without the common ones */
+    int max_words;             /* arguments that are not options */
+    const char *const *words;  /* what the first may be; NULL: files, text */
+    const apq_command *const *parts; /* "lut build" of "lut", or NULL */
+    bool is_parallel;                /* computes with threads for long */
+    apq_command_fn *run;
+};
+
+/* apq itself, without a name; its parts are the commands. */
+extern const apq_command apq_program;
+
+/* Runs a command, or its part that argv[1] names. */
+int apq_cli_run(const apq_command *command, int argc, char **argv);
+/* The `run` of commands that have only parts: says which there are. */
+apq_command_fn apq_cli_name_parts;
 
 /* Exit code of a status; a failure is printed on standard error. */
 int apq_cli_exit(apq_status st);
-/* The same for a wrong command line, pointing to the help of `command`. */
-int apq_cli_usage(const char *command);
+/* The same for a wrong command line, pointing to the command's help. */
+int apq_cli_usage(const apq_command *self);
 
-/* Parses; returns -1 to go on, else the exit code (help shown, or wrong
- * usage). */
-int apq_cli_parse(const apq_command_help *help, const apq_option *table,
-                  int argc, char **argv, int max_words, void *target);
+/* Parses into `target` as apq_options_parse; returns -1 to go on, else the
+ * exit code (help shown, or wrong usage). */
+int apq_cli_parse(const apq_command *self, int argc, char **argv, void *target);
 
 /* Prints one JSON value and a newline and releases it; `is_line` is the
  * compact form. */

@@ -16,7 +16,7 @@ enum { MAX_OPTIONS = 64 };
 
 #define COMMON(member) offsetof(apq_common_options, member)
 
-static const apq_option common_options[] = {
+const apq_option apq_common_table[] = {
     {.name = "json",
      .type = APQ_OPTION_FLAG,
      .help = "print JSON on standard output",
@@ -48,6 +48,7 @@ static const apq_option common_options[] = {
      .offset = COMMON(help)},
     {.name = NULL},
 };
+const apq_option apq_no_options[] = {{.name = NULL}};
 
 static const apq_option *find(const apq_option *table, const char *name,
                               size_t length) {
@@ -67,7 +68,7 @@ static apq_status unknown_option(const apq_option *table, const char *name,
     for (const apq_option *o = table; o->name != NULL && n < MAX_OPTIONS; o++) {
         names[n++] = o->name;
     }
-    for (const apq_option *o = common_options;
+    for (const apq_option *o = apq_common_table;
          o->name != NULL && n < MAX_OPTIONS; o++) {
         names[n++] = o->name;
     }
@@ -178,7 +179,7 @@ static apq_status parse_option(const apq_option *table, int argc, char **argv,
     size_t length = strcspn(name, "=");
     const apq_option *o = find(table, name, length);
     if (o == NULL) {
-        o = find(common_options, name, length);
+        o = find(apq_common_table, name, length);
     }
     if (o == NULL) {
         return unknown_option(table, name, length);
@@ -237,7 +238,7 @@ apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
     return common->help ? APQ_OK : check_required(table, target);
 }
 
-static void print_rows(const apq_option *table) {
+void apq_options_print(const apq_option *table) {
     for (const apq_option *o = table; o->name != NULL; o++) {
         char left[48];
         (void)snprintf(left, sizeof left, "--%s%s%s", o->name,
@@ -249,15 +250,4 @@ static void print_rows(const apq_option *table) {
         }
         printf("%s\n", o->is_required ? " (required)" : "");
     }
-}
-
-void apq_options_help(const apq_command_help *help, const apq_option *table) {
-    printf("Examples:\n%s\n%s\n\nUsage: %s\n", help->examples, help->summary,
-           help->usage);
-    if (table->name != NULL) {
-        printf("\nOptions:\n");
-        print_rows(table);
-    }
-    printf("\nCommon options:\n");
-    print_rows(common_options);
 }

@@ -24,7 +24,8 @@ typedef struct apq_option {
     const char *help;
     size_t offset; /* of the target in the command's struct */
     double low, high;
-    const char *const *choices; /* NULL-terminated */
+    const char *const *choices; /* NULL-terminated; of a TEXT what it may be
+                                 * among others */
     bool is_required;
 } apq_option;
 
@@ -49,12 +50,6 @@ typedef struct apq_option {
         .offset = (at), .is_required = true                                    \
     }
 
-typedef struct apq_command_help {
-    const char *usage;    /* "apq search --space S ..." */
-    const char *summary;  /* one sentence */
-    const char *examples; /* lines, each indented by two spaces */
-} apq_command_help;
-
 /* Options of every command; every command's struct begins with them. */
 typedef struct apq_common_options {
     bool json, quiet, help;
@@ -74,7 +69,10 @@ typedef struct apq_common_options {
 APQ_NODISCARD apq_status apq_options_parse(const apq_option *table, int argc,
                                            char **argv, int first,
                                            int max_words, void *target);
-/* Prints examples, usage and options to standard output. */
-void apq_options_help(const apq_command_help *help, const apq_option *table);
+/* Prints a table's rows to standard output. */
+void apq_options_print(const apq_option *table);
+
+/* The rows that every command has besides its own, and an empty table. */
+extern const apq_option apq_common_table[], apq_no_options[];
 
 #endif

@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const apq_option table[] = {
+static const char *const dtypes[] = {"float32", "bfloat16", NULL};
+const apq_option apq_step_table[] = {
     APQ_STEP_TABLE,
     {.name = "dtype",
      .type = APQ_OPTION_TEXT,
      .argument = "TYPE",
-     .help = "train.dtype, supernet training: float32 or bfloat16",
-     .offset = APQ_STEP_AT(dtype)},
+     .help = "train.dtype, supernet training",
+     .offset = APQ_STEP_AT(dtype),
+     .choices = dtypes},
     {.name = NULL},
 };
 
@@ -97,6 +99,7 @@ static apq_status print_result(const apq_step_options *options,
 
 /* One of the two functions, and what it leaves. */
 typedef struct step {
+    const apq_command *command;
     apq_step_fn *fn;
     apq_team_step_fn *team_fn;
     apq_comm *comm;
@@ -110,17 +113,15 @@ static apq_status call(const step *self, const apq_recipe *recipe,
                : self->team_fn(recipe, run_dir, self->comm, progress);
 }
 
-static int run_step(const apq_command_help *help, int argc, char **argv,
-                    const step *self) {
+static int run_step(const step *self, int argc, char **argv) {
     apq_step_options options = {.recipe = NULL};
-    int code =
-        apq_cli_parse(help, table, argc, argv, APQ_STEP_MAX_WORDS, &options);
+    int code = apq_cli_parse(self->command, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     if (options.common.run == NULL) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--run DIR is required");
-        return apq_cli_usage(argv[0]);
+        return apq_cli_usage(self->command);
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.common.quiet);
@@ -141,29 +142,28 @@ static int run_step(const apq_command_help *help, int argc, char **argv,
         st = st == APQ_OK ? kept : st;
     }
     if (st == APQ_OK) {
-        st = print_result(&options, argv[0], self->result_file,
+        st = print_result(&options, self->command->name, self->result_file,
                           apq_now_s() - start_s);
     }
     return apq_cli_exit(st);
 }
 
-int apq_step_command(const apq_command_help *help, int argc, char **argv,
+int apq_step_command(const apq_command *self, int argc, char **argv,
                      apq_step_fn *fn, const char *result_file) {
-    return run_step(help, argc, argv,
-                    &(step){.fn = fn, .result_file = result_file});
+    const step one = {.command = self, .fn = fn, .result_file = result_file};
+    return run_step(&one, argc, argv);
 }
 
-int apq_step_team_command(const apq_command_help *help, int argc, char **argv,
+int apq_step_team_command(const apq_command *self, int argc, char **argv,
                           apq_team_step_fn *fn, const char *result_file) {
     apq_cli_team team;
     apq_status st = apq_cli_team_open(&team);
     if (st != APQ_OK) {
         return apq_cli_exit(st);
     }
-    return apq_cli_team_close(&team, run_step(help, argc, argv,
-                                              &(step){
-                                                  .team_fn = fn,
-                                                  .comm = team.comm,
-                                                  .result_file = result_file,
-                                              }));
+    const step together = {.command = self,
+                           .team_fn = fn,
+                           .comm = team.comm,
+                           .result_file = result_file};
+    return apq_cli_team_close(&team, run_step(&together, argc, argv));
 }

@@ -32,6 +32,9 @@ enum { APQ_STEP_MAX_WORDS = 64 };
         .help = "arithmetic: auto, cpu or ref", .offset = APQ_STEP_AT(backend) \
     }
 
+/* These rows and --dtype. */
+extern const apq_option apq_step_table[];
+
 /* The recipe these options make: file, then settings, then options. Words
  * from `first_word` on are read. */
 APQ_NODISCARD apq_status apq_step_recipe(const apq_step_options *options,
@@ -41,14 +44,14 @@ typedef apq_status apq_step_fn(const apq_recipe *recipe, const char *run_dir,
                                const apq_progress *progress);
 /* A whole command that runs one step in a run directory and keeps the recipe
  * there as run.json. */
-int apq_step_command(const apq_command_help *help, int argc, char **argv,
+int apq_step_command(const apq_command *self, int argc, char **argv,
                      apq_step_fn *fn, const char *result_file);
 
 typedef apq_status apq_team_step_fn(const apq_recipe *recipe,
                                     const char *run_dir, apq_comm *comm,
                                     const apq_progress *progress);
 /* The same for a step that all processes started by mpirun take together. */
-int apq_step_team_command(const apq_command_help *help, int argc, char **argv,
+int apq_step_team_command(const apq_command *self, int argc, char **argv,
                           apq_team_step_fn *fn, const char *result_file);
 
 #endif

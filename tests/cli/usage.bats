@@ -66,6 +66,28 @@ load 'helper'
     done
 }
 
+@test "parts of commands have a help of their own" {
+    for part in 'lut build' 'lut check' 'lut show' 'lut import' 'lut export' \
+        'predictor fit' 'predictor eval' 'predictor curve' \
+        'predictor import' 'collect export' 'collect import'; do
+        # The name is two words.
+        # shellcheck disable=SC2086
+        run "$APQ" $part --help
+        expect_status 0
+        expect_output "^Usage: apq $part"
+        run "$APQ" "${part% *}" --help
+        expect_output "^  $part +[a-z]"
+    done
+    run "$APQ" predictor eval --sizes 1
+    expect_status 2
+    expect_output '^apq predictor eval: unknown option --sizes'
+    for command in lut predictor; do
+        run "$APQ" "$command" frobnicate
+        expect_status 2
+        expect_output "^apq $command: $command what\\? one of [a-z]+, "
+    done
+}
+
 @test "a full disk behind standard output is exit 1" {
     [ -w /dev/full ] || skip 'needs a writable /dev/full'
     run sh -c '"$APQ" list spaces >/dev/full'
