@@ -91,7 +91,9 @@ cp "$work/search" "$work/prefix/bin/search"
 "$work/prefix/bin/search" >/dev/null || fail 'installed example: no data'
 
 for file in bin/apq share/apq/configs/spaces/tiny.yaml \
-    share/apq/recipes/tiny.yaml; do
+    share/apq/recipes/tiny.yaml share/man/man1/apq.1 \
+    share/man/man1/apq-lut-build.1 share/bash-completion/completions/apq \
+    share/zsh/site-functions/_apq share/fish/vendor_completions.d/apq.fish; do
     [ -e "$work/prefix/$file" ] || fail "$file is not installed"
 done
 
