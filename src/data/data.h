@@ -81,6 +81,18 @@ const char *apq_dataset_hash(const apq_dataset *dataset);
 void apq_dataset_normalisation(const apq_dataset *dataset, float mean[3],
                                float std[3]);
 
+/* Reads one JPEG or PNG file as an image of a dataset of that resolution,
+ * 4 ... 1024, would be: turned upright, its shorter side at most 8 / 7 of the
+ * resolution, the centre square. Writes (resolution, resolution, 3) RGB bytes
+ * into caller-owned `hwc`. Errors: IO; FORMAT not such an image, or damaged;
+ * ARG; NOMEM. */
+APQ_NODISCARD apq_status apq_image_read(const char *path, int resolution,
+                                        uint8_t *hwc);
+/* The same of pixels (height, width, 3), sides of 1 ... 16384. */
+APQ_NODISCARD apq_status apq_image_fit(const uint8_t *rgb, int width,
+                                       int height, int resolution,
+                                       uint8_t *hwc);
+
 /* Batches of (n, H, W, 3) float32, (byte / 255 - mean) / std, made ahead by
  * worker threads. Which images a batch holds depends on (seed, epoch) only,
  * the augmentation of an image on (seed, epoch, index) only: batches are the

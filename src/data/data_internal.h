@@ -129,7 +129,7 @@ typedef struct data_decoder {
     float *rows; /* resizing */
     size_t n_rows;
     int width, height;               /* of `pixels` */
-    int native_width, native_height; /* of the file */
+    int native_width, native_height; /* of the file, upright */
     uint64_t hash;
     char reason[DATA_REASON_MAX]; /* of the last failure */
 } data_decoder;
@@ -141,6 +141,12 @@ void data_decoder_fini(data_decoder *decoder);
  * `header_only`, pixels are not touched. */
 apq_status data_decode(data_decoder *decoder, const data_listing *listing,
                        const data_item *item, int min_side, bool header_only);
+/* 1 ... 8 as EXIF counts them; 1, upright, where a JPEG does not tell. */
+int data_exif_orientation(const uint8_t *bytes, size_t n_bytes);
+/* Sizes, then also pixels, as an image of that orientation is looked at. */
+void data_orient_size(data_decoder *decoder, int orientation);
+apq_status data_orient_pixels(data_decoder *decoder, int orientation);
+
 /* Shorter side to at most resolution * 8 / 7, then the centre square:
  * (resolution, resolution, 3). */
 apq_status data_fit(data_decoder *decoder, int resolution, uint8_t *hwc);

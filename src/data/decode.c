@@ -101,7 +101,9 @@ static apq_status decode_jpeg(data_decoder *decoder,
                       "%d x %d pixels, a side is not in 1..%d", width, height,
                       DATA_MAX_SIDE);
     }
+    int orientation = data_exif_orientation(bytes, n_bytes);
     if (header_only) {
+        data_orient_size(decoder, orientation);
         return APQ_OK;
     }
     choose_scale(decoder, min_side);
@@ -122,7 +124,7 @@ static apq_status decode_jpeg(data_decoder *decoder,
     if (is_cmyk) {
         cmyk_to_rgb(decoder->pixels, n);
     }
-    return APQ_OK;
+    return data_orient_pixels(decoder, orientation);
 }
 
 static apq_status read_png(data_decoder *decoder, const data_listing *listing,

@@ -1,0 +1,78 @@
+/* Single images, read and fitted as those of a dataset are. */
+#include "data/data_internal.h"
+
+#include "base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static apq_status check_resolution(int resolution) {
+    if (resolution < DATA_MIN_RESOLUTION || resolution > DATA_MAX_RESOLUTION) {
+        APQ_FAIL(APQ_ERR_ARG, "resolution %d is not in %d..%d", resolution,
+                 DATA_MIN_RESOLUTION, DATA_MAX_RESOLUTION);
+    }
+    return APQ_OK;
+}
+
+/* Messages name an item's file as "root/path". */
+static apq_status decode_file(data_decoder *decoder, const char *folder,
+                              const char *name, data_item *item, int resolution,
+                              uint8_t *hwc) {
+    char *root = strdup(folder);
+    item->path = strdup(name);
+    apq_status st;
+    if (root == NULL || item->path == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", name);
+    } else {
+        const data_listing listing = {.root = root};
+        st = data_decode(decoder, &listing, item, data_fit_side(resolution),
+                         false);
+    }
+    free(root);
+    free(item->path);
+    return st == APQ_OK ? data_fit(decoder, resolution, hwc) : st;
+}
+
+apq_status apq_image_read(const char *path, int resolution, uint8_t *hwc) {
+    APQ_TRY(check_resolution(resolution));
+    char folder[APQ_PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    char *bytes;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(path, &bytes, &n_bytes));
+    if (slash != NULL) { /* shorter than what could be opened */
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path),
+                       path);
+    }
+    data_item item = {.encoding = DATA_ENCODED,
+                      .bytes = (uint8_t *)bytes,
+                      .n_bytes = n_bytes};
+    data_decoder decoder = {0};
+    apq_status st = decode_file(&decoder, folder, name, &item, resolution, hwc);
+    data_decoder_fini(&decoder);
+    free(bytes);
+    return st;
+}
+
+apq_status apq_image_fit(const uint8_t *rgb, int width, int height,
+                         int resolution, uint8_t *hwc) {
+    APQ_TRY(check_resolution(resolution));
+    if (width < 1 || height < 1 || width > DATA_MAX_SIDE ||
+        height > DATA_MAX_SIDE) {
+        APQ_FAIL(APQ_ERR_ARG, "%d x %d pixels, a side is not in 1..%d", width,
+                 height, DATA_MAX_SIDE);
+    }
+    size_t n_bytes = 3 * (size_t)width * (size_t)height;
+    data_decoder decoder = {.width = width, .height = height};
+    decoder.pixels = malloc(n_bytes);
+    if (decoder.pixels == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "image of %d x %d pixels: out of memory", width,
+                 height);
+    }
+    memcpy(decoder.pixels, rgb, n_bytes);
+    apq_status st = data_fit(&decoder, resolution, hwc);
+    data_decoder_fini(&decoder);
+    return st;
+}
