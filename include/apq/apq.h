@@ -7,6 +7,7 @@
  * Everywhere: pointers are not NULL unless their comment says so; *out is
  * written on success only and is the caller's; a returned pointer is borrowed;
  * the message of a failure is apq_error_message(). */
+#include <apq/classifier.h>
 #include <apq/export.h>
 #include <apq/predictor.h>
 #include <apq/progress.h>

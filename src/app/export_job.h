@@ -2,7 +2,7 @@
 #define APQ_APP_EXPORT_JOB_H
 
 #include "app/export.h"
-#include "app/network.h"
+#include "app/network_file.h"
 
 /* What the formats and the manifest of one export have in common. */
 typedef struct apq_export_job {

@@ -4,6 +4,7 @@
 #include "app/app.h"
 
 #include "app/json.h"
+#include "app/network.h"
 #include "app/session.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -70,6 +71,9 @@ static apq_status save_model(const apq_session *session, const contender *c,
     apq_status st = apq_session_tensor_file(session, "apq network 2", "policy",
                                             policy, &file);
     free(policy);
+    if (st == APQ_OK) {
+        st = apq_network_put_data(file, session->dataset);
+    }
     if (st == APQ_OK) {
         st = apq_model_put(model, net, false, file);
     }

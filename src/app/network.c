@@ -1,119 +1,256 @@
-/* From a file of `apq finetune` to an integer model. */
+/* Fine-tuned network files: reading one into a net that runs, and what they
+ * tell of the images. Format: docs/formats/network.md. */
 #include "app/network.h"
 
-#include "app/app.h"
-#include "nn/model.h"
-
+#include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static apq_status find_file(const apq_session *session, const char *path,
-                            const char *run_dir_or_null,
-                            char out[APQ_PATH_MAX]) {
-    char dir[APQ_PATH_MAX];
-    if (path != NULL) {
-        if (strlen(path) >= APQ_PATH_MAX) {
-            APQ_FAIL(APQ_ERR_ARG, "%.64s...: path too long", path);
-        }
-        memcpy(out, path, strlen(path) + 1);
-        return APQ_OK;
-    }
-    if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
-    }
-    return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
-                         "network.safetensors");
+enum { MAX_CLASSES = 65536 };
+
+/* A name from a folder may hold bytes that are no UTF-8; then its number. */
+static json_t *name_json(const apq_dataset *dataset, int label) {
+    json_t *name = json_string(apq_dataset_class_name(dataset, label));
+    return name != NULL ? name : json_sprintf("%d", label);
 }
 
-/* The file names its space; the session's may be another. */
-static apq_status adopt_space(apq_session *session, const apq_tensor_file *file,
-                              const char *path) {
-    const char *format = apq_tensor_file_meta(file, "format");
-    const char *space = apq_tensor_file_meta(file, "space");
-    const char *hash = apq_tensor_file_meta(file, "space_hash");
-    const char *classes = apq_tensor_file_meta(file, "classes");
-    if (format == NULL || strncmp(format, "apq network ", 12) != 0 ||
-        space == NULL || hash == NULL || classes == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a network file of apq", path);
+/* NULL when memory is out. */
+static json_t *names_json(const apq_dataset *dataset) {
+    json_t *names = json_array();
+    for (int c = 0; c < apq_dataset_classes(dataset); c++) {
+        if (json_array_append_new(names, name_json(dataset, c)) != 0) {
+            json_decref(names);
+            return NULL;
+        }
     }
-    if (strcmp(space, session->space.name) != 0) {
-        APQ_TRY(apq_space_load(space, &session->space));
-        apq_space_hash(&session->space, session->space_hash);
+    return names;
+}
+
+static apq_status put_json(apq_tensor_file *file, const char *key,
+                           json_t *value) {
+    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(value);
+    apq_status st = text == NULL
+                        ? APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", key)
+                        : apq_tensor_file_put_meta(file, key, text);
+    free(text);
+    return st;
+}
+
+static json_t *channels_json(const float values[3]) {
+    return json_pack("[f, f, f]", (double)values[0], (double)values[1],
+                     (double)values[2]);
+}
+
+apq_status apq_network_put_data(apq_tensor_file *file,
+                                const apq_dataset *dataset) {
+    float mean[3], std[3];
+    APQ_TRY(put_json(file, "class_names", names_json(dataset)));
+    apq_dataset_normalisation(dataset, mean, std);
+    APQ_TRY(put_json(file, "image_mean", channels_json(mean)));
+    return put_json(file, "image_std", channels_json(std));
+}
+
+/* Reads three numbers of `low` or more; false where the key is missing. */
+static apq_status get_channels(const apq_tensor_file *file, const char *path,
+                               const char *key, double low, bool *has,
+                               float out[3]) {
+    const char *text = apq_tensor_file_meta(file, key);
+    *has = text != NULL;
+    if (text == NULL) {
+        return APQ_OK;
     }
-    if (strcmp(hash, session->space_hash) != 0) {
-        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for space %s (%s), now %s (%s)",
-                 path, space, hash, session->space.name, session->space_hash);
+    double v[3] = {(double)NAN};
+    json_t *root = json_loads(text, 0, NULL);
+    bool is_legal = json_unpack(root, "[F, F, F!]", &v[0], &v[1], &v[2]) == 0;
+    json_decref(root);
+    for (int c = 0; c < 3; c++) {
+        if (!is_legal || !(v[c] >= low && v[c] <= 1)) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s: %s: expected 3 numbers in %g ... 1",
+                     path, key, low);
+        }
+        out[c] = (float)v[c];
     }
-    apq_space_set_classes(&session->space, atoi(classes));
     return APQ_OK;
 }
 
-/* Not every reader knows what the file is called. */
-static apq_status name_file(apq_status st, const char *path) {
-    char message[512];
-    (void)snprintf(message, sizeof message, "%s", apq_error_message());
-    return st == APQ_OK || strstr(message, path) != NULL
-               ? st
-               : APQ_ERROR(st, "%s: %s", path, message);
+static apq_status take_names(apq_network *network, const char *path,
+                             const json_t *list) {
+    size_t n = (size_t)network->space.n_classes;
+    if (json_array_size(list) != n) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: class_names: expected %zu names", path,
+                 n);
+    }
+    network->class_names = calloc(n, sizeof *network->class_names);
+    for (size_t i = 0; network->class_names != NULL && i < n; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s: class_names: name %zu is no text",
+                     path, i);
+        }
+        network->class_names[i] = strdup(name);
+        if (network->class_names[i] == NULL) {
+            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+        }
+    }
+    if (network->class_names == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    return APQ_OK;
 }
 
-static apq_status build(const apq_session *session, const apq_tensor_file *file,
-                        apq_arena *arena, apq_network_file *out) {
+static apq_status get_data(apq_network *network, const char *path,
+                           const apq_tensor_file *file) {
+    bool has_mean, has_std;
+    APQ_TRY(
+        get_channels(file, path, "image_mean", 0, &has_mean, network->mean));
+    APQ_TRY(
+        get_channels(file, path, "image_std", 1e-6, &has_std, network->std));
+    network->has_statistics = has_mean && has_std;
+    const char *hash = apq_tensor_file_meta(file, "data_hash");
+    (void)snprintf(network->data_hash, sizeof network->data_hash, "%s",
+                   hash != NULL ? hash : "");
+    const char *text = apq_tensor_file_meta(file, "class_names");
+    if (text == NULL) {
+        return APQ_OK;
+    }
+    json_t *names = json_loads(text, 0, NULL);
+    apq_status st = take_names(network, path, names);
+    json_decref(names);
+    return st;
+}
+
+/* The space and the policy, checked against the file's own words. */
+static apq_status get_policy(apq_network *network, const char *path,
+                             const char *space_or_null,
+                             const apq_tensor_file *file) {
+    const char *format = apq_tensor_file_meta(file, "format");
+    const char *name = apq_tensor_file_meta(file, "space");
+    const char *hash = apq_tensor_file_meta(file, "space_hash");
+    const char *classes = apq_tensor_file_meta(file, "classes");
     const char *policy = apq_tensor_file_meta(file, "policy");
+    if (format == NULL || strncmp(format, "apq network ", 12) != 0 ||
+        name == NULL || hash == NULL || classes == NULL || policy == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a fine-tuned network of apq", path);
+    }
+    char *end;
+    long n_classes = strtol(classes, &end, 10);
+    if (end == classes || *end != '\0' || n_classes < 1 ||
+        n_classes > MAX_CLASSES) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: classes \"%s\" is not in 1 ... %d", path,
+                 classes, MAX_CLASSES);
+    }
+    apq_status st = apq_space_load(space_or_null != NULL ? space_or_null : name,
+                                   &network->space);
+    if (st != APQ_OK && space_or_null == NULL) {
+        return APQ_ERROR(st, "%s: %s; --space FILE tells where it is", path,
+                         apq_error_message());
+    }
+    APQ_TRY(st);
+    char own[APQ_HASH_MAX];
+    apq_space_hash(&network->space, own);
+    if (strcmp(own, hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for space %s (%s), now %s (%s)",
+                 path, name, hash, network->space.name, own);
+    }
+    apq_space_set_classes(&network->space, (int)n_classes);
+    return apq_policy_from_json(&network->space, policy, path,
+                                &network->policy);
+}
+
+static apq_status get_net(apq_network *network, const char *path,
+                          const apq_tensor_file *file) {
     const char *quantiser = apq_tensor_file_meta(file, "quantiser");
     bool is_lsq = quantiser != NULL && strcmp(quantiser, "lsq") == 0;
-    if (policy == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy", out->path);
+    if (quantiser != NULL && !is_lsq) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: unknown quantiser \"%s\"", path,
+                 quantiser);
     }
-    APQ_TRY(
-        apq_policy_from_json(&session->space, policy, out->path, &out->policy));
     apq_ir_network ir;
-    APQ_TRY(apq_policy_lower(&session->space, &out->policy, &ir));
-    apq_model *model;
-    APQ_TRY(apq_model_create(&ir, session->space.image_channels,
+    const apq_backend *backend;
+    APQ_TRY(apq_policy_lower(&network->space, &network->policy, &ir));
+    APQ_TRY(apq_backend_find("auto", &backend));
+    APQ_TRY(apq_arena_create(&network->arena));
+    APQ_TRY(apq_model_create(&ir, network->space.image_channels,
                              is_lsq ? APQ_QUANTISER_LSQ : APQ_QUANTISER_APQ,
-                             &model));
-    apq_nn_net net = {0};
-    apq_status st = apq_model_bind(model, session->backend, arena, &net);
-    if (st == APQ_OK) {
-        st = name_file(apq_model_get(model, &net, false, file), out->path);
-    }
-    if (st == APQ_OK) {
-        net.is_quantised = true;
-        st = apq_int_model_create(&net, &out->model);
-    }
-    apq_nn_net_fini(&net);
-    apq_model_destroy(model);
-    return st;
+                             &network->model));
+    APQ_TRY(
+        apq_model_bind(network->model, backend, network->arena, &network->net));
+    APQ_TRY(apq_model_get(network->model, &network->net, false, file));
+    network->net.is_quantised = true;
+    return APQ_OK;
 }
 
-static apq_status load(apq_session *session, const apq_tensor_file *file,
-                       apq_network_file *out) {
-    APQ_TRY(adopt_space(session, file, out->path));
-    const char *data_hash = apq_tensor_file_meta(file, "data_hash");
-    (void)snprintf(out->data_hash, sizeof out->data_hash, "%s",
-                   data_hash == NULL ? "" : data_hash);
-    apq_arena *arena;
-    APQ_TRY(apq_arena_create(&arena));
-    apq_status st = build(session, file, arena, out);
-    apq_arena_destroy(arena);
-    return st;
+static apq_status read_file(apq_network *network, const char *path,
+                            const char *space_or_null,
+                            const apq_tensor_file *file) {
+    APQ_TRY(get_policy(network, path, space_or_null, file));
+    APQ_TRY(get_data(network, path, file));
+    return get_net(network, path, file);
 }
 
-apq_status apq_network_file_load(apq_session *session, const char *path,
-                                 const char *run_dir_or_null,
-                                 apq_network_file *out) {
-    *out = (apq_network_file){.model = NULL};
-    APQ_TRY(find_file(session, path, run_dir_or_null, out->path));
-    apq_tensor_file *file;
-    APQ_TRY(apq_tensor_file_load(out->path, &file));
-    apq_status st = load(session, file, out);
+apq_status apq_network_open(const char *path, const char *space_or_null,
+                            apq_network **out) {
+    apq_tensor_file *file = NULL;
+    apq_network *network = calloc(1, sizeof *network);
+    apq_status st = network == NULL
+                        ? APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path)
+                        : apq_tensor_file_load(path, &file);
+    if (st == APQ_OK) {
+        st = read_file(network, path, space_or_null, file);
+    }
     apq_tensor_file_destroy(file);
-    return st == APQ_OK ? apq_file_hash(out->path, out->hash) : st;
+    if (st == APQ_OK) {
+        *out = network; /* success: ownership moves to the caller */
+        network = NULL;
+    }
+    apq_network_destroy(network);
+    return st;
 }
 
-void apq_network_file_fini(apq_network_file *network) {
-    apq_int_model_destroy(network->model);
-    network->model = NULL;
+void apq_network_destroy(apq_network *network) {
+    if (network == NULL) {
+        return;
+    }
+    for (int c = 0;
+         network->class_names != NULL && c < network->space.n_classes; c++) {
+        free(network->class_names[c]);
+    }
+    free(network->class_names);
+    apq_nn_net_fini(&network->net);
+    apq_model_destroy(network->model);
+    apq_arena_destroy(network->arena);
+    free(network);
+}
+
+static apq_status copy_data(apq_network *network, const char *path,
+                            const char *data, const apq_dataset *dataset) {
+    if (strcmp(apq_dataset_hash(dataset), network->data_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: trained on data %s, %s is %s", path,
+                 network->data_hash, data, apq_dataset_hash(dataset));
+    }
+    if (!network->has_statistics) {
+        apq_dataset_normalisation(dataset, network->mean, network->std);
+        network->has_statistics = true;
+    }
+    if (network->class_names != NULL) {
+        return APQ_OK;
+    }
+    json_t *names = names_json(dataset);
+    apq_status st = take_names(network, path, names);
+    json_decref(names);
+    return st;
+}
+
+apq_status apq_network_add_data(apq_network *network, const char *path,
+                                const char *data) {
+    apq_data_options options = APQ_DATA_OPTIONS_INIT;
+    options.resolution = network->space.resolution;
+    apq_dataset *dataset = NULL;
+    APQ_TRY(apq_dataset_open(data, &options, &dataset));
+    apq_status st = copy_data(network, path, data, dataset);
+    apq_dataset_destroy(dataset);
+    return st;
 }

@@ -1,30 +1,48 @@
 #ifndef APQ_APP_NETWORK_H
 #define APQ_APP_NETWORK_H
 
-#include "app/session.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/status.h"
-#include "deploy/int_model.h"
+#include "data/data.h"
+#include "nn/model.h"
+#include "space/space.h"
+#include "tensor/safetensors.h"
 
-/* A fine-tuned network from its file (docs/formats/network.md), as the whole
- * numbers that are deployed. */
-typedef struct apq_network_file {
-    char path[APQ_PATH_MAX];
-    char hash[APQ_HASH_MAX];
-    char data_hash[APQ_HASH_MAX]; /* of the images it was trained on */
+#include <stdbool.h>
+
+/* A fine-tuned network of a file (docs/formats/network.md), quantised and
+ * ready to run: `net` borrows from `model` and `arena`. What the file tells of
+ * the images it was trained on stands beside. */
+typedef struct apq_network {
+    apq_space space; /* with the network's classes */
     apq_policy policy;
-    apq_int_model *model; /* owned */
-} apq_network_file;
+    apq_arena *arena;
+    apq_model *model;
+    apq_nn_net net;
+    char data_hash[APQ_HASH_MAX];
+    char **class_names;  /* (space.n_classes); NULL: not told */
+    bool has_statistics; /* of the channels, units of 0 ... 1: */
+    float mean[3], std[3];
+} apq_network;
 
-/* `path`; NULL: network.safetensors of the run or, without one, of what is
- * shipped for the session's space. The session's space becomes that of the
- * file, with its classes. Errors: FORMAT for another kind of file, MISMATCH for
- * another version of the space; IO, NOMEM, those of apq_int_model_create. Fini
- * also after an error. */
-APQ_NODISCARD apq_status apq_network_file_load(apq_session *session,
-                                               const char *path,
-                                               const char *run_dir_or_null,
-                                               apq_network_file *out);
-void apq_network_file_fini(apq_network_file *network);
+/* `space_or_null` is the space by name or file where the name that the network
+ * carries is not a built-in one. The caller destroys *out. Errors: IO; FORMAT
+ * not such a file, or damaged; MISMATCH of another space; NOMEM. */
+APQ_NODISCARD apq_status apq_network_open(const char *path,
+                                          const char *space_or_null,
+                                          apq_network **out);
+void apq_network_destroy(apq_network *network);
+
+/* What the file does not tell, from the data it was trained on; `path` is of
+ * the network, for messages. Errors: those of apq_dataset_open(); MISMATCH
+ * other data. */
+APQ_NODISCARD apq_status apq_network_add_data(apq_network *network,
+                                              const char *path,
+                                              const char *data);
+
+/* Into the metadata of a file to write: class names and statistics. */
+APQ_NODISCARD apq_status apq_network_put_data(apq_tensor_file *file,
+                                              const apq_dataset *dataset);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,43 +14,33 @@ static apq_status check_resolution(int resolution) {
     return APQ_OK;
 }
 
-/* Messages name an item's file as "root/path". */
-static apq_status decode_file(data_decoder *decoder, const char *folder,
-                              const char *name, data_item *item, int resolution,
-                              uint8_t *hwc) {
-    char *root = strdup(folder);
-    item->path = strdup(name);
-    apq_status st;
-    if (root == NULL || item->path == NULL) {
-        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", name);
-    } else {
-        const data_listing listing = {.root = root};
-        st = data_decode(decoder, &listing, item, data_fit_side(resolution),
-                         false);
+static apq_status decode_into(data_decoder *decoder, data_item *item,
+                              const char *path, int resolution, uint8_t *hwc) {
+    char root[] = ""; /* of a dataset; nothing here */
+    const data_listing listing = {.root = root};
+    apq_status st =
+        data_decode(decoder, &listing, item, data_fit_side(resolution), false);
+    if (decoder->reason[0] != '\0') { /* by the name that was given */
+        return APQ_ERROR(st, "%s: %s", path, decoder->reason);
     }
-    free(root);
-    free(item->path);
     return st == APQ_OK ? data_fit(decoder, resolution, hwc) : st;
 }
 
 apq_status apq_image_read(const char *path, int resolution, uint8_t *hwc) {
     APQ_TRY(check_resolution(resolution));
-    char folder[APQ_PATH_MAX] = ".";
-    const char *slash = strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
     char *bytes;
     size_t n_bytes;
     APQ_TRY(apq_file_read(path, &bytes, &n_bytes));
-    if (slash != NULL) { /* shorter than what could be opened */
-        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path),
-                       path);
-    }
     data_item item = {.encoding = DATA_ENCODED,
+                      .path = strdup(path),
                       .bytes = (uint8_t *)bytes,
                       .n_bytes = n_bytes};
     data_decoder decoder = {0};
-    apq_status st = decode_file(&decoder, folder, name, &item, resolution, hwc);
+    apq_status st = item.path == NULL
+                        ? APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path)
+                        : decode_into(&decoder, &item, path, resolution, hwc);
     data_decoder_fini(&decoder);
+    free(item.path);
     free(bytes);
     return st;
 }

@@ -97,9 +97,12 @@ for file in bin/apq share/apq/configs/spaces/tiny.yaml \
     [ -e "$work/prefix/$file" ] || fail "$file is not installed"
 done
 
-# The interface and the example are C++ as well.
+# The interface and the examples are C++ as well.
 if command -v "${CXX:-c++}" >/dev/null 2>&1; then
-    "${CXX:-c++}" -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only \
-        "-I$work/prefix/include" -x c++ "$example" ||
-        fail 'the example is not C++'
+    for example in search classify; do
+        "${CXX:-c++}" -std=c++11 -Wall -Wextra -Wpedantic -Werror \
+            -fsyntax-only "-I$work/prefix/include" -x c++ \
+            "$source/../../examples/$example.c" ||
+            fail "examples/$example.c is not C++"
+    done
 fi

@@ -1,0 +1,60 @@
+/* From a file of `apq finetune` to an integer model. */
+#include "app/network_file.h"
+
+#include "app/app.h"
+#include "app/network.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static apq_status find_file(const apq_session *session, const char *path,
+                            const char *run_dir_or_null,
+                            char out[APQ_PATH_MAX]) {
+    char dir[APQ_PATH_MAX];
+    if (path != NULL) {
+        if (strlen(path) >= APQ_PATH_MAX) {
+            APQ_FAIL(APQ_ERR_ARG, "%.64s...: path too long", path);
+        }
+        memcpy(out, path, strlen(path) + 1);
+        return APQ_OK;
+    }
+    if (run_dir_or_null == NULL) {
+        APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
+    }
+    return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
+                         "network.safetensors");
+}
+
+/* A file names its space; where that is a built-in one, the session's does not
+ * matter. */
+static const char *space_of_user(const char *space) {
+    for (const char *const *name = apq_space_names(); *name != NULL; name++) {
+        if (strcmp(space, *name) == 0) {
+            return NULL;
+        }
+    }
+    return space;
+}
+
+apq_status apq_network_file_load(apq_session *session, const char *path,
+                                 const char *run_dir_or_null,
+                                 apq_network_file *out) {
+    *out = (apq_network_file){.model = NULL};
+    APQ_TRY(find_file(session, path, run_dir_or_null, out->path));
+    apq_network *network;
+    APQ_TRY(apq_network_open(out->path, space_of_user(session->recipe->space),
+                             &network));
+    session->space = network->space;
+    apq_space_hash(&session->space, session->space_hash);
+    out->policy = network->policy;
+    (void)snprintf(out->data_hash, sizeof out->data_hash, "%s",
+                   network->data_hash);
+    apq_status st = apq_int_model_create(&network->net, &out->model);
+    apq_network_destroy(network);
+    return st == APQ_OK ? apq_file_hash(out->path, out->hash) : st;
+}
+
+void apq_network_file_fini(apq_network_file *network) {
+    apq_int_model_destroy(network->model);
+    network->model = NULL;
+}

@@ -1,0 +1,30 @@
+#ifndef APQ_APP_NETWORK_FILE_H
+#define APQ_APP_NETWORK_FILE_H
+
+#include "app/session.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "deploy/int_model.h"
+
+/* A fine-tuned network from its file (docs/formats/network.md), as the whole
+ * numbers that are deployed. */
+typedef struct apq_network_file {
+    char path[APQ_PATH_MAX];
+    char hash[APQ_HASH_MAX];
+    char data_hash[APQ_HASH_MAX]; /* of the images it was trained on */
+    apq_policy policy;
+    apq_int_model *model; /* owned */
+} apq_network_file;
+
+/* `path`; NULL: network.safetensors of the run or, without one, of what is
+ * shipped for the session's space. The session's space becomes that of the
+ * file, with its classes. Errors: FORMAT for another kind of file, MISMATCH for
+ * another version of the space; IO, NOMEM, those of apq_int_model_create. Fini
+ * also after an error. */
+APQ_NODISCARD apq_status apq_network_file_load(apq_session *session,
+                                               const char *path,
+                                               const char *run_dir_or_null,
+                                               apq_network_file *out);
+void apq_network_file_fini(apq_network_file *network);
+
+#endif

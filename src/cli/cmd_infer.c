@@ -1,0 +1,162 @@
+/* apq infer: what images show, by a fine-tuned network. */
+#include "cli/commands.h"
+
+#include <apq/classifier.h>
+
+#include "app/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_TOP = 5, MAX_IMAGES = 65 };
+
+typedef struct infer_options {
+    apq_common_options common;
+    const char *model, *image, *space, *data;
+    int top;
+} infer_options;
+
+#define AT(member) offsetof(infer_options, member)
+static const apq_option table[] = {
+    {.name = "model",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "network of apq finetune; else the run's, else the shipped one",
+     .offset = AT(model)},
+    {.name = "image",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "JPEG or PNG; more may follow",
+     .offset = AT(image)},
+    {.name = "top",
+     .type = APQ_OPTION_INT,
+     .argument = "N",
+     .help = "most probable classes of each image; else 5",
+     .offset = AT(top),
+     .low = 1,
+     .high = MAX_TOP},
+    {.name = "space",
+     .type = APQ_OPTION_TEXT,
+     .argument = "SPACE",
+     .help = "else the one the network names",
+     .offset = AT(space)},
+    {.name = "data",
+     .type = APQ_OPTION_TEXT,
+     .argument = "PATH",
+     .help = "data it was trained on, for networks that do not tell its "
+             "statistics",
+     .offset = AT(data)},
+    {.name = NULL},
+};
+
+typedef struct answers {
+    apq_classifier *classifier;
+    const char *images[MAX_IMAGES];
+    int n_images;
+    apq_class classes[MAX_IMAGES][MAX_TOP];
+} answers;
+
+/* The file and options of a run are those of its recipe where not given. */
+static apq_status open_classifier(const infer_options *o,
+                                  apq_classifier **out) {
+    apq_classifier_options options = {.space = o->space, .data = o->data};
+    char in_run[APQ_PATH_MAX];
+    apq_recipe recipe;
+    const char *path = o->model;
+    APQ_TRY(apq_cli_recipe(&o->common, NULL, &recipe));
+    apq_machine_set_threads(recipe.threads);
+    if (o->common.run != NULL) {
+        APQ_TRY(apq_path_join(in_run, o->common.run, "network.safetensors"));
+        path = path != NULL ? path : in_run;
+        options.space = o->space != NULL ? o->space : recipe.space;
+        if (o->data == NULL && recipe.data[0] != '\0') {
+            options.data = recipe.data;
+        }
+    }
+    return apq_classifier_create(path, &options, out);
+}
+
+static apq_status classify_all(const infer_options *o, answers *a) {
+    APQ_TRY(open_classifier(o, &a->classifier));
+    for (int i = 0; i < a->n_images; i++) {
+        APQ_TRY(apq_classifier_file(a->classifier, a->images[i], (size_t)o->top,
+                                    a->classes[i]));
+    }
+    return APQ_OK;
+}
+
+static void print_json(const infer_options *o, const answers *a) {
+    json_t *images = json_array();
+    for (int i = 0; i < a->n_images; i++) {
+        json_t *classes = json_array();
+        for (int k = 0; k < o->top && a->classes[i][k].label >= 0; k++) {
+            const apq_class *c = &a->classes[i][k];
+            (void)json_array_append_new(
+                classes, json_pack("{s:i, s:s, s:f}", "label", c->label, "name",
+                                   c->name, "probability", c->probability));
+        }
+        /* null where the file's name is no UTF-8 */
+        (void)json_array_append_new(images, json_pack("{s:o?, s:o}", "image",
+                                                      json_string(a->images[i]),
+                                                      "classes", classes));
+    }
+    apq_cli_print_json(json_pack("{s:o}", "images", images), false);
+}
+
+static void print_text(const infer_options *o, const answers *a) {
+    for (int i = 0; i < a->n_images; i++) {
+        printf("%s\n", a->images[i]);
+        for (int k = 0; k < o->top && a->classes[i][k].label >= 0; k++) {
+            const apq_class *c = &a->classes[i][k];
+            printf("  %6.2f %%  %s\n", 100 * c->probability, c->name);
+        }
+    }
+}
+
+static int run(const apq_command *self, int argc, char **argv) {
+    infer_options o = {.top = MAX_TOP};
+    int code = apq_cli_parse(self, argc, argv, &o);
+    if (code >= 0) {
+        return code;
+    }
+    if (o.image == NULL && o.common.n_words == 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--image FILE is required");
+        return apq_cli_usage(self);
+    }
+    answers *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return apq_cli_exit(APQ_ERROR(APQ_ERR_NOMEM, "infer: out of memory"));
+    }
+    if (o.image != NULL) {
+        a->images[a->n_images++] = o.image;
+    }
+    for (int i = 0; i < o.common.n_words; i++) {
+        a->images[a->n_images++] = o.common.words[i];
+    }
+    /* All first, so that nothing is printed when one is bad. */
+    apq_status st = classify_all(&o, a);
+    if (st == APQ_OK) {
+        (o.common.json ? print_json : print_text)(&o, a);
+    }
+    apq_classifier_destroy(a->classifier);
+    free(a);
+    return apq_cli_exit(st);
+}
+
+const apq_command apq_command_infer = {
+    .name = "infer",
+    .brief = "what images show, by a fine-tuned network",
+    .usage = "apq infer [--model M] --image F... [options]",
+    .summary =
+        "The most probable classes of images, by a network that apq finetune "
+        "wrote, in\nintegers. Images are turned upright, resized and cut as "
+        "those of an evaluation.\nWithout --model, the network of --run, else "
+        "the shipped one of --space.",
+    .examples =
+        "  apq infer --run runs/first --image cat.jpg\n"
+        "  apq infer --model network.safetensors --image *.png --json\n",
+    .options = table,
+    .max_words = MAX_IMAGES - 1,
+    .is_parallel = true,
+    .run = run,
+};

@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# apq infer: what images show, by the network of a run.
+
+load 'helper'
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    "$APQ" run "$ROOT/recipes/tiny.yaml" --run run --quiet >/dev/null
+    # Any picture will do.
+    export RUN=$BATS_FILE_TMPDIR/run IMAGE=$BATS_FILE_TMPDIR/run/search.png
+    [ -s "$IMAGE" ]
+}
+
+@test "classes with probabilities, as text and as JSON" {
+    run "$APQ" infer --run "$RUN" --image "$IMAGE"
+    expect_status 0
+    [ "${lines[0]}" = "$IMAGE" ]
+    [ "${#lines[@]}" -eq 6 ]
+    expect_output '^ +[0-9]+\.[0-9]{2} %  [a-z]+$'
+    cp "$IMAGE" b.png
+    "$APQ" infer --model "$RUN/network.safetensors" --image b.png "$IMAGE" \
+        --json --top 3 >out.json
+    jq -e --arg image "$IMAGE" '(.images | length) == 2
+        and .images[0].image == "b.png" and .images[1].image == $image
+        and .images[0].classes == .images[1].classes
+        and ([.images[0].classes[].probability] | length == 3
+            and . == (sort | reverse) and add <= 1 and .[0] >= 0.1)
+        and (.images[0].classes | all(.label >= 0 and .label < 10
+            and (.name | test("^[a-z]+$"))))' out.json
+    # The first class is the text's.
+    name=$(jq -r '.images[0].classes[0].name' out.json)
+    [[ "${lines[1]}" == *" $name" ]]
+}
+
+@test "the names are those of the data" {
+    "$APQ" infer --run "$RUN" "$IMAGE" --json |
+        jq -r '.images[0].classes[] | .name' | sort >names
+    "$APQ" data check --data 'builtin:shapes?train=600&test=200&size=16&seed=1' \
+        --json | jq -r '.classes[].name' | sort >all
+    [ "$(wc -l <names)" -eq 5 ]
+    [ -z "$(comm -23 names all)" ]
+}
+
+@test "the example agrees" {
+    example=${APQ%/*}/examples/example_classify
+    [ -x "$example" ] || skip 'needs the built examples'
+    run env APQ_DATA_DIR="$ROOT" "$example" "$RUN/network.safetensors" "$IMAGE"
+    expect_status 0
+    expect_output "^$IMAGE: $("$APQ" infer --run "$RUN" "$IMAGE" --json |
+        jq -r '.images[0].classes[0].name') [0-9.]+ % "
+    run env APQ_DATA_DIR="$ROOT" "$example" "$RUN/supernet.safetensors" "$IMAGE"
+    expect_status 1
+    expect_output '^classify: .*supernet.safetensors: not a fine-tuned network'
+}
+
+# refused STATUS REGEX ARGUMENT...: one line, nothing on standard output.
+refused() {
+    local expected=$1 regex=$2
+    shift 2
+    run --separate-stderr "$APQ" infer "$@"
+    expect_status "$expected"
+    [ -z "$output" ]
+    output=$stderr
+    expect_output "$regex"
+    [ "${#stderr_lines[@]}" -eq 1 ]
+}
+
+@test "bad files are one line and exit 3" {
+    bats_require_minimum_version 1.5.0
+    echo 'no image' >a.jpg
+    refused 3 '^apq: a\.jpg: not a JPEG or PNG image$' --run "$RUN" a.jpg
+    : >empty.png
+    refused 3 '^apq: empty\.png: zero bytes$' --run "$RUN" "$IMAGE" empty.png
+    head -c 300 "$IMAGE" >half.png
+    refused 3 '^apq: half\.png: truncated or damaged PNG' --run "$RUN" half.png
+    refused 3 '^apq: gone\.png: cannot open' --run "$RUN" gone.png
+    refused 3 '^apq: a\.jpg: .*safetensors file' --model a.jpg "$IMAGE"
+    refused 3 '/supernet\.safetensors: not a fine-tuned network' \
+        --model "$RUN/supernet.safetensors" "$IMAGE"
+    head -c 3000 "$RUN/network.safetensors" >half.safetensors
+    refused 3 '^apq: half\.safetensors: ' --model half.safetensors "$IMAGE"
+    refused 6 'made for space tiny' --run "$RUN" --space cifar10 "$IMAGE"
+    refused 2 '--image FILE is required' --run "$RUN"
+    refused 2 'not an integer in 1 \.\.\. 5' --run "$RUN" --top 6 "$IMAGE"
+}
