@@ -56,7 +56,7 @@ static void write_file(const fixture *f, const apq_model *model,
         assert_int_equal(apq_network_put_data(file, f->dataset), APQ_OK);
     }
     assert_int_equal(apq_model_put(model, net, false, file), APQ_OK);
-    put_meta(file, changed, "format", "apq network 1");
+    put_meta(file, changed, "format", "apq network 2");
     put_meta(file, changed, "space", "tiny");
     put_meta(file, changed, "space_hash", hash);
     put_meta(file, changed, "classes", "10");
@@ -73,7 +73,10 @@ static void write_file(const fixture *f, const apq_model *model,
 /* The engine's logits of the test images. */
 static void run_engine(fixture *f, const apq_nn_net *net) {
     apq_int_engine *engine;
-    assert_int_equal(apq_int_engine_create(net, &engine), APQ_OK);
+    apq_int_model *model;
+    assert_int_equal(apq_int_model_create(net, &model), APQ_OK);
+    assert_int_equal(apq_int_engine_create(model, &engine), APQ_OK);
+    apq_int_model_destroy(model);
     assert_int_equal(
         apq_int_engine_run(engine, f->images[0], N_IMAGES, f->logits[0]),
         APQ_OK);
