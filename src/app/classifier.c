@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/network.h"
 #include "base/file.h"
+#include "deploy/int_engine.h"
 #include "deploy/int_infer.h"
 
 #include <math.h>
