@@ -161,24 +161,32 @@ static apq_status find_places(const apq_export_format *format, const char *path,
     return apq_path_join(manifest, dir, "manifest.json");
 }
 
-/* Of the images that the recipe names, or of drawn ones. */
-static apq_status open_images(apq_export_job *job) {
-    apq_session *s = &job->session;
-    apq_recipe recipe = *s->recipe;
-    int n_classes = s->space.n_classes;
-    if (recipe.data[0] == '\0') {
-        (void)snprintf(recipe.data, sizeof recipe.data,
-                       "builtin:shapes?train=100&test=%lld&size=%d",
-                       (long long)(job->request->n_images > 0
-                                       ? job->request->n_images
-                                       : 1000),
-                       s->space.resolution);
-        recipe.n_val = -1;
-    }
+static apq_status open_drawn(apq_session *s, int64_t n_images) {
     const apq_recipe *given = s->recipe;
+    apq_recipe recipe = *given;
+    (void)snprintf(recipe.data, sizeof recipe.data,
+                   "builtin:shapes?train=100&test=%lld&size=%d",
+                   (long long)(n_images > 0 ? n_images : 1000),
+                   s->space.resolution);
+    recipe.n_val = -1;
     s->recipe = &recipe;
     apq_status st = apq_session_open_data(s);
     s->recipe = given;
+    return st;
+}
+
+/* Of the images that the recipe names; where they are not asked for and not
+ * there, of drawn ones. */
+static apq_status open_images(apq_export_job *job) {
+    apq_session *s = &job->session;
+    int n_classes = s->space.n_classes;
+    apq_status st = apq_session_open_data(s);
+    if (st == APQ_ERR_IO && !job->request->needs_data) {
+        apq_note(s->progress,
+                 "%s: images are drawn, their normalisation is not known",
+                 apq_error_message());
+        st = open_drawn(s, job->request->n_images);
+    }
     APQ_TRY(st);
     apq_space_set_classes(&s->space, n_classes);
     job->has_normalisation =

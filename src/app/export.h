@@ -26,6 +26,8 @@ typedef struct apq_export_request {
     bool is_packed;      /* onnx: weights of up to 4 bits stored in 4 */
     bool is_function_left_out; /* qonnx: without IntQuant's definition */
     int64_t n_images;          /* that verify; 0: all */
+    bool needs_data; /* the recipe's images; else, where they are not there,
+                        drawn ones verify */
 } apq_export_request;
 
 typedef struct apq_export_answer {

@@ -46,6 +46,7 @@ int apq_export_command(const apq_export_options *options,
     own.runtime =
         options->runtime != NULL ? options->runtime : apq_app_runtime();
     own.n_images = options->images;
+    own.needs_data = options->step.data != NULL;
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options->step.common.quiet);
     apq_recipe recipe;

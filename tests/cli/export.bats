@@ -91,6 +91,9 @@ need_runtime() {
     run "$APQ" export --model cut.safetensors --space tiny -o out
     expect_status 3
     [ ! -e out ]
+    run "$APQ" export --run "$RUN" --data nowhere -o out
+    expect_status 3
+    [ ! -e out ]
     run "$APQ" verify nothing --run "$RUN" --runtime x.so
     expect_status 3
     "$APQ" export --run "$RUN" -o out --quiet
@@ -118,11 +121,12 @@ need_runtime() {
         rm -r out
     done
     "$APQ" export --model "$RUN/network.safetensors" --space tiny --quiet \
-        -o out/net.onnx --json | jq -e '.verification[0].images == 1000
-            and .verification[0].worst < 1e-6 and .verification[0].agrees'
+        -o out/net.onnx --json >drawn.json
+    jq -e '.verification[0].images == 1000 and .verification[0].agrees
+        and .verification[0].worst < 1e-6 and .input.mean == null' drawn.json
     APQ_ORT='' "$APQ" verify out/net.onnx --run "$RUN" --runtime "$APQ_ORT" \
-        --images 0 --quiet --json |
-        jq -e '.verification | length == 1 and .[0].images == 200'
+        --images 0 --quiet --json >run.json
+    jq -e '.verification | length == 1 and .[0].images == 200' run.json
 }
 
 @test "a changed weight is found, with its layer" {
