@@ -1,0 +1,330 @@
+/* An exported C99 network compiled and run, image by image, beside the
+ * reference; where they differ, once more with checksums of every layer. */
+#include "export/verify_c.h"
+
+#include "base/file.h"
+#include "export/c99_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Programs ---------------------------------------------------------------- */
+
+/* A command line in memory of its own. */
+enum { MAX_WORDS = 24, WORD_BYTES = 6 * APQ_PATH_MAX };
+typedef struct command {
+    char *words[MAX_WORDS + 1];
+    int n;
+    size_t used;
+    char bytes[WORD_BYTES];
+} command;
+
+static void add_word(command *c, const char *word) {
+    size_t n = strlen(word) + 1;
+    APQ_ASSERT(c->n < MAX_WORDS && n <= WORD_BYTES - c->used);
+    c->words[c->n++] = memcpy(c->bytes + c->used, word, n);
+    c->words[c->n] = NULL;
+    c->used += n;
+}
+
+/* The files of one verification, all in a folder that is removed. */
+typedef struct scratch {
+    char dir[APQ_PATH_MAX];
+    char program[APQ_PATH_MAX], pixels[APQ_PATH_MAX], answers[APQ_PATH_MAX],
+        messages[APQ_PATH_MAX];
+} scratch;
+
+static apq_status make_scratch(scratch *s) {
+    const char *parent = getenv("TMPDIR");
+    APQ_TRY(apq_path_join(s->dir,
+                          parent != NULL && parent[0] != '\0' ? parent : "/tmp",
+                          "apq-verify-XXXXXX"));
+    if (mkdtemp(s->dir) == NULL) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot be made: %s", s->dir, strerror(errno));
+    }
+    apq_status st = apq_path_join(s->program, s->dir, "main_test");
+    st = st == APQ_OK ? apq_path_join(s->pixels, s->dir, "pixels") : st;
+    st = st == APQ_OK ? apq_path_join(s->answers, s->dir, "answers") : st;
+    return st == APQ_OK ? apq_path_join(s->messages, s->dir, "messages") : st;
+}
+
+static void remove_scratch(const scratch *s) {
+    (void)unlink(s->program);
+    (void)unlink(s->pixels);
+    (void)unlink(s->answers);
+    (void)unlink(s->messages);
+    (void)rmdir(s->dir);
+}
+
+/* Fails with the first line of the messages that speaks of an error, else with
+ * the first line. */
+static apq_status failure(const scratch *s, const char *what) {
+    char *text;
+    size_t n;
+    APQ_TRY(apq_file_read(s->messages, &text, &n));
+    const char *at = strstr(text, "rror");
+    while (at != NULL && at > text && at[-1] != '\n') {
+        at--;
+    }
+    at = at != NULL ? at : text;
+    apq_status st = APQ_ERROR(APQ_ERR_EXTERNAL, "%s: %.*s", what,
+                              (int)strcspn(at, "\n"), at);
+    free(text);
+    return st;
+}
+
+/* Waits for the command; input NULL is none. Errors: IO when it cannot be
+ * started, EXTERNAL when it does not end with 0. */
+static apq_status run_command(command *c, const scratch *s, const char *input,
+                              const char *what) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: %s", c->words[0], strerror(error));
+    }
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    pid_t child = 0;
+    int status = 0;
+    error = posix_spawn_file_actions_addopen(
+        &actions, STDIN_FILENO, input != NULL ? input : "/dev/null", O_RDONLY,
+        0);
+    error = error != 0 ? error
+                       : posix_spawn_file_actions_addopen(
+                             &actions, STDOUT_FILENO, s->answers, flags, 0600);
+    error = error != 0 ? error
+                       : posix_spawn_file_actions_addopen(
+                             &actions, STDERR_FILENO, s->messages, flags, 0600);
+    error = error != 0 ? error
+                       : posix_spawnp(&child, c->words[0], &actions, NULL,
+                                      c->words, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot be run: %s", c->words[0],
+                 strerror(error));
+    }
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) {
+            APQ_FAIL(APQ_ERR_IO, "%s: cannot be waited for: %s", c->words[0],
+                     strerror(errno));
+        }
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? APQ_OK
+                                                         : failure(s, what);
+}
+
+static apq_status compile(const char *dir, const apq_verify_c_options *o,
+                          bool is_traced, const scratch *s) {
+    static const char *const sources[] = {"main_test.c", "network.c",
+                                          "weights.c"};
+    static const char *const flags[] = {"-std=c99", "-O1",       "-Wall",
+                                        "-Wextra",  "-pedantic", "-Wconversion",
+                                        "-Werror",  "-o"};
+    command c = {.n = 0};
+    add_word(&c, o->compiler);
+    if (o->is_sanitized) {
+        add_word(&c, "-fsanitize=address,undefined");
+        add_word(&c, "-fno-sanitize-recover=all");
+    }
+    if (is_traced) {
+        add_word(&c, "-DNETWORK_TRACE=network_trace");
+    }
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        add_word(&c, flags[i]);
+    }
+    add_word(&c, s->program);
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        char path[APQ_PATH_MAX];
+        APQ_TRY(apq_path_join(path, dir, sources[i]));
+        add_word(&c, path);
+    }
+    return run_command(&c, s, NULL, dir);
+}
+
+/* Leaves what the program prints of these images in *answers, the caller's. */
+static apq_status run_images(const scratch *s, const uint8_t *images,
+                             size_t n_bytes, char **answers) {
+    APQ_TRY(apq_file_write(s->pixels, images, n_bytes));
+    command c = {.n = 0};
+    add_word(&c, s->program);
+    add_word(&c, "-");
+    APQ_TRY(run_command(&c, s, s->pixels, "main_test"));
+    size_t n;
+    return apq_file_read(s->answers, answers, &n);
+}
+
+/* Comparison -------------------------------------------------------------- */
+
+typedef struct checker {
+    const apq_int_model *model;
+    const apq_verify_c_options *options;
+    apq_c99_plan plan;
+    size_t image_bytes;
+    int32_t *sums; /* (n_classes), owned */
+    float *logits; /* (n_classes), owned */
+    uint32_t checksums[APQ_IR_MAX_LAYERS];
+} checker;
+
+static apq_status expect(checker *k, int image) {
+    return apq_c99_reference(k->model, k->options->mean, k->options->std,
+                             k->options->images +
+                                 (size_t)image * k->image_bytes,
+                             k->sums, k->logits, k->checksums);
+}
+
+static bool read_number(const char **at, long *out) {
+    char *end;
+    errno = 0;
+    *out = strtol(*at, &end, 10);
+    bool is_number = end != *at && errno == 0;
+    *at = end;
+    return is_number;
+}
+
+static int largest(const checker *k) {
+    int best = 0;
+    for (int i = 1; i < k->model->n_classes; i++) {
+        best = apq_c99_logit(&k->plan, i, k->sums[i]) >
+                       apq_c99_logit(&k->plan, best, k->sums[best])
+                   ? i
+                   : best;
+    }
+    return best;
+}
+
+/* The class must be the reference's; where classes have scales of their own,
+ * logits are whole multiples of a unit and those within it are equal. */
+static bool is_class_right(const checker *k, int class) {
+    double allowed = k->plan.has_equal_scales ? 0.0 : (double)k->plan.unit;
+    for (int i = 0; i < k->model->n_classes; i++) {
+        if (!((double)k->logits[i] - (double)k->logits[class] <= allowed)) {
+            return false;
+        }
+    }
+    return class == largest(k);
+}
+
+/* Reads one line of answers, compares it and leaves in `difference` what is
+ * wrong; empty: nothing. */
+static apq_status compare(const checker *k, int image, const char **at,
+                          char difference[128]) {
+    int n = k->model->n_classes;
+    long class, value;
+    bool is_read = read_number(at, &class) && class >= 0 && class < n;
+    difference[0] = '\0';
+    for (int i = 0; is_read && i < 2 * n; i++) {
+        int32_t wanted =
+            i < n ? k->sums[i] : apq_c99_logit(&k->plan, i - n, k->sums[i - n]);
+        is_read = read_number(at, &value);
+        if (is_read && value != wanted && difference[0] == '\0') {
+            (void)snprintf(difference, 128, "%s of class %d is %ld, not %ld",
+                           i < n ? "sum" : "logit", i % n, value, (long)wanted);
+        }
+    }
+    if (!is_read || **at != '\n') {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "main_test: no class, sums and logits of image %d", image);
+    }
+    ++*at;
+    if (difference[0] == '\0' && !is_class_right(k, (int)class)) {
+        (void)snprintf(difference, 128, "class is %ld, not %d", class,
+                       largest(k));
+    }
+    return APQ_OK;
+}
+
+/* The first layer whose checksum in the answers is another. */
+static const char *first_layer(const checker *k, const char *answers) {
+    const char *at = answers;
+    for (int i = 0; i < k->model->n_convs; i++) {
+        long index, checksum;
+        if (strncmp(at, "layer ", 6) != 0) {
+            break;
+        }
+        at += 6;
+        if (!read_number(&at, &index) || !read_number(&at, &checksum) ||
+            index != i || checksum != (long)k->checksums[i]) {
+            return k->model->convs[i].ir.name;
+        }
+        at += strspn(at, "\n");
+    }
+    return "classifier";
+}
+
+/* Runs one image with layers traced; *name is borrowed from the model. */
+static apq_status find_layer(const checker *k, const char *dir, int image,
+                             const scratch *s, const char **name) {
+    char *answers;
+    APQ_TRY(compile(dir, k->options, true, s));
+    APQ_TRY(run_images(s, k->options->images + (size_t)image * k->image_bytes,
+                       k->image_bytes, &answers));
+    *name = first_layer(k, answers);
+    free(answers);
+    return APQ_OK;
+}
+
+static apq_status check_images(checker *k, const char *dir, const scratch *s,
+                               apq_verify_c_result *result) {
+    char *answers = NULL, difference[128] = "";
+    const char *layer;
+    APQ_TRY(compile(dir, k->options, false, s));
+    apq_status st =
+        run_images(s, k->options->images,
+                   (size_t)k->options->n_images * k->image_bytes, &answers);
+    const char *at = answers;
+    for (int i = 0; st == APQ_OK && i < k->options->n_images; i++) {
+        st = expect(k, i);
+        st = st == APQ_OK ? compare(k, i, &at, difference) : st;
+        if (st != APQ_OK || difference[0] != '\0') {
+            break;
+        }
+        result->n_equal++;
+    }
+    if (st == APQ_OK && difference[0] != '\0' &&
+        (st = find_layer(k, dir, result->n_equal, s, &layer)) == APQ_OK) {
+        (void)snprintf(result->difference, sizeof result->difference,
+                       "image %d: %s; the first layer that differs is %s",
+                       result->n_equal, difference, layer);
+    }
+    free(answers);
+    return st;
+}
+
+apq_status apq_verify_c(const apq_int_model *model, const char *dir,
+                        const apq_verify_c_options *options,
+                        apq_verify_c_result *result) {
+    if (options->n_images < 1) {
+        APQ_FAIL(APQ_ERR_ARG, "%d images to verify with, legal from 1 on",
+                 options->n_images);
+    }
+    if (!apq_dir_exists(dir)) {
+        APQ_FAIL(APQ_ERR_IO, "%s: no such folder", dir);
+    }
+    apq_c99_options format = APQ_C99_OPTIONS_INIT;
+    memcpy(format.mean, options->mean, sizeof format.mean);
+    memcpy(format.std, options->std, sizeof format.std);
+    checker k = {.model = model,
+                 .options = options,
+                 .image_bytes =
+                     3 * (size_t)model->resolution * (size_t)model->resolution};
+    APQ_TRY(apq_c99_plan_make(model, &format, &k.plan));
+    *result = (apq_verify_c_result){.n_equal = 0};
+    scratch s = {.dir = ""};
+    apq_status st = make_scratch(&s);
+    k.sums = apq_calloc((size_t)model->n_classes, sizeof *k.sums);
+    k.logits = apq_calloc((size_t)model->n_classes, sizeof *k.logits);
+    if (st == APQ_OK && (k.sums == NULL || k.logits == NULL)) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", dir);
+    }
+    st = st == APQ_OK ? check_images(&k, dir, &s, result) : st;
+    free(k.sums);
+    free(k.logits);
+    remove_scratch(&s);
+    return st;
+}
