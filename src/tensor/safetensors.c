@@ -17,10 +17,8 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[] = {
-    [APQ_F32] = {"F32", 4},
-    [APQ_I64] = {"I64", 8},
-    [APQ_U8] = {"U8", 1},
-    [APQ_I8] = {"I8", 1},
+    [APQ_F32] = {"F32", 4}, [APQ_I64] = {"I64", 8}, [APQ_U8] = {"U8", 1},
+    [APQ_I8] = {"I8", 1},   [APQ_I32] = {"I32", 4},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof dtypes[0] };
 

@@ -13,6 +13,7 @@ typedef enum apq_dtype {
     APQ_I64,
     APQ_U8,
     APQ_I8,
+    APQ_I32,
 } apq_dtype;
 
 typedef struct apq_tensor_file apq_tensor_file;

@@ -113,7 +113,7 @@ static apq_status read_tensor(apq_tensor_file *file, const source *from,
     apq_dtype dtype = APQ_F32;
     if (type == NULL || !apq_dtype_parse(type, &dtype)) {
         APQ_FAIL(APQ_ERR_FORMAT,
-                 "%s: tensor '%s': type %s is not F32, I64, U8 or I8",
+                 "%s: tensor '%s': type %s is not F32, I64, I32, U8 or I8",
                  from->path, name, type == NULL ? "(none)" : type);
     }
     int rank = 0;

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Rebuilds a network exported by `apq export --format safetensors` in PyTorch.
+
+    load_pytorch.py FOLDER PIXELS
+
+PIXELS is a file of images, each (H, W, 3) RGB bytes; prints the logits of each.
+Tensors hold whole numbers; float64 adds their products up without an error.
+"""
+import json
+import sys
+
+import torch
+from torch.nn.functional import conv2d
+
+TYPES = {"F32": torch.float32, "I8": torch.int8, "I32": torch.int32}
+
+
+def load(path):
+    """The description of the network and its tensors by name."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = bytearray(file.read())
+    network = json.loads(header.pop("__metadata__")["network"])
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        flat = torch.frombuffer(data[begin:end], dtype=TYPES[entry["dtype"]])
+        tensors[name] = flat.reshape(entry["shape"])
+    return network, tensors
+
+
+def run(network, tensors, pixels):
+    """pixels (N, H, W, 3) bytes -> logits (N, classes)."""
+    layers, outputs = network["layers"], {}
+    values = (pixels.float() / 255 - torch.tensor(network["mean"]))
+    values = (values / torch.tensor(network["std"])).permute(0, 3, 1, 2)
+    codes = (values / tensors["stem.input_step"]).round()
+    codes = codes.clamp(*layers[0]["input_codes"])
+    for layer in layers[:-1]:
+        w, bias, rescale, table = (
+            tensors.get(f"{layer['name']}.{part}")
+            for part in ("weight", "bias", "rescale", "reround"))
+        if table is not None:  # what it reads, rounded to fewer bits
+            codes = table[codes.long() + 128]
+        sums = conv2d(codes.double(), w.double(), bias.double(),
+                      layer["stride"], layer["kernel"] // 2,
+                      groups=codes.shape[1] // w.shape[1])
+        codes = (sums.float() * rescale[:, None, None]).round()
+        codes = codes.clamp(*layer["output_codes"])
+        if layer["residual_from"]:
+            codes = codes + outputs[layer["residual_from"]]
+            codes = codes.clamp(*layer["output_codes"])
+        outputs[layer["name"]] = codes
+    pooled = codes.sum((2, 3)) * tensors["classifier.pool_rescale"]
+    pooled = pooled.round().clamp(*layers[-1]["input_codes"]).double()
+    sums = pooled @ tensors["classifier.weight"].double().T
+    sums = sums + tensors["classifier.bias"].double()
+    return sums.float() * tensors["classifier.logit_scale"]
+
+
+if __name__ == "__main__":
+    net, parts = load(sys.argv[1] + "/network.safetensors")
+    side = net["resolution"]
+    with open(sys.argv[2], "rb") as images:
+        raw = torch.frombuffer(bytearray(images.read()), dtype=torch.uint8)
+    for logits in run(net, parts, raw.reshape(-1, side, side, 3)):
+        print(*(f"{logit:.9g}" for logit in logits.tolist()))
