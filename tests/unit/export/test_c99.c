@@ -55,7 +55,7 @@ static int32_t any_sum(apq_rng *rng) {
 static void requantises_as_float32(void **state) {
     (void)state;
     const char *count = getenv("APQ_TEST_REQUANTISE");
-    long n = count != NULL ? strtol(count, NULL, 10) : 60000;
+    long n = count != NULL ? strtol(count, NULL, 10) : 25000;
     apq_rng rng = apq_rng_make(1, APQ_RNG_TEST, 2);
     for (long i = 0; i < n; i++) {
         int32_t sum = any_sum(&rng);
