@@ -77,17 +77,20 @@ void apq_c99_write_network_h(const apq_c99_plan *p, FILE *out) {
     fprintf(out,
             "/* image: (%d, %d, 3), RGB bytes, row by row -> logits[%d]. Not "
             "for two threads\n * at once: working memory is static. */\n"
-            "void %s_run(const uint8_t *image, int32_t *logits);\n",
-            p->model->resolution, p->model->resolution, p->model->n_classes, n);
-    fprintf(out,
+            "void %s_run(const uint8_t *image, int32_t *logits);\n"
             "/* The class of the largest logit, the first of equal ones. */\n"
-            "int %s_classify(const uint8_t *image);\n"
-            "/* The classifier's sums, %s. */\n"
-            "void %s_sums(const uint8_t *image, int32_t *sums);\n\n#endif\n",
+            "int %s_classify(const uint8_t *image);\n\n",
+            p->model->resolution, p->model->resolution, p->model->n_classes, n,
+            n);
+    fprintf(out,
+            "/* %s_run in two steps: the classifier's sums, %s,\n"
+            " * and what becomes of them, in place. */\n"
+            "void %s_sums(const uint8_t *image, int32_t *sums);\n"
+            "void %s_logits(int32_t *sums);\n\n#endif\n",
             n,
             p->has_equal_scales ? "which are the logits"
-                                : "each in a unit of its own",
-            n);
+                                : "each class in a unit of its own",
+            n, n);
 }
 
 /* Layers ------------------------------------------------------------------ */
@@ -433,17 +436,23 @@ static void write_end(const apq_c99_plan *p, FILE *out) {
 }
 
 static void write_logits(const apq_c99_plan *p, FILE *out) {
+    const char *n = prefix(p);
     int shift = 30 - p->unit_bits;
+    fprintf(out, "void %s_logits(int32_t *sums)\n{\n", n);
+    if (p->has_equal_scales) {
+        fprintf(out, "    (void)sums; /* they are the logits */\n}\n\n");
+        return;
+    }
     fprintf(out,
             "    /* To one unit; halves away from 0. */\n"
             "    for (int k = 0; k < %s_CLASSES; k++) {\n"
-            "        int64_t product = (int64_t)logits[k] * "
+            "        int64_t product = (int64_t)sums[k] * "
             "%s_classifier_factor[k];\n"
             "        int64_t size = product < 0 ? -product : product;\n"
             "        size = (size + (INT64_C(1) << %d)) >> %d;\n"
-            "        logits[k] = (int32_t)(product < 0 ? -size : size);\n"
-            "    }\n",
-            p->upper, prefix(p), shift - 1, shift);
+            "        sums[k] = (int32_t)(product < 0 ? -size : size);\n"
+            "    }\n}\n\n",
+            p->upper, n, shift - 1, shift);
 }
 
 static void write_api(const apq_c99_plan *p, FILE *out) {
@@ -453,16 +462,12 @@ static void write_api(const apq_c99_plan *p, FILE *out) {
         fprintf(out, "    run_%s(%s);\n", p->chains[i].name,
                 i == 0 ? "image" : "");
     }
+    fprintf(out, "    run_end();\n    classifier(sums);\n}\n\n");
+    write_logits(p, out);
     fprintf(out,
-            "    run_end();\n    classifier(sums);\n}\n\n"
             "void %s_run(const uint8_t *image, int32_t *logits)\n{\n"
-            "    %s_sums(image, logits);\n",
-            n, n);
-    if (!p->has_equal_scales) {
-        write_logits(p, out);
-    }
-    fprintf(out,
-            "}\n\n"
+            "    %s_sums(image, logits);\n"
+            "    %s_logits(logits);\n}\n\n"
             "int %s_classify(const uint8_t *image)\n{\n"
             "    int32_t logits[%s_CLASSES];\n"
             "    int best = 0;\n"
@@ -470,13 +475,13 @@ static void write_api(const apq_c99_plan *p, FILE *out) {
             "    for (int k = 1; k < %s_CLASSES; k++) {\n"
             "        best = logits[k] > logits[best] ? k : best;\n"
             "    }\n    return best;\n}\n",
-            n, p->upper, n, p->upper);
+            n, n, n, n, p->upper, n, p->upper);
 }
 
 void apq_c99_write_network_c(const apq_c99_plan *p, FILE *out) {
     fprintf(out,
             "/* The network: whole numbers only. A tensor is (row, column, "
-            "channel); what lies\n * outside of it is 0. */\n"
+            "channel); what\n * lies outside of it is 0. */\n"
             "#include \"network.h\"\n\n"
             "#include \"arith.h\"\n#include \"weights.h\"\n\n"
             "#include <stddef.h>\n#include <string.h>\n\n"

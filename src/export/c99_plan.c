@@ -97,8 +97,8 @@ static apq_status check_options(const apq_c99_options *o) {
 }
 
 static apq_status check_scale(const char *name, float scale) {
-    if (!isnormal(scale) || !(scale > 0.0F)) {
-        APQ_FAIL(APQ_ERR_NUMERIC, "%s: scale %g is not a normal number above 0",
+    if (!isfinite(scale) || !(scale > 0.0F)) {
+        APQ_FAIL(APQ_ERR_NUMERIC, "%s: scale %g is not a finite number above 0",
                  name, (double)scale);
     }
     return APQ_OK;

@@ -123,7 +123,7 @@ static apq_status compile(const char *dir, const apq_verify_c_options *o,
                           bool is_traced, const scratch *s) {
     static const char *const sources[] = {"main_test.c", "network.c",
                                           "weights.c"};
-    static const char *const flags[] = {"-std=c99", "-O1",       "-Wall",
+    static const char *const flags[] = {"-std=c99", "-O2",       "-Wall",
                                         "-Wextra",  "-pedantic", "-Wconversion",
                                         "-Werror",  "-o"};
     command c = {.n = 0};

@@ -321,11 +321,6 @@ apq_int_model *build_model(const model_shape *shape, uint64_t seed) {
     return m;
 }
 
-void destroy_model(apq_int_model *model) {
-    apq_arena_destroy(model->arena);
-    free(model);
-}
-
 uint8_t *draw_pixels(const apq_int_model *model, int n_images, uint64_t seed) {
     int side = model->resolution;
     uint8_t *pixels =

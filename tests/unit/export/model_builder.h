@@ -26,9 +26,8 @@ extern const model_shape mixed_shape;
 /* 9 x 9 pixels, every kernel larger than the last maps; steps by class. */
 extern const model_shape odd_shape;
 
-/* Fails the test when memory is out. Release with destroy_model. */
+/* Fails the test when memory is out. */
 apq_int_model *build_model(const model_shape *shape, uint64_t seed);
-void destroy_model(apq_int_model *model);
 
 /* n pixels of a picture: smooth waves and noise. Release with free. */
 uint8_t *draw_pixels(const apq_int_model *model, int n_images, uint64_t seed);

@@ -8,6 +8,7 @@
 #include "export/c99/arith.h"
 #include "export/verify_c.h"
 #include "model_builder.h"
+#include "unit/deploy/subnets.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -153,7 +154,7 @@ static void close_fixture(fixture *f) {
     }
     assert_int_equal(rmdir(f->dir), 0); /* nothing else was written */
     free(f->images);
-    destroy_model(f->model);
+    apq_int_model_destroy(f->model);
 }
 
 static void verify_equal(fixture *f) {
@@ -201,6 +202,31 @@ static void class_steps_and_odd_sizes(void **state) {
     assert_int_equal(apq_export_c(f.model, &f.format, f.dir, NULL), APQ_OK);
     verify_equal(&f);
     close_fixture(&f);
+}
+
+/* A network of a space with learned steps, and gains that are 0 or nearly. */
+static void network_of_a_space(void **state) {
+    (void)state;
+    subnets s;
+    apq_subnet subnet;
+    apq_policy policy;
+    fixture f;
+    subnets_open(&s, "tiny");
+    apq_rng rng = apq_rng_make(3, APQ_RNG_TEST, 0);
+    apq_policy_random(&s.space, &rng, &policy);
+    subnets_calibrate(&s, &policy, APQ_QUANTISER_LSQ, &subnet);
+    open_fixture(&f, &odd_shape, 1);
+    apq_int_model_destroy(f.model);
+    free(f.images);
+    assert_int_equal(apq_int_model_create(&subnet.net, &f.model), APQ_OK);
+    f.images = draw_pixels(f.model, N_IMAGES, 5);
+    f.format.images = f.verify.images = f.images;
+    f.verify.is_sanitized = false;
+    assert_int_equal(apq_export_c(f.model, &f.format, f.dir, NULL), APQ_OK);
+    verify_equal(&f);
+    close_fixture(&f);
+    apq_subnet_fini(&subnet);
+    subnets_close(&s);
 }
 
 /* Another bias in one layer, or in the classifier, is found and named. */
@@ -278,7 +304,7 @@ static void illegal_options_are_refused(void **state) {
         &(fixture){.dir = "/dev/null/x", .model = f.model, .format = f.format},
         APQ_ERR_IO, "/dev/null/x");
     free(f.images);
-    destroy_model(f.model);
+    apq_int_model_destroy(f.model);
 }
 
 static void verify_says_what_is_wrong(void **state) {
@@ -315,6 +341,7 @@ int main(void) {
         cmocka_unit_test(unpacks),
         cmocka_unit_test(network_is_the_reference),
         cmocka_unit_test(class_steps_and_odd_sizes),
+        cmocka_unit_test(network_of_a_space),
         cmocka_unit_test(difference_is_named),
         cmocka_unit_test(illegal_options_are_refused),
         cmocka_unit_test(verify_says_what_is_wrong),

@@ -29,7 +29,7 @@ static void run_on(const model_shape *shape, const char *board) {
     (void)snprintf(command, sizeof command, "rm -rf %s", dir);
     assert_int_equal(system(command), 0);
     free(images);
-    destroy_model(model);
+    apq_int_model_destroy(model);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == SKIPPED) {
         skip();

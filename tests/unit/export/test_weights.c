@@ -43,7 +43,7 @@ static void close_fixture(fixture *f) {
     assert_int_equal(unlink(f->tensors), 0);
     assert_int_equal(unlink(f->sidecar), 0);
     assert_int_equal(rmdir(f->dir), 0);
-    destroy_model(f->model);
+    apq_int_model_destroy(f->model);
 }
 
 static const void *get(const apq_tensor_file *file, const char *layer,
