@@ -1,6 +1,7 @@
 /* `apq export` and `apq verify`: load the network, write a format, run it. */
 #include "app/export.h"
 
+#include "app/export_folder.h"
 #include "app/export_job.h"
 #include "app/json.h"
 #include "export/onnx.h"
@@ -77,24 +78,56 @@ static apq_status verify_qonnx(const apq_export_job *job, const char *path,
     return verify_onnx(job, true, path, loader, out);
 }
 
+static bool has_runtime(const apq_export_request *request) {
+    return request->runtime != NULL;
+}
+
+static bool never(const apq_export_request *request) {
+    (void)request;
+    return false;
+}
+
+static const char name_a_runtime[] =
+    "name ONNX Runtime's libonnxruntime.so with --runtime or in APQ_ORT, then "
+    "run apq verify";
+
 /* A format is a row here and a name below. */
 static const apq_export_format formats[] = {
     {.name = "onnx",
      .ending = ".onnx",
      .needs_runtime = true,
      .may_pack = true,
+     .can_verify = has_runtime,
+     .how = name_a_runtime,
      .write = write_qdq,
      .verify = verify_qdq},
     {.name = "qonnx",
      .ending = ".onnx",
      .needs_runtime = true,
      .may_omit_function = true,
+     .can_verify = has_runtime,
+     .how = name_a_runtime,
      .write = write_qonnx,
      .verify = verify_qonnx},
+    {.name = "c",
+     .member = "network.c",
+     .may_have_prefix = true,
+     .reads_pixels = true,
+     .can_verify = apq_export_can_compile,
+     .how = "there is no C compiler cc; where there is one, run apq verify",
+     .write = apq_export_write_c,
+     .verify = apq_export_verify_c},
+    {.name = "safetensors",
+     .member = "network.safetensors",
+     .reads_pixels = true,
+     .can_verify = never,
+     .how = "examples/load_pytorch.py runs it in PyTorch",
+     .write = apq_export_write_weights},
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
-const char *const apq_export_format_names[] = {"onnx", "qonnx", NULL};
+const char *const apq_export_format_names[] = {"onnx", "qonnx", "c",
+                                               "safetensors", NULL};
 
 /* NULL: none has the name. */
 static const apq_export_format *find_format(const char *name) {
@@ -118,6 +151,9 @@ apq_status apq_app_export_check(const apq_export_request *r) {
     if (r->is_function_left_out && !format->may_omit_function) {
         APQ_FAIL(APQ_ERR_ARG, "--no-function is not for --format %s",
                  format->name);
+    }
+    if (r->prefix != NULL && !format->may_have_prefix) {
+        APQ_FAIL(APQ_ERR_ARG, "--prefix is not for --format %s", format->name);
     }
     return APQ_OK;
 }
@@ -146,7 +182,7 @@ static apq_status find_places(const apq_export_format *format, const char *path,
                               char file[APQ_PATH_MAX],
                               char manifest[APQ_PATH_MAX]) {
     if (format->ending == NULL) {
-        (void)snprintf(file, APQ_PATH_MAX, "%s", path);
+        APQ_TRY(apq_path_join(file, path, format->member));
         return apq_path_join(manifest, path, "manifest.json");
     }
     if (!has_ending(path, format->ending) || apq_dir_exists(path)) {
@@ -238,17 +274,30 @@ static apq_status run_verification(apq_export_job *job,
 static apq_status finish(apq_export_job *job, const apq_export_format *format,
                          const char *manifest, apq_export_answer *out) {
     APQ_TRY(apq_json_write(json_incref(out->manifest), 9, manifest));
-    if (format->needs_runtime && job->request->runtime == NULL) {
+    if (!format->can_verify(job->request)) {
+        out->how = format->how;
         return APQ_OK;
     }
     APQ_TRY(run_verification(job, format, out));
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 
+static apq_status check_normalisation(const apq_export_job *job,
+                                      const apq_export_format *format) {
+    if (format->reads_pixels && !job->has_normalisation) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "--format %s needs the mean and deviation of the images that "
+                 "%s was trained on: name them with --data",
+                 format->name, job->network.path);
+    }
+    return APQ_OK;
+}
+
 static apq_status export_with(apq_export_job *job,
                               const apq_export_format *format,
                               apq_export_answer *out) {
     char manifest[APQ_PATH_MAX];
+    APQ_TRY(check_normalisation(job, format));
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
     char dir[APQ_PATH_MAX];
@@ -277,6 +326,10 @@ static apq_status read_export(const json_t *manifest, const char *path,
                  "no runtime: name libonnxruntime.so with --runtime or in "
                  "APQ_ORT");
     }
+    if ((*format)->verify == NULL) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: %s", name, (*format)->how);
+    }
+    request->format = (*format)->name;
     return APQ_OK;
 }
 
@@ -298,6 +351,7 @@ static apq_status verify_with(apq_export_job *job,
     const json_t *known = json_object_get(out->manifest, "hash");
     char hash[APQ_HASH_MAX];
     APQ_TRY(check_source(job, out->manifest, manifest));
+    APQ_TRY(check_normalisation(job, format));
     APQ_TRY(apq_file_hash(out->file, hash));
     if (!json_is_string(known) || strcmp(json_string_value(known), hash) != 0) {
         apq_note(job->session.progress, "%s: changed since it was exported",

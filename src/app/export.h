@@ -25,6 +25,7 @@ typedef struct apq_export_request {
     const char *runtime; /* library that verifies; NULL: none is known */
     bool is_packed;      /* onnx: weights of up to 4 bits stored in 4 */
     bool is_function_left_out; /* qonnx: without IntQuant's definition */
+    const char *prefix;        /* c: of names; NULL: "network" */
     int64_t n_images;          /* that verify; 0: all */
     bool needs_data; /* the recipe's images; else, where they are not there,
                         drawn ones verify */
@@ -34,6 +35,7 @@ typedef struct apq_export_answer {
     char file[APQ_PATH_MAX]; /* the exported file */
     json_t *manifest;        /* the caller's */
     bool is_verified;
+    const char *how; /* where not: what verifies such an export */
     apq_verification verification;
 } apq_export_answer;
 

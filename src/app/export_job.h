@@ -17,10 +17,14 @@ typedef struct apq_export_job {
 typedef struct apq_export_format {
     const char *name;
     const char *ending; /* of its file; NULL: the export is a folder */
+    const char *member; /* of a folder: the file that stands for it */
     bool needs_runtime; /* to be verified */
-    bool may_pack, may_omit_function;
+    bool may_pack, may_omit_function, may_have_prefix;
+    bool reads_pixels; /* so that their normalisation must be known */
+    bool (*can_verify)(const apq_export_request *request);
+    const char *how; /* where it cannot be verified: what would help */
     apq_status (*write)(const apq_export_job *job, const char *path);
-    /* `loader` has been started. */
+    /* `loader` has been started. NULL: nothing here can. */
     apq_status (*verify)(const apq_export_job *job, const char *path,
                          apq_loader *loader, apq_verification *out);
 } apq_export_format;

@@ -120,6 +120,10 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {
         v->agrees, "images", (json_int_t)v->n_images, "other_class",
         (json_int_t)v->n_other_class, "far", (json_int_t)v->n_far, "worst",
         apq_json_number(v->worst), "mean", apq_json_number(v->mean));
+    if (v->difference[0] != '\0') {
+        (void)json_object_set_new(row, "difference",
+                                  json_string(v->difference));
+    }
     if (v->layer[0] != '\0') {
         (void)json_object_set_new(row, "first_layer", json_string(v->layer));
     }

@@ -11,7 +11,8 @@ static const apq_option table[] = {
     {.name = "format",
      .type = APQ_OPTION_CHOICE,
      .argument = "FORMAT",
-     .help = "onnx: 8-bit containers; qonnx: IntQuant nodes with true widths",
+     .help = "onnx: 8-bit containers; qonnx: IntQuant nodes with true widths; "
+             "c: C99 source; safetensors: codes",
      .offset = APQ_EXPORT_AT(format),
      .choices = apq_export_format_names},
     {.name = "storage",
@@ -24,10 +25,16 @@ static const apq_option table[] = {
      .type = APQ_OPTION_FLAG,
      .help = "qonnx: without the definition of IntQuant",
      .offset = APQ_EXPORT_AT(no_function)},
+    {.name = "prefix",
+     .type = APQ_OPTION_TEXT,
+     .argument = "NAME",
+     .help = "c: of its functions; else network",
+     .offset = APQ_EXPORT_AT(prefix)},
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "PATH",
-     .help = "FILE.onnx, or a folder; manifest.json goes beside it",
+     .help = "FILE.onnx, or a folder (c, safetensors: always); manifest.json "
+             "goes beside it",
      .offset = APQ_EXPORT_AT(out),
      .is_required = true},
     {.name = NULL},
@@ -45,6 +52,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         .path = options.out,
         .is_packed = strcmp(options.storage, "packed") == 0,
         .is_function_left_out = options.no_function,
+        .prefix = options.prefix,
     };
     if (apq_app_export_check(&request) != APQ_OK) {
         return apq_cli_usage(self);
@@ -67,7 +75,9 @@ const apq_command apq_command_export = {
                 "  apq export --space cifar10 --data data/cifar10 --runtime "
                 "libonnxruntime.so \\\n"
                 "    --images 1000 -o net.onnx\n"
-                "  apq export --run runs/first --format qonnx -o export/finn\n",
+                "  apq export --run runs/first --format qonnx -o export/finn\n"
+                "  apq export --run runs/first --format c --prefix shapes -o "
+                "export/c\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,

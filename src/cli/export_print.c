@@ -4,6 +4,10 @@
 #include <stdio.h>
 
 static void print_verdict(const apq_verification *v) {
+    if (v->difference[0] != '\0') {
+        printf("does not agree in %s: %s\n", v->runtime, v->difference);
+        return;
+    }
     printf("%s in %s: %lld images, %lld of another class, logits off by %.2g "
            "of their range at most, %.2g on average\n",
            v->agrees ? "agrees" : "does not agree", v->runtime,
@@ -32,8 +36,7 @@ static void print_answer(const apq_export_options *options,
     if (answer->is_verified) {
         print_verdict(&answer->verification);
     } else {
-        printf("not verified: name ONNX Runtime's libonnxruntime.so with "
-               "--runtime or in APQ_ORT, then run apq verify\n");
+        printf("not verified: %s\n", answer->how);
     }
     json_decref(answer->manifest);
 }

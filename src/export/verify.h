@@ -28,6 +28,7 @@ typedef struct apq_verification {
                       all logits */
     double worst, mean; /* difference of logits, in ranges */
     bool agrees;
+    char difference[192]; /* in words, where exports are compared to the bit */
     /* Where it does not: the first layer with other codes, of the image that is
      * furthest off; empty where there is none before the logits. */
     char layer[APQ_IR_NAME_MAX];

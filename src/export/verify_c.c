@@ -291,9 +291,21 @@ static apq_status check_images(checker *k, const char *dir, const scratch *s,
         (void)snprintf(result->difference, sizeof result->difference,
                        "image %d: %s; the first layer that differs is %s",
                        result->n_equal, difference, layer);
+        (void)snprintf(result->layer, sizeof result->layer, "%s", layer);
     }
     free(answers);
     return st;
+}
+
+bool apq_verify_c_has(const char *compiler) {
+    scratch s = {.dir = ""};
+    command c = {.n = 0};
+    add_word(&c, compiler);
+    add_word(&c, "--version");
+    bool has = make_scratch(&s) == APQ_OK &&
+               run_command(&c, &s, NULL, compiler) == APQ_OK;
+    remove_scratch(&s);
+    return has;
 }
 
 apq_status apq_verify_c(const apq_int_model *model, const char *dir,

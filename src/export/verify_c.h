@@ -25,7 +25,11 @@ typedef struct apq_verify_c_options {
 typedef struct apq_verify_c_result {
     int n_equal;          /* images, before the first that differs */
     char difference[192]; /* where the first one differs; empty: nowhere */
+    char layer[APQ_IR_NAME_MAX]; /* the first of its layers that does */
 } apq_verify_c_result;
+
+/* Whether the compiler can be started. */
+bool apq_verify_c_has(const char *compiler);
 
 /* dir: what apq_export_c wrote for this model and normalisation. A network that
  * computes something else is a result, no error. Errors: ARG for options out of
