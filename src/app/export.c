@@ -4,6 +4,7 @@
 #include "app/export_folder.h"
 #include "app/export_job.h"
 #include "app/json.h"
+#include "export/c99.h"
 #include "export/onnx.h"
 
 #include <stdio.h>
@@ -155,7 +156,7 @@ apq_status apq_app_export_check(const apq_export_request *r) {
     if (r->prefix != NULL && !format->may_have_prefix) {
         APQ_FAIL(APQ_ERR_ARG, "--prefix is not for --format %s", format->name);
     }
-    return APQ_OK;
+    return r->prefix == NULL ? APQ_OK : apq_c99_check_prefix(r->prefix);
 }
 
 /* ------------------------------------------------------------ places, images

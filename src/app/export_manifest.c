@@ -53,9 +53,14 @@ static json_t *triple(const float values[3]) {
 
 static json_t *input_json(const apq_export_job *job) {
     const apq_int_model *m = job->network.model;
-    json_t *input = json_pack("{s:s, s:s, s:[n, i, i, i]}", "name", "image",
-                              "layout", "NCHW", "shape", m->image_channels,
-                              m->resolution, m->resolution);
+    bool is_onnx = strstr(job->request->format, "onnx") != NULL;
+    json_t *input =
+        is_onnx ? json_pack("{s:s, s:s, s:[n, i, i, i]}", "name", "image",
+                            "layout", "NCHW", "shape", m->image_channels,
+                            m->resolution, m->resolution)
+                : json_pack("{s:s, s:s, s:[i, i, i]}", "name", "image",
+                            "layout", "HWC", "shape", m->resolution,
+                            m->resolution, m->image_channels);
     if (job->has_normalisation) {
         (void)json_object_set_new(input, "mean", triple(job->mean));
         (void)json_object_set_new(input, "std", triple(job->std));

@@ -29,6 +29,9 @@ typedef struct apq_c99_options {
         .prefix = "network", .std = { 1.0F, 1.0F, 1.0F }                       \
     }
 
+/* Errors: ARG for what is no such prefix. */
+APQ_NODISCARD apq_status apq_c99_check_prefix(const char *prefix);
+
 /* What the network needs on a device, in bytes. */
 typedef struct apq_c99_sizes {
     size_t weight_bytes; /* constant: codes of weights as packed */

@@ -59,7 +59,7 @@ int apq_c99_pixel_code(const apq_int_codes *image, float mean, float std,
 
 /* Checks ------------------------------------------------------------------ */
 
-static apq_status check_prefix(const char *prefix) {
+apq_status apq_c99_check_prefix(const char *prefix) {
     size_t n = strlen(prefix);
     bool is_legal = n >= 1 && n < APQ_C99_PREFIX_MAX && prefix[n - 1] != '_';
     for (size_t i = 0; i < n; i++) {
@@ -79,7 +79,7 @@ static apq_status check_prefix(const char *prefix) {
 }
 
 static apq_status check_options(const apq_c99_options *o) {
-    APQ_TRY(check_prefix(o->prefix));
+    APQ_TRY(apq_c99_check_prefix(o->prefix));
     for (int c = 0; c < 3; c++) {
         if (!isfinite(o->mean[c]) || !isfinite(o->std[c]) ||
             !(o->std[c] > 0.0F)) {

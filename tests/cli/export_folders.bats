@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# apq export --format c and --format safetensors.
+
+load 'helper'
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR" || return 1
+    "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=0.02 --run done \
+        --quiet >/dev/null
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    RUN=$BATS_FILE_TMPDIR/done
+    unset APQ_ORT
+}
+
+@test "C source computes what the network computes" {
+    run "$APQ" export --run "$RUN" --format c --prefix shapes -o out --quiet \
+        --images 50
+    expect_status 0
+    expect_output 'out/network.c \([0-9a-f]{16}\)'
+    expect_output '^agrees in C99 compiled by cc: 50 images, 0 of another'
+    grep -q 'int shapes_classify(const uint8_t \*image);' out/network.h
+    make -s -C out check CFLAGS='-std=c99 -Wall -Wextra -pedantic -Werror' |
+        grep -qx '4 of 4 images as expected'
+    jq -e '.format == "c" and .file == "network.c" and .input.layout == "HWC"
+        and .verification[0].agrees' out/manifest.json
+    # Codes of the first layer: found later, with the layer.
+    sed -i '/shapes_stem_w\[/ { n; s/[-0-9][0-9]*/1/g; }' out/weights.c
+    run "$APQ" verify out --run "$RUN" --quiet
+    expect_status 5
+    expect_output '^does not agree in C99 .* differs is stem'
+    jq -e '.verification | length == 1 and (.[0].agrees | not)
+        and .[0].first_layer == "stem"' out/manifest.json
+    run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny
+    expect_status 6
+}
+
+@test "weights and their description" {
+    run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
+    expect_status 0
+    expect_output '^not verified: examples/load_pytorch.py'
+    jq -e --slurpfile tuned "$RUN/finetune.json" '.layers[0].name == "stem"
+        and .policy == $tuned[0].network.policy and (.mean | length) == 3
+        and ([.layers[].weight_bits] | all(. >= 4 and . <= 8))' out/network.json
+    run "$APQ" verify out --run "$RUN"
+    expect_status 1
+    expect_output 'load_pytorch'
+}
+
+@test "what does not fit these formats" {
+    for wrong in '--format onnx --prefix x' '--format c --prefix 2x' \
+        '--format c --storage packed' '--format safetensors --no-function'; do
+        # shellcheck disable=SC2086
+        run "$APQ" export --run "$RUN" -o out $wrong
+        expect_status 2
+    done
+    # Of other images, whose normalisation is not the network's.
+    run "$APQ" export --run "$RUN" --format c -o out \
+        --data 'builtin:shapes?train=60&test=20&size=32&seed=9'
+    expect_status 3
+    expect_output 'needs the mean and deviation'
+    [ ! -e out ]
+}
