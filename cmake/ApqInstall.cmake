@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(APQ_PACKAGES
   JANSSON=jansson YAML=yaml-0.1 XXHASH=libxxhash SQLITE=sqlite3
   TURBOJPEG=libturbojpeg SPNG=spng LIBARCHIVE=libarchive ZLIB=zlib
-  CAIRO=cairo,cairo-svg)
+  CAIRO=cairo,cairo-svg,cairo-pdf)
 
 # The command line prints and exits; the library holds everything below it.
 set(modules base comm ir tensor store space cost backend search quant nn data

@@ -20,8 +20,8 @@
  *   supernet.safetensors     train
  *   run.db                   collect
  *   predictor.safetensors    predictor fit
- *   best.json search.svg/png  search
- *   front.json front.svg/png  search, of several budgets
+ *   best.json search.svg/png/pdf  search
+ *   front.json front.svg/png/pdf  search, of several budgets
  *   network.safetensors, finetune.json  finetune
  *   report.json, report.md   run
  */

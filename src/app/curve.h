@@ -54,7 +54,7 @@ APQ_NODISCARD apq_status apq_app_curve(const apq_recipe *recipe,
 
 /* The curve as a document; NULL when memory is out. */
 json_t *apq_curve_json(const apq_curve *curve);
-/* Three pictures, SVG and PNG each: FILE, FILE-tau and FILE-rmse. */
+/* Three pictures, SVG, PNG and PDF each: FILE, FILE-tau and FILE-rmse. */
 APQ_NODISCARD apq_status apq_curve_plot(const apq_curve *curve,
                                         const char *file);
 

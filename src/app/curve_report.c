@@ -75,12 +75,9 @@ static apq_status plot_measure(const apq_curve *curve, const measure *m,
                            .y_label = m->y_label,
                            .series = series,
                            .n_series = APQ_CURVE_DIFFERENCE};
-    char svg[APQ_PATH_MAX], png[APQ_PATH_MAX], tail[16];
-    (void)snprintf(tail, sizeof tail, "%s.svg", m->tail);
-    APQ_TRY(apq_judge_plot_path(file, tail, svg));
-    (void)snprintf(tail, sizeof tail, "%s.png", m->tail);
-    APQ_TRY(apq_judge_plot_path(file, tail, png));
-    return apq_plot_write(&plot, svg, png);
+    char stem[APQ_PATH_MAX];
+    APQ_TRY(apq_judge_plot_stem(file, m->tail, stem));
+    return apq_plot_write(&plot, stem);
 }
 
 apq_status apq_curve_plot(const apq_curve *curve, const char *file) {

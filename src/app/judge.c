@@ -13,11 +13,12 @@
 
 static const double two_sided_95 = 1.959964; /* of a normal distribution */
 
-apq_status apq_judge_plot_path(const char *plot, const char *tail,
+apq_status apq_judge_plot_stem(const char *plot, const char *tail,
                                char out[APQ_PATH_MAX]) {
     size_t n = strlen(plot);
     if (n > 4 && (strcmp(plot + n - 4, ".svg") == 0 ||
-                  strcmp(plot + n - 4, ".png") == 0)) {
+                  strcmp(plot + n - 4, ".png") == 0 ||
+                  strcmp(plot + n - 4, ".pdf") == 0)) {
         n -= 4;
     }
     if (n + strlen(tail) >= APQ_PATH_MAX) {
@@ -64,9 +65,8 @@ static apq_status columns_init(const apq_predictor_sample *samples, size_t n,
 /* Everything in percent. */
 static apq_status draw(const columns *c, size_t n, bool has_noise,
                        const char *plot) {
-    char svg[APQ_PATH_MAX], png[APQ_PATH_MAX];
-    APQ_TRY(apq_judge_plot_path(plot, ".svg", svg));
-    APQ_TRY(apq_judge_plot_path(plot, ".png", png));
+    char stem[APQ_PATH_MAX];
+    APQ_TRY(apq_judge_plot_stem(plot, "", stem));
     double ends[2] = {INFINITY, -INFINITY};
     for (size_t i = 0; i < n; i++) {
         double p = c->actual[i];
@@ -104,7 +104,7 @@ static apq_status draw(const columns *c, size_t n, bool has_noise,
                               .y_label = "predicted top-1 accuracy [%]",
                               .series = series,
                               .n_series = 2};
-    return apq_plot_write(&picture, svg, png);
+    return apq_plot_write(&picture, stem);
 }
 
 static apq_status judge_columns(const apq_predictor *predictor, columns *c,

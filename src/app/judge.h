@@ -15,7 +15,7 @@ typedef struct apq_judgement {
 } apq_judgement;
 
 /* n >= 1 samples. `plot` NULL: none; else predicted over measured accuracy as
- * SVG and PNG, see apq_judge_plot_path. Errors: ARG no samples; NUMERIC a
+ * SVG, PNG and PDF, see apq_judge_plot_stem. Errors: ARG no samples; NUMERIC a
  * prediction that is not finite; NOMEM, IO. */
 APQ_NODISCARD apq_status apq_judge(const apq_predictor *predictor,
                                    const apq_predictor_sample *samples,
@@ -46,9 +46,9 @@ json_t *apq_judgement_json(const apq_judgement *judgement);
 json_t *apq_interval_json(apq_interval interval);
 json_t *apq_label_noise_json(const apq_label_noise *noise_or_null);
 
-/* `plot` without an ending .svg or .png, then `tail`, e.g. "-tau.svg".
+/* `plot` without an ending .svg, .png or .pdf, then `tail`, e.g. "-tau".
  * Errors: ARG too long. */
-APQ_NODISCARD apq_status apq_judge_plot_path(const char *plot, const char *tail,
+APQ_NODISCARD apq_status apq_judge_plot_stem(const char *plot, const char *tail,
                                              char out[APQ_PATH_MAX]);
 
 #endif

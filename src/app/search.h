@@ -71,7 +71,7 @@ typedef struct apq_app_search_result {
 
 /* `apq search`: the policy of highest predicted accuracy under the recipe's
  * budgets. The predictor is predictor_or_null, else the run directory's, else
- * the shipped one. With a run directory best.json and search.svg/png are
+ * the shipped one. With a run directory best.json and search.svg/png/pdf are
  * written there, unless best.json was made from the same input before.
  * With search.remeasure the best are measured with the run's supernet and
  * the recipe's data, and the best of these is the result.
@@ -108,7 +108,7 @@ void apq_app_search_fini(apq_app_search_result *result);
 
 /* The document of CONTRACT.md (malloc'd), or NULL when memory is out. */
 char *apq_app_search_json(const apq_app_search_result *result);
-/* JSON at `json_path`; the picture at `stem`.svg and .png. Atomic each. */
+/* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each. */
 APQ_NODISCARD apq_status
 apq_app_search_write(const apq_app_search_result *result, const char *json_path,
                      const char *stem);

@@ -165,7 +165,7 @@ static size_t add_baselines(const apq_app_search_result *result, int first,
 }
 
 static apq_status draw(const apq_app_search_result *result, double *cloud_y,
-                       const char *svg, const char *png) {
+                       const char *stem) {
     for (size_t i = 0; i < result->n_cloud; i++) {
         cloud_y[i] = 100 * result->cloud_accuracy[i];
     }
@@ -223,26 +223,23 @@ static apq_status draw(const apq_app_search_result *result, double *cloud_y,
         .vline_label = "budget",
         .better = "upper left",
     };
-    return apq_plot_write(&plot, svg, png);
+    return apq_plot_write(&plot, stem);
 }
 
 static apq_status write_pictures(const apq_app_search_result *result,
                                  const char *stem) {
-    char svg[APQ_PATH_MAX + 16], png[APQ_PATH_MAX + 16];
+    char policy[APQ_PATH_MAX + 16];
     double *cloud_y = calloc(APQ_SEARCH_MAX_CLOUD, sizeof *cloud_y);
     if (cloud_y == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for the picture");
     }
-    (void)snprintf(svg, sizeof svg, "%s.svg", stem);
-    (void)snprintf(png, sizeof png, "%s.png", stem);
-    apq_status st = draw(result, cloud_y, svg, png);
+    apq_status st = draw(result, cloud_y, stem);
     free(cloud_y);
     APQ_TRY(st);
-    (void)snprintf(svg, sizeof svg, "%s-policy.svg", stem);
-    (void)snprintf(png, sizeof png, "%s-policy.png", stem);
+    (void)snprintf(policy, sizeof policy, "%s-policy", stem);
     bool has_shares = isfinite(result->best.cost.latency_ms);
     return apq_plot_policy(&result->space, &result->best.policy,
-                           has_shares ? result->latency_share : NULL, svg, png);
+                           has_shares ? result->latency_share : NULL, policy);
 }
 
 apq_status apq_app_search_write(const apq_app_search_result *result,

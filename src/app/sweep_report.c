@@ -127,7 +127,7 @@ static apq_status make_drawing(const apq_sweep_result *r, drawing *d) {
 }
 
 static apq_status draw(const apq_sweep_result *r, const drawing *d,
-                       const char *svg, const char *png) {
+                       const char *stem) {
     static const apq_plot_series looks[N_LINES + 1] = {
         {.label = "best, uniform 8 bit",
          .has_line = true,
@@ -171,14 +171,11 @@ static apq_status draw(const apq_sweep_result *r, const drawing *d,
         .marks_label = "budgets",
         .better = "upper left",
     };
-    return apq_plot_write(&plot, svg, png);
+    return apq_plot_write(&plot, stem);
 }
 
 apq_status apq_app_sweep_write(const apq_sweep_result *result,
                                const char *json_path, const char *stem) {
-    char svg[APQ_PATH_MAX + 16], png[APQ_PATH_MAX + 16];
-    (void)snprintf(svg, sizeof svg, "%s.svg", stem);
-    (void)snprintf(png, sizeof png, "%s.png", stem);
     char *text = apq_app_sweep_json(result);
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", json_path);
@@ -189,7 +186,7 @@ apq_status apq_app_sweep_write(const apq_sweep_result *result,
     drawing d;
     st = make_drawing(result, &d);
     if (st == APQ_OK) {
-        st = draw(result, &d, svg, png);
+        st = draw(result, &d, stem);
     }
     free(d.memory);
     return st;

@@ -303,7 +303,7 @@ apq_status apq_cmd_search_stem(const char *path, char out[APQ_PATH_MAX]) {
     return APQ_OK;
 }
 
-/* FILE.json and FILE.svg, FILE.png. */
+/* FILE.json and FILE.svg, .png, .pdf. */
 static apq_status write_out(const apq_app_search_result *result,
                             const char *path) {
     char stem[APQ_PATH_MAX];

@@ -1,4 +1,4 @@
-/* SVG and PNG of one drawing with cairo. For SVG the texts are collected
+/* SVG, PNG and PDF of one drawing with cairo. For SVG the texts are collected
  * while drawing and put in as <text> elements at the end, hence on top. */
 #include "report/canvas.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cairo-pdf.h>
 #include <cairo-svg.h>
 
 static const char font_family[] = "DejaVu Sans";
@@ -15,7 +16,7 @@ static const double png_scale = 2.0;
 
 struct apq_canvas {
     cairo_t *cr;
-    FILE *texts; /* SVG: the <text> elements; PNG: NULL */
+    FILE *texts; /* SVG: the <text> elements; else NULL */
 };
 
 /* A growing memory file. */
@@ -171,32 +172,40 @@ static apq_status paint(cairo_surface_t *surface, double scale, FILE *texts,
     return external(status);
 }
 
-static apq_status write_png(double width, double height, apq_draw_fn draw,
-                            const void *what, const char *path) {
-    memory_file file;
-    APQ_TRY(memory_open(&file));
+static apq_status to_png(double width, double height, apq_draw_fn draw,
+                         const void *what, memory_file *file) {
     cairo_surface_t *surface =
         cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)(width * png_scale),
                                    (int)(height * png_scale));
     apq_status st = paint(surface, png_scale, NULL, draw, what);
     if (st == APQ_OK) {
         st = external(cairo_surface_write_to_png_stream(surface, write_bytes,
-                                                        file.stream));
+                                                        file->stream));
     }
     cairo_surface_destroy(surface);
+    return st;
+}
+
+/* Fonts are embedded, so the texts stay texts. */
+static apq_status to_pdf(double width, double height, apq_draw_fn draw,
+                         const void *what, memory_file *file) {
+    cairo_surface_t *surface = cairo_pdf_surface_create_for_stream(
+        write_bytes, file->stream, width, height);
+    /* The same picture is the same file, whenever it was drawn. */
+    cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE,
+                                   "2020-01-01T00:00:00Z");
+    apq_status st = paint(surface, 1.0, NULL, draw, what);
+    cairo_surface_finish(surface);
     if (st == APQ_OK) {
-        st = memory_finish(&file);
+        st = external(cairo_surface_status(surface));
     }
-    if (st == APQ_OK) {
-        st = apq_file_write(path, file.bytes, file.n_bytes);
-    }
-    memory_close(&file);
+    cairo_surface_destroy(surface);
     return st;
 }
 
 /* Cairo's shapes, then the texts, inside one <svg> element. */
 static apq_status join_svg(const memory_file *shapes, const memory_file *texts,
-                           const char *path) {
+                           memory_file *file) {
     static const char end[] = "</svg>";
     char *last = NULL;
     for (char *p = strstr(shapes->bytes, end); p != NULL;
@@ -206,22 +215,15 @@ static apq_status join_svg(const memory_file *shapes, const memory_file *texts,
     if (last == NULL) {
         APQ_FAIL(APQ_ERR_EXTERNAL, "plot: cairo: the SVG has no end");
     }
-    memory_file whole;
-    APQ_TRY(memory_open(&whole));
     size_t n_head = (size_t)(last - shapes->bytes);
-    (void)fwrite(shapes->bytes, 1, n_head, whole.stream);
-    (void)fwrite(texts->bytes, 1, texts->n_bytes, whole.stream);
-    (void)fprintf(whole.stream, "%s\n", end);
-    apq_status st = memory_finish(&whole);
-    if (st == APQ_OK) {
-        st = apq_file_write(path, whole.bytes, whole.n_bytes);
-    }
-    memory_close(&whole);
-    return st;
+    (void)fwrite(shapes->bytes, 1, n_head, file->stream);
+    (void)fwrite(texts->bytes, 1, texts->n_bytes, file->stream);
+    (void)fprintf(file->stream, "%s\n", end);
+    return APQ_OK;
 }
 
-static apq_status write_svg(double width, double height, apq_draw_fn draw,
-                            const void *what, const char *path) {
+static apq_status to_svg(double width, double height, apq_draw_fn draw,
+                         const void *what, memory_file *file) {
     memory_file shapes;
     memory_file texts = {0};
     cairo_surface_t *surface = NULL;
@@ -243,7 +245,7 @@ static apq_status write_svg(double width, double height, apq_draw_fn draw,
         (st = memory_finish(&texts)) != APQ_OK) {
         goto done;
     }
-    st = join_svg(&shapes, &texts, path);
+    st = join_svg(&shapes, &texts, file);
 done:
     if (surface != NULL) {
         cairo_surface_destroy(surface); /* before the stream it writes to */
@@ -253,14 +255,46 @@ done:
     return st;
 }
 
+typedef struct format {
+    const char *ending;
+    apq_status (*render)(double width, double height, apq_draw_fn draw,
+                         const void *what, memory_file *file);
+} format;
+static const format formats[] = {
+    {".svg", to_svg}, {".png", to_png}, {".pdf", to_pdf}};
+
 apq_status apq_canvas_write(double width, double height, apq_draw_fn draw,
-                            const void *what, const char *svg_path,
-                            const char *png_path) {
-    if (svg_path != NULL) {
-        APQ_TRY(write_svg(width, height, draw, what, svg_path));
-    }
-    if (png_path != NULL) {
-        APQ_TRY(write_png(width, height, draw, what, png_path));
+                            const void *what, const char *stem) {
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        char path[APQ_PATH_MAX + 8];
+        (void)snprintf(path, sizeof path, "%s%s", stem, formats[i].ending);
+        memory_file file;
+        APQ_TRY(memory_open(&file));
+        apq_status st = formats[i].render(width, height, draw, what, &file);
+        if (st == APQ_OK) {
+            st = memory_finish(&file);
+        }
+        if (st == APQ_OK) {
+            st = apq_file_write(path, file.bytes, file.n_bytes);
+        }
+        memory_close(&file);
+        APQ_TRY(st);
     }
     return APQ_OK;
+}
+
+apq_status apq_canvas_svg(double width, double height, apq_draw_fn draw,
+                          const void *what, char **svg) {
+    memory_file file;
+    APQ_TRY(memory_open(&file));
+    apq_status st = to_svg(width, height, draw, what, &file);
+    if (st == APQ_OK) {
+        st = memory_finish(&file);
+    }
+    if (st == APQ_OK) {
+        *svg = file.bytes;
+        file.bytes = NULL;
+    }
+    memory_close(&file);
+    return st;
 }

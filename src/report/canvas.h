@@ -9,7 +9,7 @@
 /* Cairo's context, named as in cairo.h, which only the .c files include. */
 typedef struct _cairo cairo_t;
 
-/* One drawing for two file formats. Shapes go straight to cairo; text goes
+/* One drawing for three file formats. Shapes go straight to cairo; text goes
  * through here, because cairo would turn it into outlines in an SVG, where
  * nobody could search, select or read it aloud. */
 
@@ -33,11 +33,16 @@ typedef struct apq_text_style {
 /* The drawing; called once per format, must do the same each time. */
 typedef void (*apq_draw_fn)(apq_canvas *canvas, const void *what);
 
-/* Renders in memory, then replaces the files. Sizes in pixels. */
+/* Renders in memory, then replaces `stem`.svg, .png and .pdf. Sizes in
+ * pixels. */
 APQ_NODISCARD apq_status apq_canvas_write(double width, double height,
                                           apq_draw_fn draw, const void *what,
-                                          const char *svg_path,
-                                          const char *png_path);
+                                          const char *stem);
+
+/* The SVG alone as malloc'd text. */
+APQ_NODISCARD apq_status apq_canvas_svg(double width, double height,
+                                        apq_draw_fn draw, const void *what,
+                                        char **svg);
 
 cairo_t *apq_canvas_cairo(apq_canvas *canvas);
 void apq_canvas_color(apq_canvas *canvas, uint32_t rgb, double alpha);

@@ -6,12 +6,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* Pictures, each drawn once and written as SVG and as PNG (twice the SVG's
- * size in pixels). Text in the SVG stays text. Colours are those of Okabe and
- * Ito (2008), told apart under all common colour blindness; series differ in
- * their markers too. A NULL path leaves that file out. Each file is replaced
- * as a whole or left as it was. */
+/* Pictures, each drawn once and written as `stem`.svg, .png (twice the SVG's
+ * size in pixels) and .pdf. Text in SVG and PDF stays text. Colours are those
+ * of Okabe and Ito (2008), told apart under all common colour blindness;
+ * series differ in their markers too. Each file is replaced as a whole or left
+ * as it was. */
 
 enum { APQ_PLOT_MAX_SERIES = 8 };
 
@@ -60,9 +61,11 @@ typedef struct apq_plot {
 /* Errors: APQ_ERR_ARG no series, an empty series, a series with neither line
  * nor marker, a bad colour or corner; APQ_ERR_NUMERIC a value that is not
  * finite; APQ_ERR_IO. */
-APQ_NODISCARD apq_status apq_plot_write(const apq_plot *plot,
-                                        const char *svg_path,
-                                        const char *png_path);
+APQ_NODISCARD apq_status apq_plot_write(const apq_plot *plot, const char *stem);
+/* The SVG alone as malloc'd text. Errors: those above but IO. */
+APQ_NODISCARD apq_status apq_plot_svg(const apq_plot *plot, char **svg);
+/* Colour of a palette index as 0xRRGGBB. */
+uint32_t apq_plot_color(int color);
 
 /* A row per block: bar length is the middle channels (outline: the space's
  * range), its four strips the bit-widths, then kernel and channels.
@@ -75,7 +78,6 @@ APQ_NODISCARD apq_status apq_plot_write(const apq_plot *plot,
 APQ_NODISCARD apq_status apq_plot_policy(const apq_space *space,
                                          const apq_policy *policy,
                                          const double *latency_share_per_block,
-                                         const char *svg_path,
-                                         const char *png_path);
+                                         const char *stem);
 
 #endif

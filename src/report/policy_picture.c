@@ -154,7 +154,7 @@ static void draw_picture(apq_canvas *canvas, const void *what) {
 
 apq_status apq_plot_policy(const apq_space *space, const apq_policy *policy,
                            const double *latency_share_per_block,
-                           const char *svg_path, const char *png_path) {
+                           const char *stem) {
     APQ_TRY(apq_policy_check(space, policy));
     picture p = {.space = space,
                  .policy = policy,
@@ -175,6 +175,5 @@ apq_status apq_plot_policy(const apq_space *space, const apq_policy *policy,
         p.most_share = fmax(p.most_share, p.shares[b]);
     }
     double height = rows_top + space->n_blocks * row_height + 16.0;
-    return apq_canvas_write(width, height, draw_picture, &p, svg_path,
-                            png_path);
+    return apq_canvas_write(width, height, draw_picture, &p, stem);
 }

@@ -176,7 +176,7 @@ header() {
             and (.transfer.kendall_tau.value - .scratch.kendall_tau.value
                 - .difference.kendall_tau.value | fabs) < 1e-9)' 1.json
     jq -e '.sizes[0].scratch.rmse.interval_95 | length == 2' c.json
-    for file in c.svg c.png c-tau.svg c-tau.png c-rmse.svg c-rmse.png; do
+    for file in c.svg c.png c.pdf c-tau.svg c-tau.png c-rmse.svg c-rmse.png; do
         [ "$(stat -c %s $file)" -gt 2000 ]
     done
     "$APQ" predictor curve --run "$RUN" --sizes 8,16 --seeds 2 --quiet \

@@ -215,6 +215,7 @@ sweep() {
     grep -q '>best, uniform 4 bit<' run/front.svg
     grep -q '>latency \[ms\]<' run/front.svg
     [ -s run/front.png ]
+    [ "$(head -c 5 run/front.pdf)" = %PDF- ]
     jq -es 'map(select(.step == "sweep")) | length > 0' run/cost.jsonl
     "$APQ" report --run run --json | jq -e \
         'any(.search_cost.steps[]; .step == "sweep")'

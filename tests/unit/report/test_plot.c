@@ -1,4 +1,4 @@
-/* Pictures exist in both formats, carry their labels as text, leave nothing
+/* Pictures exist in all formats, carry their labels as text, leave nothing
  * behind, and bad input is refused before a file is touched. */
 #include "report/plot.h"
 
@@ -25,7 +25,7 @@ const char *__lsan_default_suppressions(void) {
 
 typedef struct fixture {
     char dir[32];
-    char svg[64], png[64];
+    char stem[64], svg[64], png[64], pdf[64];
 } fixture;
 
 static int set_up(void **state) {
@@ -38,6 +38,8 @@ static int set_up(void **state) {
         free(f);
         return -1;
     }
+    (void)snprintf(f->stem, sizeof f->stem, "%s/a", f->dir);
+    (void)snprintf(f->pdf, sizeof f->pdf, "%s/a.pdf", f->dir);
     (void)snprintf(f->svg, sizeof f->svg, "%s/a.svg", f->dir);
     (void)snprintf(f->png, sizeof f->png, "%s/a.png", f->dir);
     *state = f;
@@ -48,6 +50,7 @@ static int tear_down(void **state) {
     fixture *f = *state;
     (void)unlink(f->svg);
     (void)unlink(f->png);
+    (void)unlink(f->pdf);
     int rc = rmdir(f->dir); /* fails when anything else is left */
     free(f);
     return rc;
@@ -132,8 +135,8 @@ static apq_plot example(void) {
 static void test_plot(void **state) {
     const fixture *f = *state;
     apq_plot plot = example();
-    assert_int_equal(apq_plot_write(&plot, f->svg, f->png), APQ_OK);
-    assert_int_equal(count_files(f->dir), 2);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
+    assert_int_equal(count_files(f->dir), 3);
     expect_png(f, 1520, 940);
     char *svg = read_svg(f);
     expect_text(svg, "Accuracy against latency");
@@ -158,11 +161,11 @@ static void test_bars(void **state) {
     apq_plot_series series = example_series[1];
     apq_plot plot = {
         .x_label = "x", .y_label = "y", .series = &series, .n_series = 1};
-    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_OK);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
     char *without = read_svg(f);
     series.y_low = low;
     series.y_high = high;
-    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_OK);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
     char *with = read_svg(f);
     assert_null(strstr(without, ">140</text>"));
     expect_text(with, "140");
@@ -177,22 +180,64 @@ static void test_bars(void **state) {
     free(without);
     free(with);
     series.y_high = NULL;
-    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_ERR_ARG);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_ERR_ARG);
     const double bad[] = {79.0, (double)NAN, 86.0};
     series.y_low = NULL;
     series.x_low = low;
     series.x_high = bad;
-    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_ERR_NUMERIC);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_ERR_NUMERIC);
 }
 
-static void test_one_format(void **state) {
+/* Embedded fonts, not outlines; and the same picture is the same bytes. */
+static void test_pdf(void **state) {
     const fixture *f = *state;
     apq_plot plot = example();
-    assert_int_equal(apq_plot_write(&plot, f->svg, NULL), APQ_OK);
-    assert_true(apq_file_exists(f->svg));
-    assert_false(apq_file_exists(f->png));
-    assert_int_equal(apq_plot_write(&plot, NULL, f->png), APQ_OK);
-    assert_true(apq_file_exists(f->png));
+    char *first = NULL, *second = NULL;
+    size_t n[2];
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
+    assert_int_equal(apq_file_read(f->pdf, &first, &n[0]), APQ_OK);
+    assert_memory_equal(first, "%PDF-", 5);
+    bool has_font = false;
+    for (size_t i = 0; i + 9 < n[0]; i++) {
+        has_font = has_font || memcmp(first + i, "/FontFile", 9) == 0;
+    }
+    assert_true(has_font);
+    (void)sleep(1); /* the date it was made would differ */
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
+    assert_int_equal(apq_file_read(f->pdf, &second, &n[1]), APQ_OK);
+    assert_int_equal(n[0], n[1]);
+    assert_memory_equal(first, second, n[0]);
+    free(first);
+    free(second);
+}
+
+/* The text is that of the file; a cloud of points is one path. */
+static void test_svg_text(void **state) {
+    const fixture *f = *state;
+    apq_plot plot = example();
+    char *text = NULL;
+    assert_int_equal(apq_plot_svg(&plot, &text), APQ_OK);
+    assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
+    char *file = read_svg(f);
+    /* Cairo numbers its surfaces in the lines before. */
+    assert_string_equal(strstr(text, "<rect"), strstr(file, "<rect"));
+    free(file);
+    free(text);
+
+    enum { N = 5000 };
+    double *x = calloc(N, sizeof *x);
+    assert_non_null(x);
+    for (int i = 0; i < N; i++) {
+        x[i] = (i * 7919) % N;
+    }
+    const apq_plot_series cloud = {
+        .x = x, .y = x, .n = N, .is_faint = true, .marker = APQ_MARKER_CIRCLE};
+    plot.series = &cloud;
+    plot.n_series = 1;
+    assert_int_equal(apq_plot_svg(&plot, &text), APQ_OK);
+    assert_true(strlen(text) < N * 60);
+    free(text);
+    free(x);
 }
 
 /* Ranges that make tick arithmetic fail when done carelessly. */
@@ -209,7 +254,7 @@ static void test_degenerate_ranges(void **state) {
                                   .marker = APQ_MARKER_DIAMOND};
         apq_plot plot = {
             .x_label = "x", .y_label = "y", .series = &series, .n_series = 1};
-        assert_int_equal(apq_plot_write(&plot, f->svg, f->png), APQ_OK);
+        assert_int_equal(apq_plot_write(&plot, f->stem), APQ_OK);
         char *svg = read_svg(f);
         assert_null(strstr(svg, "nan"));
         assert_null(strstr(svg, "inf"));
@@ -225,7 +270,7 @@ static void test_degenerate_ranges(void **state) {
 
 static void expect_refused(const fixture *f, const apq_plot *plot,
                            apq_status status, const char *word) {
-    assert_int_equal(apq_plot_write(plot, f->svg, f->png), status);
+    assert_int_equal(apq_plot_write(plot, f->stem), status);
     if (strstr(apq_error_message(), word) == NULL) {
         fail_msg("'%s' lacks '%s'", apq_error_message(), word);
     }
@@ -261,8 +306,7 @@ static void test_refused(void **state) {
     plot.vline = (double)INFINITY;
     expect_refused(f, &plot, APQ_ERR_NUMERIC, "vertical");
     plot = example();
-    assert_int_equal(apq_plot_write(&plot, "/no-such-folder/a.svg", NULL),
-                     APQ_ERR_IO);
+    assert_int_equal(apq_plot_write(&plot, "/no-such-folder/a"), APQ_ERR_IO);
 }
 
 static void test_policy(void **state) {
@@ -273,9 +317,8 @@ static void test_policy(void **state) {
     apq_policy_largest(&space, 8, &policy);
     policy.depth[0] = (int8_t)space.stages[0].min_depth;
     double shares[APQ_MAX_BLOCKS] = {0.125, 0.0, 0.25};
-    assert_int_equal(apq_plot_policy(&space, &policy, shares, f->svg, f->png),
-                     APQ_OK);
-    assert_int_equal(count_files(f->dir), 2);
+    assert_int_equal(apq_plot_policy(&space, &policy, shares, f->stem), APQ_OK);
+    assert_int_equal(count_files(f->dir), 3);
     expect_png(f, 1520, (unsigned)(2 * (144 + 34 * space.n_blocks)));
     char *svg = read_svg(f);
     expect_text(svg, "Policy in space cifar10");
@@ -289,10 +332,10 @@ static void test_policy(void **state) {
     free(svg);
 
     shares[0] = 1.5;
-    assert_int_equal(apq_plot_policy(&space, &policy, shares, f->svg, f->png),
+    assert_int_equal(apq_plot_policy(&space, &policy, shares, f->stem),
                      APQ_ERR_NUMERIC);
     policy.kernel[0] = 4;
-    assert_int_not_equal(apq_plot_policy(&space, &policy, NULL, f->svg, f->png),
+    assert_int_not_equal(apq_plot_policy(&space, &policy, NULL, f->stem),
                          APQ_OK);
 }
 
@@ -300,8 +343,10 @@ static void test_policy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_plot),    CASE(test_one_format), CASE(test_degenerate_ranges),
-        CASE(test_refused), CASE(test_policy),     CASE(test_bars),
+        CASE(test_plot),     CASE(test_pdf),
+        CASE(test_svg_text), CASE(test_degenerate_ranges),
+        CASE(test_refused),  CASE(test_policy),
+        CASE(test_bars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
