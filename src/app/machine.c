@@ -3,6 +3,7 @@
 #include "app/machine.h"
 
 #include "backend/backend.h"
+#include "report/render.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -119,6 +120,12 @@ char *apq_machine_versions(void) {
             (void)json_object_set_new(object, item, json_string(space + 1));
         }
     }
+    const char *chart = apq_report_chart_version();
+    (void)json_object_set_new(
+        object, "chart.js",
+        json_string(chart != NULL ? chart
+                                  : "none: charts of reports stand still "
+                                    "(build with libjs-chart.js)"));
     char *text = json_dumps(object, 0);
     json_decref(object);
     return text;

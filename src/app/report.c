@@ -5,7 +5,7 @@
 #include "app/app.h"
 #include "app/json.h"
 #include "app/machine.h"
-#include "report/markdown.h"
+#include "report/render.h"
 
 #include <apq/apq.h>
 #include <stdio.h>
@@ -138,54 +138,6 @@ static void close_source(apq_report_source *source) {
     json_decref(source->predictor);
 }
 
-/* The row replaces those of the same or later epochs: a training that was
- * killed repeats the epochs after its last checkpoint. */
-static void add_epoch(json_t *rows, json_t *row) {
-    json_int_t epoch = json_integer_value(json_object_get(row, "epoch"));
-    size_t n = json_array_size(rows);
-    while (n > 0 && json_integer_value(json_object_get(
-                        json_array_get(rows, n - 1), "epoch")) >= epoch) {
-        (void)json_array_remove(rows, --n);
-    }
-    (void)json_array_append_new(rows, row);
-}
-
-/* train.jsonl; a last line without its end is a torn one. */
-static apq_status train_curve(const apq_report_source *source, json_t **out) {
-    char path[APQ_PATH_MAX];
-    APQ_TRY(apq_path_join(path, source->dir, "train.jsonl"));
-    *out = json_null();
-    if (!apq_file_exists(path)) {
-        return APQ_OK;
-    }
-    char *text;
-    size_t n;
-    APQ_TRY(apq_file_read(path, &text, &n));
-    json_t *rows = json_array();
-    apq_status st = APQ_OK;
-    int number = 1;
-    char *end;
-    for (char *at = text; st == APQ_OK && (end = strchr(at, '\n')) != NULL;
-         at = end + 1, number++) {
-        json_error_t error;
-        json_t *row = json_loadb(at, (size_t)(end - at), 0, &error);
-        if (!json_is_object(row)) {
-            st = APQ_ERROR(APQ_ERR_FORMAT, "%s:%d: not a JSON object: %s", path,
-                           number, row == NULL ? error.text : "");
-            json_decref(row);
-        } else {
-            add_epoch(rows, row);
-        }
-    }
-    free(text);
-    if (st != APQ_OK) {
-        json_decref(rows);
-        return st;
-    }
-    *out = rows;
-    return APQ_OK;
-}
-
 /* Another reference to a member, or null. */
 static json_t *member(const json_t *object, const char *key) {
     json_t *value = json_object_get(object, key);
@@ -252,24 +204,75 @@ static json_t *figures_json(const apq_report_source *source) {
     return figures;
 }
 
-static json_t *search_json(const apq_report_source *source) {
-    static const char *const keys[] = {
-        "strategy", "evaluations",    "seconds",          "is_complete",
-        "range",    "predictor_hash", "measured_accuracy"};
-    if (source->best == NULL) {
-        return json_null();
-    }
-    json_t *search = json_object();
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        (void)json_object_set_new(search, keys[i],
-                                  member(source->best, keys[i]));
-    }
-    return search;
+/* Sets a list of networks of best.json. */
+static apq_status set_entries(const apq_report_source *source, const char *key,
+                              const json_t *entries, json_t *out) {
+    json_t *rows;
+    APQ_TRY(apq_report_entries_json(source, "best.json", entries, &rows));
+    (void)json_object_set_new(out, key, rows);
+    return APQ_OK;
 }
 
-static apq_status build(const apq_report_source *source, json_t *root) {
-    json_t *result = NULL, *curve = NULL, *cost = NULL, *manifest = NULL;
-    json_t *labels = NULL;
+static apq_status search_json(const apq_report_source *source, json_t *search) {
+    static const char *const keys[] = {
+        "strategy", "evaluations",    "seconds",           "is_complete",
+        "range",    "predictor_hash", "measured_accuracy", "candidates"};
+    const json_t *best = source->best;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        (void)json_object_set_new(search, keys[i], member(best, keys[i]));
+    }
+    APQ_TRY(set_entries(source, "top", json_object_get(best, "top"), search));
+    APQ_TRY(
+        set_entries(source, "front", json_object_get(best, "front"), search));
+    return set_entries(
+        source, "measured",
+        json_object_get(json_object_get(best, "measured"), "networks"), search);
+}
+
+/* The answers to several budgets, from front.json. */
+static apq_status sweep_json(const apq_report_source *source, json_t **out) {
+    json_t *file = NULL, *points = NULL, *front = NULL;
+    *out = json_null();
+    APQ_TRY(load_file(source, "front.json", &file));
+    if (file == NULL) {
+        return APQ_OK;
+    }
+    apq_status st = apq_report_entries_json(
+        source, "front.json", json_object_get(file, "points"), &points);
+    if (st == APQ_OK) {
+        st = apq_report_entries_json(source, "front.json",
+                                     json_object_get(file, "front"), &front);
+    }
+    if (st != APQ_OK) {
+        json_decref(points);
+        json_decref(file);
+        return st;
+    }
+    size_t i;
+    json_t *point;
+    json_array_foreach(points, i, point) {
+        (void)json_object_del(point, "history");
+        (void)json_object_del(point, "baselines");
+    }
+    *out = json_pack("{s:o, s:o, s:o}", "sweep", member(file, "sweep"),
+                     "points", points, "front", front);
+    json_decref(file);
+    return APQ_OK;
+}
+
+/* Makes a member of the document. */
+typedef apq_status (*make_part)(const apq_report_source *source, json_t **out);
+
+static apq_status set_part(const apq_report_source *source, const char *key,
+                           make_part make, json_t *root) {
+    json_t *part = NULL;
+    APQ_TRY(make(source, &part));
+    (void)json_object_set_new(root, key, part);
+    return APQ_OK;
+}
+
+static apq_status build_head(const apq_report_source *source, json_t *root) {
+    json_t *manifest = NULL;
     APQ_TRY(load_file(source, "manifest.json", &manifest));
     (void)json_object_set_new(root, "schema_version",
                               json_integer(SCHEMA_VERSION));
@@ -280,31 +283,54 @@ static apq_status build(const apq_report_source *source, json_t *root) {
     (void)json_object_set_new(root, "asked", asked_json(source));
     (void)json_object_set_new(root, "provenance",
                               manifest == NULL ? json_null() : manifest);
-    APQ_TRY(apq_report_result_json(source, &result));
-    (void)json_object_set_new(root, "result", result);
+    return APQ_OK;
+}
+
+static apq_status build_search(const apq_report_source *source, json_t *root) {
     (void)json_object_set_new(root, "baselines",
                               apq_report_baselines_json(source));
-    (void)json_object_set_new(root, "search", search_json(source));
+    if (source->best == NULL) {
+        (void)json_object_set_new(root, "search", json_null());
+        return APQ_OK;
+    }
+    json_t *search = json_object();
+    (void)json_object_set_new(root, "search", search);
+    return search_json(source, search);
+}
+
+static apq_status build_curves(const apq_report_source *source, json_t *root) {
+    json_t *curves = json_object();
+    (void)json_object_set_new(root, "curves", curves);
+    APQ_TRY(set_part(source, "train", apq_report_train_json, curves));
+    (void)json_object_set_new(curves, "search",
+                              member(source->best, "history"));
+    return set_part(source, "finetune", apq_report_finetune_json, curves);
+}
+
+static apq_status build(const apq_report_source *source, const char *targets,
+                        json_t *root) {
+    APQ_TRY(build_head(source, root));
+    APQ_TRY(set_part(source, "result", apq_report_result_json, root));
+    APQ_TRY(build_search(source, root));
+    APQ_TRY(set_part(source, "sweep", sweep_json, root));
+    json_t *priced = NULL;
+    APQ_TRY(apq_report_targets_json(source, targets, &priced));
+    (void)json_object_set_new(root, "targets", priced);
+    APQ_TRY(set_part(source, "cost_model", apq_report_cost_model_json, root));
     (void)json_object_set_new(root, "predictor",
                               source->predictor == NULL
                                   ? json_null()
                                   : json_incref(source->predictor));
-    APQ_TRY(apq_report_labels_json(source, &labels));
-    (void)json_object_set_new(root, "labels", labels);
-    APQ_TRY(train_curve(source, &curve));
-    (void)json_object_set_new(root, "curves",
-                              json_pack("{s:o, s:o}", "train", curve, "search",
-                                        member(source->best, "history")));
+    APQ_TRY(set_part(source, "records", apq_report_records_json, root));
+    APQ_TRY(set_part(source, "labels", apq_report_labels_json, root));
+    APQ_TRY(build_curves(source, root));
     (void)json_object_set_new(root, "figures", figures_json(source));
-    APQ_TRY(apq_report_cost_json(source, &cost));
-    (void)json_object_set_new(root, "search_cost", cost);
-    return APQ_OK;
+    APQ_TRY(set_part(source, "exports", apq_report_exports_json, root));
+    APQ_TRY(set_part(source, "search_cost", apq_report_cost_json, root));
+    return set_part(source, "files", apq_report_files_json, root);
 }
 
-static apq_status print(const json_t *root, bool is_markdown, char **text) {
-    if (is_markdown) {
-        return apq_report_markdown(root, text);
-    }
+static apq_status print_json(const json_t *root, char **text) {
     char *json = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     if (json == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
@@ -320,15 +346,27 @@ static apq_status print(const json_t *root, bool is_markdown, char **text) {
     return APQ_OK;
 }
 
+static apq_status print(const json_t *root, apq_report_form form, char **text) {
+    switch (form) {
+    case APQ_REPORT_HTML:
+        return apq_report_html(root, text);
+    case APQ_REPORT_JSON:
+        return print_json(root, text);
+    case APQ_REPORT_MARKDOWN:
+        break;
+    }
+    return apq_report_markdown(root, text);
+}
+
 apq_status apq_app_report(const apq_report_request *request, char **text) {
     apq_report_source source = {.run = NULL};
     json_t *root = json_object();
     apq_status st = open_source(request, &source);
     if (st == APQ_OK) {
-        st = build(&source, root);
+        st = build(&source, request->targets, root);
     }
     if (st == APQ_OK) {
-        st = print(root, request->is_markdown, text);
+        st = print(root, request->form, text);
     }
     json_decref(root);
     close_source(&source);

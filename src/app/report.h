@@ -10,18 +10,27 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+typedef enum apq_report_form {
+    APQ_REPORT_MARKDOWN,
+    APQ_REPORT_JSON, /* the document that the others are made from */
+    APQ_REPORT_HTML, /* one page that needs nothing else */
+} apq_report_form;
+
 typedef struct apq_report_request {
     const char *run_dir;         /* NULL: the artefacts shipped with apq ... */
     const char *space;           /* ... for this space */
     const apq_recipe *recipe;    /* NULL: run.json of the directory, if any */
     const char *const *settings; /* (n_settings) "footprint.KEY=VALUE" */
     int n_settings;
-    bool is_markdown; /* else the JSON document */
+    const char *targets; /* names or files of more targets to price
+                            the networks on, by commas; NULL: none */
+    apq_report_form form;
 } apq_report_request;
 
 /* `apq report`: what a run directory holds, as one text (malloc'd, with a
  * final line feed). The document is described in docs/formats/report.md; what
- * the directory lacks is null there. Nothing is computed afresh but prices.
+ * the directory lacks is null there. Nothing is computed afresh but prices
+ * and predictions.
  * Errors: IO no such directory; FORMAT not a run directory, or a damaged file
  * in it; MISMATCH the space was changed since; ARG a setting. */
 APQ_NODISCARD apq_status apq_app_report(const apq_report_request *request,
@@ -49,6 +58,37 @@ APQ_NODISCARD apq_status apq_report_result_json(const apq_report_source *source,
 bool apq_report_is_stale(const apq_report_source *source);
 /* Uniform networks beside it; null before a search. */
 json_t *apq_report_baselines_json(const apq_report_source *source);
+/* Entries of best.json or front.json with their policies as short texts; null
+ * when they are no array. `where` is the file. */
+APQ_NODISCARD apq_status
+apq_report_entries_json(const apq_report_source *source, const char *where,
+                        const json_t *entries, json_t **out);
+/* Quantised records with prices and what the predictor says of them; null
+ * without records. */
+APQ_NODISCARD apq_status
+apq_report_records_json(const apq_report_source *source, json_t **out);
+/* The chosen network and the uniform ones on every target that can be had;
+ * null before a search. Errors: those of the targets asked for. */
+APQ_NODISCARD apq_status apq_report_targets_json(
+    const apq_report_source *source, const char *asked_or_null, json_t **out);
+/* What the search's prices come from; null where the target is not known. */
+APQ_NODISCARD apq_status
+apq_report_cost_model_json(const apq_report_source *source, json_t **out);
+/* A file of JSON lines as an array; null when missing. A last line without its
+ * end is a torn one. Errors: FORMAT with file and line. */
+APQ_NODISCARD apq_status apq_report_lines_json(const apq_report_source *source,
+                                               const char *name, json_t **out);
+/* train.jsonl, a row an epoch; finetune.jsonl, the same for each network. */
+APQ_NODISCARD apq_status apq_report_train_json(const apq_report_source *source,
+                                               json_t **out);
+APQ_NODISCARD apq_status
+apq_report_finetune_json(const apq_report_source *source, json_t **out);
+/* Manifests of the exports in the directory; null without any. */
+APQ_NODISCARD apq_status
+apq_report_exports_json(const apq_report_source *source, json_t **out);
+/* Size and hash of the artefacts. */
+APQ_NODISCARD apq_status apq_report_files_json(const apq_report_source *source,
+                                               json_t **out);
 /* How good the labels of its records are; null without records. */
 APQ_NODISCARD apq_status apq_report_labels_json(const apq_report_source *source,
                                                 json_t **out);

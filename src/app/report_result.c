@@ -131,6 +131,55 @@ static apq_status rows_json(const apq_report_source *source,
     return APQ_OK;
 }
 
+static json_t *layer_json(const apq_report_source *source,
+                          const apq_policy *policy, const apq_ir_layer *layer) {
+    json_t *row = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "name", layer->name,
+        "kind", apq_ir_kind_name(layer->kind), "kernel", layer->kernel,
+        "stride", layer->stride, "size", layer->in_size, "in_channels",
+        layer->in_channels, "out_channels", layer->out_channels, "weight_bits",
+        layer->weight_bits, "act_bits", layer->act_bits);
+    int b = layer->block;
+    if (b >= 0) {
+        const apq_space_block *block = &source->space.blocks[b];
+        (void)json_object_set_new(row, "block", json_integer(b));
+        (void)json_object_set_new(row, "stage", json_integer(block->stage));
+        (void)json_object_set_new(
+            row, "kept",
+            json_real((double)policy->channels[b] / block->max_channels));
+    }
+    return row;
+}
+
+/* What the layer waits for, where the target says. */
+static json_t *bound_json(apq_target *target, const apq_ir_layer *layer) {
+    apq_layer_cost cost;
+    if (apq_target_explain(target, layer, &cost) != APQ_OK ||
+        !isfinite(cost.compute_energy_mj)) { /* a table does not */
+        return json_null();
+    }
+    return json_string(cost.is_dram_bound ? "memory" : "compute");
+}
+
+static apq_status layers_json(const apq_report_source *source,
+                              const apq_policy *policy, json_t *rows) {
+    apq_ir_network network;
+    apq_cost whole;
+    APQ_TRY(apq_policy_lower(&source->space, policy, &network));
+    APQ_TRY(apq_cost_network(source->target, &network, &whole));
+    for (size_t i = 0; i < network.n_layers; i++) {
+        const apq_ir_layer *layer = &network.layers[i];
+        apq_cost cost;
+        APQ_TRY(apq_cost_layer(source->target, layer, &cost));
+        json_t *row = layer_json(source, policy, layer);
+        put_cost(row, &cost, &whole);
+        (void)json_object_set_new(row, "bound",
+                                  bound_json(source->target, layer));
+        (void)json_array_append_new(rows, row);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_report_result_json(const apq_report_source *source,
                                   json_t **out) {
     *out = json_null();
@@ -147,7 +196,7 @@ apq_status apq_report_result_json(const apq_report_source *source,
         APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy, predicted_accuracy or cost",
                  where);
     }
-    json_t *rows = json_array();
+    json_t *rows = json_array(), *layers = json_array();
     apq_status st = APQ_OK;
     if (source->has_space) {
         apq_policy parsed;
@@ -158,21 +207,26 @@ apq_status apq_report_result_json(const apq_report_source *source,
         free(text);
         if (st == APQ_OK && source->target != NULL) {
             st = rows_json(source, &parsed, rows);
+            if (st == APQ_OK) {
+                st = layers_json(source, &parsed, layers);
+            }
             if (st == APQ_ERR_UNSUPPORTED) {
                 /* The target was changed since: go without prices. */
                 (void)json_array_clear(rows);
+                (void)json_array_clear(layers);
                 st = APQ_OK;
             }
         }
     }
     if (st != APQ_OK) {
         json_decref(rows);
+        json_decref(layers);
         return st;
     }
     json_t *network = json_object_get(source->finetune, "network");
-    *out = json_pack("{s:O, s:O, s:O, s:o, s:o, s:b}", "policy", policy,
+    *out = json_pack("{s:O, s:O, s:O, s:o, s:o, s:o, s:b}", "policy", policy,
                      "predicted_accuracy", predicted, "cost", cost, "rows",
-                     rows, "measured",
+                     rows, "layers", layers, "measured",
                      is_tuned(source) ? measured_json(network) : json_null(),
                      "is_measurement_stale", apq_report_is_stale(source));
     return APQ_OK;

@@ -26,19 +26,22 @@ static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
     return st;
 }
 
-/* report.json and report.md over what the steps left. The recipe is not in
+/* report.json, .md and .html over what the steps left. The recipe is not in
  * the directory yet: the command line keeps it there at the end. */
 static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        const char *name;
+        apq_report_form form;
+    } files[] = {{"report.json", APQ_REPORT_JSON},
+                 {"report.md", APQ_REPORT_MARKDOWN},
+                 {"report.html", APQ_REPORT_HTML}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[APQ_PATH_MAX], *text;
-        bool is_markdown = i == 1;
-        APQ_TRY(apq_path_join(path, run_dir,
-                              is_markdown ? "report.md" : "report.json"));
-        APQ_TRY(
-            apq_app_report(&(apq_report_request){.run_dir = run_dir,
-                                                 .recipe = recipe,
-                                                 .is_markdown = is_markdown},
-                           &text));
+        APQ_TRY(apq_path_join(path, run_dir, files[i].name));
+        APQ_TRY(apq_app_report(&(apq_report_request){.run_dir = run_dir,
+                                                     .recipe = recipe,
+                                                     .form = files[i].form},
+                               &text));
         apq_status st = apq_file_write(path, text, strlen(text));
         free(text);
         APQ_TRY(st);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HISTORY = 1000 };
+enum { MAX_HISTORY = 1000, MAX_CANDIDATES = 512 };
 
 const char *apq_search_axis(apq_budget_field field) {
     static const char *const labels[] = {"latency [ms]", "energy [mJ]",
@@ -111,6 +111,23 @@ static json_t *measured_json(const apq_app_search_result *result) {
                      "networks", rows);
 }
 
+/* The picture's candidates, fewer of them, as two columns. */
+static json_t *candidates_json(const apq_app_search_result *result) {
+    json_t *costs = json_array(), *accuracies = json_array();
+    size_t stride = result->n_cloud / MAX_CANDIDATES + 1;
+    for (size_t i = 0; i < result->n_cloud; i += stride) {
+        double cost = result->cloud_cost[i];
+        if (isfinite(cost)) {
+            (void)json_array_append_new(costs, json_real(cost));
+            (void)json_array_append_new(accuracies,
+                                        json_real(result->cloud_accuracy[i]));
+        }
+    }
+    return json_pack("{s:s, s:o, s:o}", "budget",
+                     apq_budget_name(result->plot_field), "cost", costs,
+                     "predicted_accuracy", accuracies);
+}
+
 char *apq_app_search_json(const apq_app_search_result *result) {
     const apq_search_result *search = result->search;
     json_t *root = json_pack(
@@ -140,6 +157,7 @@ char *apq_app_search_json(const apq_app_search_result *result) {
                                   ? json_real(result->measured_accuracy)
                                   : json_null());
     (void)json_object_set_new(root, "measured", measured_json(result));
+    (void)json_object_set_new(root, "candidates", candidates_json(result));
     char *text =
         root == NULL
             ? NULL

@@ -1,4 +1,4 @@
-/* apq report: what a run directory holds, as Markdown or JSON. */
+/* apq report: what a run directory holds, as Markdown, JSON or a page. */
 #include "cli/commands.h"
 
 #include "app/report.h"
@@ -9,7 +9,7 @@
 
 typedef struct report_options {
     apq_common_options common;
-    const char *space, *out;
+    const char *space, *out, *targets;
     bool markdown;
 } report_options;
 
@@ -22,14 +22,20 @@ static const apq_option table[] = {
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
-     .help = "write FILE.md or FILE.json instead of standard output; -o is "
-             "short for it",
+     .help = "write FILE.html, FILE.md or FILE.json instead of standard "
+             "output; -o is short for it",
      .offset = AT(out)},
     {.name = "space",
      .type = APQ_OPTION_TEXT,
      .argument = "SPACE",
      .help = "without --run: whose shipped artefacts",
      .offset = AT(space)},
+    {.name = "targets",
+     .type = APQ_OPTION_TEXT,
+     .argument = "LIST",
+     .help = "price the network on these targets too: names or files, "
+             "separated by commas",
+     .offset = AT(targets)},
     {.name = NULL},
 };
 
@@ -39,25 +45,35 @@ static bool ends_with(const char *text, const char *ending) {
 }
 
 /* The form is that of the file's name, if there is one. */
-static apq_status choose_form(const report_options *o, bool *is_markdown) {
+static apq_status choose_form(const report_options *o, apq_report_form *form) {
+    static const struct {
+        const char *ending;
+        apq_report_form form;
+    } endings[] = {{".md", APQ_REPORT_MARKDOWN},
+                   {".json", APQ_REPORT_JSON},
+                   {".html", APQ_REPORT_HTML}};
+    enum { N_ENDINGS = sizeof endings / sizeof endings[0] };
     if (o->common.json && o->markdown) {
         APQ_FAIL(APQ_ERR_ARG, "either --json or --markdown");
     }
-    *is_markdown = !o->common.json;
+    *form = o->common.json ? APQ_REPORT_JSON : APQ_REPORT_MARKDOWN;
     if (o->out == NULL) {
         return APQ_OK;
     }
-    bool is_md = ends_with(o->out, ".md");
-    if (!is_md && !ends_with(o->out, ".json")) {
+    size_t i = 0;
+    while (i < N_ENDINGS && !ends_with(o->out, endings[i].ending)) {
+        i++;
+    }
+    if (i == N_ENDINGS) {
         APQ_FAIL(APQ_ERR_ARG,
-                 "--out \"%s\": only Markdown (.md) and JSON (.json) can be "
-                 "written",
+                 "--out \"%s\": only HTML (.html), Markdown (.md) and JSON "
+                 "(.json) can be written",
                  o->out);
     }
-    if ((is_md && o->common.json) || (!is_md && o->markdown)) {
+    if ((o->common.json || o->markdown) && *form != endings[i].form) {
         APQ_FAIL(APQ_ERR_ARG, "--out \"%s\" is not the form asked for", o->out);
     }
-    *is_markdown = is_md;
+    *form = endings[i].form;
     return APQ_OK;
 }
 
@@ -67,8 +83,8 @@ static int run(const apq_command *self, int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
-    bool is_markdown = true;
-    if (choose_form(&options, &is_markdown) != APQ_OK) {
+    apq_report_form form = APQ_REPORT_MARKDOWN;
+    if (choose_form(&options, &form) != APQ_OK) {
         return apq_cli_usage(self);
     }
     char *text = NULL;
@@ -77,7 +93,8 @@ static int run(const apq_command *self, int argc, char **argv) {
                               .space = options.space,
                               .settings = options.common.words,
                               .n_settings = options.common.n_words,
-                              .is_markdown = is_markdown},
+                              .targets = options.targets,
+                              .form = form},
         &text);
     if (st == APQ_OK && options.out != NULL) {
         st = apq_file_write(options.out, text, strlen(text));
@@ -97,6 +114,8 @@ const apq_command apq_command_report = {
     .examples = "  apq report --run runs/first\n"
                 "  apq report --run runs/first --json | jq "
                 ".search_cost.per_scenario\n"
+                "  apq report --run runs/first -o report.html "
+                "--targets cpu.jsonl\n"
                 "  apq report --run runs/first -o report.md "
                 "footprint.core_watts=20\n",
     .options = table,

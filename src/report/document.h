@@ -1,20 +1,50 @@
 #ifndef APQ_REPORT_DOCUMENT_H
 #define APQ_REPORT_DOCUMENT_H
 
-#include <jansson.h>
-#include <stdio.h>
+#include "report/page.h"
+#include "report/table.h"
 
-/* Shared by the sections of the Markdown report. */
+#include <jansson.h>
+
+/* Shared by the sections of a report. */
+
+extern const char apq_not_recorded[];
 
 /* A member's number, NaN when it is none; its text, or `fallback`. */
 double apq_document_number(const json_t *object, const char *key);
 const char *apq_document_text(const json_t *object, const char *key,
                               const char *fallback);
+/* "best_uniform4" as people say it. */
+const char *apq_document_baseline(const char *name);
 
-/* The section "Search cost" of a document's search_cost. */
-void apq_markdown_cost(const json_t *cost, FILE *out);
+/* Cells: a scaled member as a plain number; a value with fixed decimals and
+ * its unit; a fraction in per cent. "-" when there is none. */
+void apq_cell_number(apq_table *table, const json_t *object, const char *key,
+                     double scale);
+void apq_cell_fixed(apq_table *table, double value, int decimals,
+                    const char *unit);
+void apq_cell_percent(apq_table *table, double fraction);
 
-/* The section "Labels" of a document's labels; none where they are null. */
-void apq_markdown_labels(json_t *labels, FILE *out);
+/* Sections, in the order of the report. `root` is the document; each says
+ * "not recorded" or leaves itself out where its part is null. */
+void apq_section_verdict(const json_t *root, apq_page *page);
+void apq_section_asked(const json_t *root, apq_page *page);
+void apq_section_accuracy(const json_t *root, apq_page *page);
+void apq_section_baselines(const json_t *root, apq_page *page);
+APQ_NODISCARD apq_status apq_section_tradeoff(const json_t *root,
+                                              apq_page *page);
+void apq_section_network(const json_t *root, apq_page *page);
+void apq_section_targets(const json_t *root, apq_page *page);
+void apq_section_cost_model(const json_t *root, apq_page *page);
+void apq_section_labels(json_t *labels, apq_page *page);
+APQ_NODISCARD apq_status apq_section_predictor(const json_t *root,
+                                               apq_page *page);
+APQ_NODISCARD apq_status apq_section_curves(const json_t *root, apq_page *page);
+void apq_section_exports(const json_t *root, apq_page *page);
+void apq_section_cost(const json_t *cost, apq_page *page);
+void apq_section_provenance(const json_t *root, apq_page *page);
+
+/* The picture of the network's layers, in section_network.c's HTML. */
+void apq_layers_picture(const json_t *layers, FILE *out);
 
 #endif

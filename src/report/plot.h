@@ -14,7 +14,7 @@
  * series differ in their markers too. Each file is replaced as a whole or left
  * as it was. */
 
-enum { APQ_PLOT_MAX_SERIES = 8 };
+enum { APQ_PLOT_MAX_SERIES = 12 };
 
 typedef enum apq_plot_marker {
     APQ_MARKER_NONE,

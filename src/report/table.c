@@ -2,6 +2,8 @@
  * everything printed at the end. */
 #include "report/table.h"
 
+#include "report/page_internal.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -56,13 +58,10 @@ void apq_table_destroy(apq_table *table) {
     }
 }
 
-/* Copies what a table cell may hold; a '|' would end it. */
+/* Copies what a table cell may hold. */
 static void clean(const char *text, cell out) {
     size_t n = 0;
     for (; *text != '\0' && n + 2 < APQ_TABLE_CELL_MAX; text++) {
-        if (*text == '|') {
-            out[n++] = '\\';
-        }
         out[n++] = (unsigned char)*text < ' ' ? ' ' : *text;
     }
     /* Not in the middle of a UTF-8 character. */
@@ -93,11 +92,12 @@ void apq_table_end_row(apq_table *table) {
     }
 }
 
-/* Characters of UTF-8 text. */
+/* Characters of UTF-8 text; a '|' would end its cell and gets a backslash. */
 static size_t width_of(const char *text) {
     size_t n = 0;
     for (; *text != '\0'; text++) {
         n += ((unsigned char)*text & 0xC0) != 0x80;
+        n += *text == '|';
     }
     return n;
 }
@@ -105,8 +105,11 @@ static size_t width_of(const char *text) {
 static void print_padded(FILE *out, const char *text, size_t width,
                          bool is_right) {
     int pad = (int)(width - width_of(text));
-    (void)fprintf(out, " %*s%s%*s |", is_right ? pad : 0, "", text,
-                  is_right ? 0 : pad, "");
+    (void)fprintf(out, " %*s", is_right ? pad : 0, "");
+    for (; *text != '\0'; text++) {
+        (void)fprintf(out, *text == '|' ? "\\%c" : "%c", *text);
+    }
+    (void)fprintf(out, "%*s |", is_right ? 0 : pad, "");
 }
 
 static void print_rule(const apq_table *table, const size_t *widths,
@@ -144,4 +147,21 @@ void apq_table_print(const apq_table *table, FILE *out) {
         }
     }
     (void)fputc('\n', out);
+}
+
+void apq_table_print_html(const apq_table *table, FILE *out) {
+    size_t n_columns = table->n_columns;
+    size_t n_rows = table->n_cells / n_columns;
+    (void)fputs("<div class=\"wide\"><table>\n", out);
+    for (size_t r = 0; r < n_rows; r++) {
+        (void)fputs(r == 0 ? "<thead><tr>" : "<tr>", out);
+        for (size_t c = 0; c < n_columns; c++) {
+            (void)fprintf(out, "<%s%s>", r == 0 ? "th" : "td",
+                          table->is_right[c] ? " class=\"num\"" : "");
+            apq_page_inline(out, table->cells[r * n_columns + c]);
+            (void)fputs(r == 0 ? "</th>" : "</td>", out);
+        }
+        (void)fputs(r == 0 ? "</tr></thead>\n" : "</tr>\n", out);
+    }
+    (void)fputs("</table></div>\n", out);
 }

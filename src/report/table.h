@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* A Markdown table with padded columns, filled cell by cell. */
-enum { APQ_TABLE_MAX_COLUMNS = 14, APQ_TABLE_CELL_MAX = 160 };
+enum { APQ_TABLE_MAX_COLUMNS = 14, APQ_TABLE_CELL_MAX = 640 };
 
 typedef struct apq_table apq_table;
 

@@ -50,11 +50,11 @@ static void cost_row(apq_table *table, const char *name, const json_t *row,
     apq_table_cell(table, "%s", energy);
 }
 
-static void print_assumptions(const json_t *cost, FILE *out) {
+static void print_assumptions(const json_t *cost, apq_page *page) {
     const json_t *rates = json_object_get(cost, "rates");
     double per_core_s = number(cost, "training_flop_per_core_s");
-    (void)fprintf(
-        out,
+    apq_page_put(
+        page,
         "kWh = PUE %g \u00d7 (core-hours \u00d7 %g W + hours \u00d7 %g W "
         "memory "
         "+ GPU-hours \u00d7 %g W), or PUE \u00d7 the energy measured; CO2e = "
@@ -68,21 +68,23 @@ static void print_assumptions(const json_t *cost, FILE *out) {
         number(rates, "gpu_hour_usd_high"));
     if (per_core_s > 0) {
         char text[APQ_FORMAT_MAX];
-        (void)fprintf(
-            out,
+        apq_page_put(
+            page,
             "V100-hours: the same work at %g TFLOP/s; a core did %s GFLOP/s "
             "in training. ",
             number(rates, "v100_tflops"),
             apq_format_number(per_core_s * 1e-9, text));
     } else {
-        (void)fputs("V100-hours need a finished, metered training. ", out);
+        apq_page_put(page, "%s",
+                     "V100-hours need a finished, metered training. ");
     }
-    (void)fputs("Every constant can be set: `apq report "
-                "footprint.core_watts=20`.\n\n",
-                out);
+    apq_page_put(page, "%s",
+                 "Every constant can be set: `apq report "
+                 "footprint.core_watts=20`.");
+    apq_page_end(page);
 }
 
-void apq_markdown_cost(const json_t *cost, FILE *out) {
+void apq_section_cost(const json_t *cost, apq_page *page) {
     static const char *const groups[][2] = {
         {"one_off", "**once**: train, collect, predictor"},
         {"per_scenario", "**each scenario**: search, finetune"},
@@ -96,7 +98,8 @@ void apq_markdown_cost(const json_t *cost, FILE *out) {
                                "lb|>CO2e kg|>cloud $|energy")
             : NULL;
     if (table == NULL) {
-        (void)fputs("What the steps spent: not recorded.\n\n", out);
+        apq_page_put(page, "%s", "What the steps spent: not recorded.");
+        apq_page_end(page);
         return;
     }
     size_t i;
@@ -112,7 +115,6 @@ void apq_markdown_cost(const json_t *cost, FILE *out) {
             cost_row(table, groups[i][1], row, "");
         }
     }
-    apq_table_print(table, out);
-    apq_table_destroy(table);
-    print_assumptions(cost, out);
+    apq_page_table(page, table);
+    print_assumptions(cost, page);
 }

@@ -1,4 +1,4 @@
-/* The section "Labels" of the Markdown report: what the predictor learned from
+/* The section "Labels" of the report: what the predictor learned from
  * and how much of its differences is noise. */
 #include "report/document.h"
 
@@ -33,7 +33,7 @@ static void add_row(apq_table *table, const char *kind, const json_t *set,
     }
 }
 
-void apq_markdown_labels(json_t *labels, FILE *out) {
+void apq_section_labels(json_t *labels, apq_page *page) {
     if (!json_is_object(labels)) {
         return;
     }
@@ -51,7 +51,6 @@ void apq_markdown_labels(json_t *labels, FILE *out) {
             add_row(table, kind, set, "loss", 1);
         }
     }
-    (void)fputs("## Labels\n\n", out);
-    apq_table_print(table, out);
-    apq_table_destroy(table);
+    apq_page_heading(page, "Labels");
+    apq_page_table(page, table);
 }

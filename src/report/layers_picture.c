@@ -1,0 +1,171 @@
+/* The layers of a network as bars, as HAQ and APQ print them: bits of weights
+ * upward, of activations downward, then kernel, width kept and share of the
+ * latency. An SVG whose colours are the page's. */
+#include "report/document.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* Pixels. */
+static const double left = 78, bar = 15, step = 20, axis_y = 92, bit = 8.5;
+static const double kernel_y = 186, width_y = 196, width_h = 26, share_y = 240,
+                    share_h = 70;
+
+static double number(const json_t *object, const char *key) {
+    return apq_document_number(object, key);
+}
+
+static bool is_depthwise(const json_t *layer) {
+    return strcmp(apq_document_text(layer, "kind", ""), "depthwise") == 0;
+}
+
+static bool is_searched(const json_t *layer) {
+    return json_is_integer(json_object_get(layer, "block"));
+}
+
+/* Style of a bar: what its layer is. */
+static const char *kind_class(const json_t *layer) {
+    return !is_searched(layer) ? "fixed" : is_depthwise(layer) ? "dw" : "pw";
+}
+
+static void rect(FILE *out, const char *style, double x, double y, double w,
+                 double h) {
+    (void)fprintf(out,
+                  "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+                  "height=\"%.1f\"/>",
+                  style, x, y, w, fmax(h, 0.5));
+}
+
+static void label(FILE *out, double x, double y, const char *anchor,
+                  const char *text) {
+    (void)fprintf(out,
+                  "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
+                  x, y, anchor, text);
+}
+
+static void count(FILE *out, double x, double y, double value) {
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.0f", value);
+    label(out, x, y, "middle", text);
+}
+
+static void put_names(FILE *out) {
+    label(out, left - 10, axis_y - 40, "end", "weights");
+    label(out, left - 10, axis_y - 28, "end", "[bits]");
+    label(out, left - 10, axis_y + 40, "end", "inputs");
+    label(out, left - 10, axis_y + 52, "end", "[bits]");
+    label(out, left - 10, kernel_y, "end", "kernel");
+    label(out, left - 10, width_y + 17, "end", "width kept");
+    label(out, left - 10, share_y + 30, "end", "share of");
+    label(out, left - 10, share_y + 42, "end", "latency");
+}
+
+/* Hatches are a second cue beside the colours. */
+static void put_patterns(FILE *out) {
+    (void)fputs(
+        "<defs><pattern id=\"hatch\" width=\"5\" height=\"5\" "
+        "patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">"
+        "<rect class=\"dw\" width=\"5\" height=\"5\"/><line class=\"cut\" "
+        "y2=\"5\"/></pattern><pattern id=\"hatch2\" width=\"5\" height=\"5\" "
+        "patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(-45)\">"
+        "<rect class=\"mem\" width=\"5\" height=\"5\"/><line class=\"cut\" "
+        "y2=\"5\"/></pattern></defs>\n",
+        out);
+}
+
+static void put_title(FILE *out, const json_t *layer) {
+    (void)fputs("<title>", out);
+    apq_page_escape(out, apq_document_text(layer, "name", ""));
+    (void)fprintf(out,
+                  ": %.0f \u2192 %.0f channels, W%.0f/A%.0f, %.1f %% of "
+                  "the latency",
+                  number(layer, "in_channels"), number(layer, "out_channels"),
+                  number(layer, "weight_bits"), number(layer, "act_bits"),
+                  100 * number(layer, "latency_share"));
+    (void)fputs("</title>", out);
+}
+
+static void put_layer(FILE *out, const json_t *layer, double x,
+                      double most_share) {
+    double w = number(layer, "weight_bits"), a = number(layer, "act_bits");
+    double share = number(layer, "latency_share"), kept = number(layer, "kept");
+    const char *kind = kind_class(layer);
+    (void)fputs("<g>", out);
+    put_title(out, layer);
+    rect(out, kind, x, axis_y - bit * w, bar, bit * w);
+    rect(out, kind, x, axis_y + 1, bar, bit * a);
+    if (isfinite(share) && most_share > 0) {
+        bool is_memory =
+            strcmp(apq_document_text(layer, "bound", ""), "memory") == 0;
+        double h = share_h * share / most_share;
+        rect(out, is_memory ? "memory" : "compute", x, share_y + share_h - h,
+             bar, h);
+    }
+    (void)fputs("</g>", out);
+    count(out, x + bar / 2, axis_y - bit * w - 2, w);
+    count(out, x + bar / 2, axis_y + bit * a + 11, a);
+    if (is_depthwise(layer) || !is_searched(layer)) {
+        count(out, x + bar / 2, kernel_y, number(layer, "kernel"));
+    }
+    if (isfinite(kept) && is_depthwise(layer)) {
+        rect(out, "full", x - step, width_y, 2 * step + bar, width_h);
+        rect(out, "kept", x - step, width_y, (2 * step + bar) * kept, width_h);
+        char text[16];
+        (void)snprintf(text, sizeof text, "%.0f %%", 100 * kept);
+        label(out, x + bar / 2, width_y + 17, "middle", text);
+    }
+}
+
+static void put_legend(FILE *out) {
+    (void)fputs("<p class=\"note legend\"><span class=\"key pw\"></span>1 "
+                "\u00d7 1 layers <span class=\"key dw\"></span>depthwise "
+                "layers <span class=\"key fixed\"></span>fixed layers; latency "
+                "<span class=\"key compute\"></span>bound by arithmetic <span "
+                "class=\"key mem\"></span>bound by memory. Gaps part "
+                "stages.</p>\n",
+                out);
+}
+
+void apq_layers_picture(const json_t *layers, FILE *out) {
+    size_t n = json_array_size(layers), n_gaps = 0;
+    double most_share = 0, stage = -1;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *layer = json_array_get(layers, i);
+        most_share = fmax(most_share, number(layer, "latency_share"));
+        double own = is_searched(layer) ? number(layer, "stage") : -1;
+        n_gaps += own < stage || own > stage;
+        stage = own;
+    }
+    if (n == 0) {
+        return;
+    }
+    double width = left + step * (double)n + 10 * (double)n_gaps + 10;
+    (void)fprintf(out,
+                  "<figure class=\"layers\"><figcaption>Bits, kernels, widths "
+                  "and cost</figcaption>\n<div class=\"wide\"><svg "
+                  "viewBox=\"0 0 %.0f 320\" width=\"%.0f\" role=\"img\" "
+                  "aria-label=\"bits of each layer\">\n",
+                  width, width);
+    put_patterns(out);
+    put_names(out);
+    double x = left;
+    stage = -1;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *layer = json_array_get(layers, i);
+        double own = is_searched(layer) ? number(layer, "stage") : -1;
+        if (own < stage || own > stage) {
+            (void)fprintf(out,
+                          "<line class=\"part\" x1=\"%.1f\" x2=\"%.1f\" "
+                          "y1=\"8\" y2=\"%.1f\"/>",
+                          x + 2.5, x + 2.5, share_y + share_h);
+            x += 10;
+        }
+        stage = own;
+        put_layer(out, layer, x, most_share);
+        x += step;
+    }
+    (void)fputs("</svg></div>\n", out);
+    put_legend(out);
+    (void)fputs("</figure>\n", out);
+}

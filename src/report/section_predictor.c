@@ -1,0 +1,108 @@
+/* How well the predictor does: held-out scores, and each record beside what is
+ * predicted of it. */
+#include "report/document.h"
+
+#include "report/points.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+enum { MAX_SHOWN = 600 };
+
+static double number(const json_t *object, const char *key) {
+    return apq_document_number(object, key);
+}
+
+static void put_scores(const json_t *root, apq_page *page) {
+    json_t *sets = json_object_get(root, "predictor");
+    apq_page_heading(page, "Predictor");
+    if (!json_is_object(sets)) {
+        apq_page_put(page, "Held-out quality: %s.", apq_not_recorded);
+        apq_page_end(page);
+        return;
+    }
+    apq_table *table = apq_table_create(
+        "records|>fitted|>held out|>pairs in order|>Kendall \u03c4|>RMSE");
+    if (table == NULL) {
+        return;
+    }
+    const char *name;
+    json_t *set;
+    json_object_foreach(sets, name, set) {
+        apq_table_cell(table, "%s", name);
+        apq_cell_fixed(
+            table, number(set, "n_train") + number(set, "n_validation"), 0, "");
+        apq_cell_fixed(table, number(set, "n_test"), 0, "");
+        apq_cell_fixed(table, 100 * number(set, "pairwise_accuracy"), 1, " %");
+        apq_cell_fixed(table, number(set, "kendall_tau"), 2, "");
+        apq_cell_fixed(table, 100 * number(set, "rmse"), 2, " points");
+    }
+    apq_page_table(page, table);
+}
+
+/* Where a perfect prediction is: a line through all values. */
+static void add_diagonal(const apq_points *sets, size_t n, apq_points *line) {
+    double low = INFINITY, high = -INFINITY;
+    for (size_t s = 0; s < n; s++) {
+        for (size_t i = 0; i < sets[s].n; i++) {
+            low = fmin(low, fmin(sets[s].x[i], sets[s].y[i]));
+            high = fmax(high, fmax(sets[s].x[i], sets[s].y[i]));
+        }
+    }
+    apq_points_add(line, low, low, 0, false, NULL);
+    apq_points_add(line, high, high, 0, false, NULL);
+}
+
+static apq_status put_scatter(const json_t *records, apq_page *page) {
+    enum { FITTED, HELD_OUT, N_SETS };
+    apq_points sets[N_SETS] = {{0}}, line = {0};
+    apq_point_chart chart = {.n = 0};
+    size_t i;
+    const json_t *row;
+    bool is_split_known = false;
+    json_array_foreach(json_object_get(records, "rows"), i, row) {
+        const json_t *flag = json_object_get(row, "is_held_out");
+        bool is_held_out = json_is_true(flag);
+        is_split_known = is_split_known || json_is_boolean(flag);
+        apq_points_add(&sets[is_held_out ? HELD_OUT : FITTED],
+                       100 * number(row, "accuracy"),
+                       100 * number(row, "predicted"),
+                       is_held_out ? 196 * number(row, "standard_error") : 0,
+                       true, apq_document_text(row, "network", NULL));
+    }
+    apq_status st = apq_points_thin(&sets[FITTED], MAX_SHOWN);
+    add_diagonal(sets, N_SETS, &line);
+    apq_points_series(
+        &chart, &line, false,
+        (apq_plot_series){
+            .label = "exact", .has_line = true, .is_dashed = true, .color = 6});
+    apq_points_series(
+        &chart, &sets[FITTED], true,
+        (apq_plot_series){.label = is_split_known ? "records it was fitted to"
+                                                  : "records",
+                          .is_faint = true,
+                          .marker = APQ_MARKER_CIRCLE,
+                          .color = 0});
+    apq_points_series(
+        &chart, &sets[HELD_OUT], true,
+        (apq_plot_series){.label = "held out, 95 % interval of the measurement",
+                          .marker = APQ_MARKER_DIAMOND,
+                          .color = 1});
+    if (st == APQ_OK && line.n == 2) {
+        st = apq_points_chart(&chart,
+                              (apq_plot){.title = "Predicted and measured, "
+                                                  "quantised networks",
+                                         .x_label = "measured top-1 [%]",
+                                         .y_label = "predicted top-1 [%]"},
+                              NULL, page);
+    }
+    apq_points_fini(&sets[FITTED]);
+    apq_points_fini(&sets[HELD_OUT]);
+    apq_points_fini(&line);
+    return st;
+}
+
+apq_status apq_section_predictor(const json_t *root, apq_page *page) {
+    put_scores(root, page);
+    return put_scatter(json_object_get(root, "records"), page);
+}
