@@ -100,10 +100,12 @@ static apq_status test_network(const apq_session *session, apq_nn_net *net,
 static apq_status tune_and_test(const apq_session *session, contender *c,
                                 apq_model *model, apq_nn_net *net) {
     const apq_recipe *r = session->recipe;
-    char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], label[64];
+    char checkpoint[APQ_PATH_MAX], path[APQ_PATH_MAX], log[APQ_PATH_MAX];
+    char label[64];
     bool is_dropped;
     APQ_TRY(apq_rundir_file(session->dir, c->checkpoint, checkpoint));
     APQ_TRY(apq_rundir_file(session->dir, c->file, path));
+    APQ_TRY(apq_rundir_file(session->dir, "finetune.jsonl", log));
     APQ_TRY(apq_checkpoint_drop_other(checkpoint, c->input, &is_dropped));
     if (is_dropped) {
         apq_note(session->progress,
@@ -118,6 +120,8 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .input = c->input,
                              .checkpoint_s = r->checkpoint_s,
                              .label = label,
+                             .log_path = log,
+                             .log_name = c->name,
                              .seed = r->seed,
                              .epochs = r->finetune.epochs,
                              .batch = r->finetune.batch,

@@ -16,6 +16,11 @@ static double number(const json_t *object, const char *key) {
     return apq_document_number(object, key);
 }
 
+/* Bits of a bar; none where they are not known. */
+static double bits(const json_t *layer, const char *key) {
+    return fmax(number(layer, key), 0);
+}
+
 static bool is_depthwise(const json_t *layer) {
     return strcmp(apq_document_text(layer, "kind", ""), "depthwise") == 0;
 }
@@ -45,8 +50,10 @@ static void label(FILE *out, double x, double y, const char *anchor,
 }
 
 static void count(FILE *out, double x, double y, double value) {
-    char text[32];
-    (void)snprintf(text, sizeof text, "%.0f", value);
+    char text[32] = "?";
+    if (isfinite(value)) {
+        (void)snprintf(text, sizeof text, "%.0f", value);
+    }
     label(out, x, y, "middle", text);
 }
 
@@ -75,20 +82,24 @@ static void put_patterns(FILE *out) {
 }
 
 static void put_title(FILE *out, const json_t *layer) {
+    double share = number(layer, "latency_share");
     (void)fputs("<title>", out);
-    apq_page_escape(out, apq_document_text(layer, "name", ""));
-    (void)fprintf(out,
-                  ": %.0f \u2192 %.0f channels, W%.0f/A%.0f, %.1f %% of "
-                  "the latency",
-                  number(layer, "in_channels"), number(layer, "out_channels"),
-                  number(layer, "weight_bits"), number(layer, "act_bits"),
-                  100 * number(layer, "latency_share"));
+    apq_page_escape(out, apq_document_text(layer, "name", "layer"));
+    if (isfinite(number(layer, "in_channels") + bits(layer, "act_bits"))) {
+        (void)fprintf(out, ": %.0f \u2192 %.0f channels, W%.0f/A%.0f",
+                      number(layer, "in_channels"),
+                      number(layer, "out_channels"), bits(layer, "weight_bits"),
+                      bits(layer, "act_bits"));
+    }
+    if (isfinite(share)) {
+        (void)fprintf(out, ", %.1f %% of the latency", 100 * share);
+    }
     (void)fputs("</title>", out);
 }
 
 static void put_layer(FILE *out, const json_t *layer, double x,
                       double most_share) {
-    double w = number(layer, "weight_bits"), a = number(layer, "act_bits");
+    double w = bits(layer, "weight_bits"), a = bits(layer, "act_bits");
     double share = number(layer, "latency_share"), kept = number(layer, "kept");
     const char *kind = kind_class(layer);
     (void)fputs("<g>", out);

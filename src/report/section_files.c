@@ -91,7 +91,7 @@ static void put_files(const json_t *files, apq_page *page) {
     json_array_foreach(files, i, row) {
         if (table != NULL) {
             apq_table_cell(table, "%s", apq_document_text(row, "name", ""));
-            apq_table_cell(table, "%.0f", number(row, "bytes"));
+            apq_cell_fixed(table, number(row, "bytes"), 0, "");
             apq_table_cell(table, "%s", apq_document_text(row, "hash", ""));
         }
     }

@@ -12,10 +12,29 @@ static double number(const json_t *object, const char *key) {
     return apq_document_number(object, key);
 }
 
+/* "-" unless both are known. */
+static void pair_cell(apq_table *table, double left, const char *joint,
+                      double right) {
+    if (isfinite(left) && isfinite(right)) {
+        apq_table_cell(table, "%.0f%s%.0f", left, joint, right);
+    } else {
+        apq_table_cell(table, "%s", "-");
+    }
+}
+
 /* "8/6": weight bits / input bits. */
 static void bits_cell(apq_table *table, const json_t *row, const char *weight,
                       const char *act) {
-    apq_table_cell(table, "%.0f/%.0f", number(row, weight), number(row, act));
+    pair_cell(table, number(row, weight), "/", number(row, act));
+}
+
+static void kernel_cell(apq_table *table, const json_t *row) {
+    double kernel = number(row, "kernel");
+    if (number(row, "stride") > 1 && isfinite(kernel)) {
+        apq_table_cell(table, "%.0f\u00d7%.0f /2", kernel, kernel);
+    } else {
+        pair_cell(table, kernel, "\u00d7", kernel);
+    }
 }
 
 static void network_row(apq_table *table, const json_t *row) {
@@ -30,16 +49,14 @@ static void network_row(apq_table *table, const json_t *row) {
         apq_table_end_row(table);
         return;
     }
-    double kernel = number(row, "kernel");
-    apq_table_cell(table, "%.0f\u00d7%.0f%s", kernel, kernel,
-                   number(row, "stride") > 1 ? " /2" : "");
+    kernel_cell(table, row);
     if (is_block) {
-        apq_table_cell(table, "%.0f of %.0f", number(row, "channels"),
-                       number(row, "max_channels"));
+        pair_cell(table, number(row, "channels"), " of ",
+                  number(row, "max_channels"));
         bits_cell(table, row, "pw_weight_bits", "pw_act_bits");
         bits_cell(table, row, "dw_weight_bits", "dw_act_bits");
     } else {
-        apq_table_cell(table, "%.0f", number(row, "out_channels"));
+        apq_cell_fixed(table, number(row, "out_channels"), 0, "");
         bits_cell(table, row, "weight_bits", "act_bits");
         apq_table_cell(table, "%s", "");
     }
@@ -54,14 +71,12 @@ static void network_row(apq_table *table, const json_t *row) {
 }
 
 static void layer_row(apq_table *table, const json_t *row) {
-    double kernel = number(row, "kernel"), kept = number(row, "kept");
     apq_table_cell(table, "%s", apq_document_text(row, "name", ""));
     apq_table_cell(table, "%s", apq_document_text(row, "kind", ""));
-    apq_table_cell(table, "%.0f\u00d7%.0f%s", kernel, kernel,
-                   number(row, "stride") > 1 ? " /2" : "");
-    apq_table_cell(table, "%.0f \u2192 %.0f", number(row, "in_channels"),
-                   number(row, "out_channels"));
-    apq_cell_fixed(table, 100 * kept, 0, " %");
+    kernel_cell(table, row);
+    pair_cell(table, number(row, "in_channels"), " \u2192 ",
+              number(row, "out_channels"));
+    apq_cell_fixed(table, 100 * number(row, "kept"), 0, " %");
     bits_cell(table, row, "weight_bits", "act_bits");
     apq_cell_number(table, row, "macs", 1e-6);
     apq_cell_number(table, row, "weight_bytes", 8e-3);

@@ -124,10 +124,13 @@ void apq_section_cost_model(const json_t *root, apq_page *page) {
         return;
     }
     apq_page_heading(page, "Cost model");
-    apq_page_put(page, "Target `%s` (hash %s), %.0f image%s at a time. ",
-                 apq_document_text(model, "target", ""),
-                 apq_document_text(model, "hash", ""), number(model, "batch"),
-                 number(model, "batch") > 1 ? "s" : "");
+    apq_page_put(page, "Target `%s` (hash %s)",
+                 apq_document_text(model, "target", "?"),
+                 apq_document_text(model, "hash", "?"));
+    if (number(model, "batch") > 1) {
+        apq_page_put(page, ", %.0f images at a time", number(model, "batch"));
+    }
+    apq_page_put(page, "%s", ". ");
     if (json_is_true(json_object_get(model, "is_table"))) {
         put_table_facts(model, page);
         put_check(json_object_get(model, "check"), page);

@@ -39,6 +39,7 @@ typedef enum set {
     RECORDS,  /* measured for the predictor */
     FRONT,    /* of the search, over all costs */
     EDGE,     /* of the above on this axis */
+    BUDGETS,  /* answers to several, on that budget's axis */
     FINALIST, /* measured by the search */
     EIGHT,    /* of one bit-width */
     FOUR,
@@ -60,6 +61,11 @@ static const apq_plot_series looks[N_SETS] = {
                .marker = APQ_MARKER_CIRCLE,
                .color = 0},
     [EDGE] = {.label = "front of these", .has_line = true, .color = 0},
+    [BUDGETS] = {.label = "best under each budget, predicted",
+                 .has_line = true,
+                 .is_dashed = true,
+                 .marker = APQ_MARKER_DIAMOND,
+                 .color = 4},
     [FINALIST] = {.label = "finalists, measured",
                   .marker = APQ_MARKER_CROSS,
                   .color = 4},
@@ -137,6 +143,16 @@ static void add_baselines(const json_t *baselines, const axis *a,
     }
 }
 
+static void add_budgets(const json_t *sweep, const axis *a,
+                        apq_points *points) {
+    const char *budget =
+        apq_document_text(json_object_get(sweep, "sweep"), "budget", "");
+    if (strcmp(budget, a->budget) == 0) {
+        add_entries(json_object_get(sweep, "points"), a, "predicted_accuracy",
+                    points);
+    }
+}
+
 static const json_t *kept(const json_t *root) {
     const json_t *search = json_object_get(root, "search");
     const json_t *front = json_object_get(search, "front");
@@ -152,6 +168,7 @@ static apq_status fill(const json_t *root, const axis *a,
     add_entries(kept(root), a, "predicted_accuracy", &sets[FRONT]);
     add_entries(json_object_get(json_object_get(root, "sweep"), "front"), a,
                 "predicted_accuracy", &sets[FRONT]);
+    add_budgets(json_object_get(root, "sweep"), a, &sets[BUDGETS]);
     add_entries(json_object_get(search, "measured"), a, "measured_accuracy",
                 &sets[FINALIST]);
     add_baselines(json_object_get(root, "baselines"), a, sets);

@@ -130,6 +130,22 @@ static apq_status tune_step(tuner *t, const float *images, const int *labels,
     return APQ_OK;
 }
 
+/* After a resumption in the middle of an epoch: of the rest of it. */
+static apq_status log_epoch(const tuner *t) {
+    const apq_finetune_options *o = t->options;
+    char line[256];
+    if (o->log_path == NULL) {
+        return APQ_OK;
+    }
+    (void)snprintf(line, sizeof line,
+                   "{\"network\":\"%s\",\"input\":\"%s\",\"epoch\":%" PRId64
+                   ",\"loss\":%.4f,\"train_top1\":%.4f}",
+                   o->log_name, o->input, t->position.step / t->steps_per_epoch,
+                   t->sum.loss / (double)t->n_seen,
+                   (double)t->sum.correct / (double)t->n_seen);
+    return apq_file_append_line(o->log_path, line);
+}
+
 static apq_status after_step(tuner *t) {
     const apq_finetune_options *o = t->options;
     char detail[64];
@@ -145,6 +161,7 @@ static apq_status after_step(tuner *t) {
         }
     }
     if (t->position.step % t->steps_per_epoch == 0) {
+        APQ_TRY(log_epoch(t));
         t->sum = (apq_loss_sum){0};
         t->n_seen = 0;
     }

@@ -22,6 +22,9 @@ typedef struct apq_finetune_options {
     const char *input;           /* as of apq_train_options */
     double checkpoint_s;
     const char *label; /* what progress calls it */
+    /* Lines of JSON, one an epoch, are added here under this name; NULL: none.
+     * docs/formats/run-directory.md */
+    const char *log_path, *log_name;
     uint64_t seed;
     int epochs; /* or, when 0, n_steps */
     int64_t n_steps;

@@ -79,7 +79,7 @@
     };
   }
 
-  function dataset(s) {
+  function dataset(s, index) {
     const color = (night.matches ? dark : light)[s.color];
     return {
       label: s.label,
@@ -88,15 +88,16 @@
       }),
       showLine: s.line,
       borderColor: color,
-      backgroundColor: s.faint ? color + '70' : color,
+      backgroundColor: s.faint ? color + '90' : color,
       borderDash: s.dashed ? [6, 4] : [],
       borderWidth: s.line ? 2 : s.marker === 'crossRot' ? 1.6 : 1,
       pointStyle: s.marker === 'none' ? 'line' : s.marker,
       pointRadius: s.marker === 'none' ? 0 : s.faint ? 2.6 : 5,
-      pointBorderColor: s.marker === 'crossRot' ? color :
-        s.faint ? 'transparent' : style('--card'),
+      pointBorderColor: s.marker === 'none' ? color :
+        s.marker === 'crossRot' ? color + (s.faint ? '90' : '') :
+          s.faint ? 'transparent' : style('--card'),
       pointHoverRadius: s.marker === 'none' ? 0 : 7,
-      order: -s.color
+      order: -index /* later ones on top */
     };
   }
 
@@ -137,7 +138,12 @@
       plugins: {
         legend: {
           align: 'start',
-          labels: { color: ink, usePointStyle: true, boxHeight: 7 }
+          labels: {
+            color: ink, usePointStyle: true, boxHeight: 7,
+            sort: function (a, b) {
+              return a.datasetIndex - b.datasetIndex;
+            }
+          }
         },
         tooltip: {
           callbacks: {

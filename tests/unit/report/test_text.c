@@ -1,6 +1,6 @@
 /* Numbers, tables and curves as text, and a report over an empty document. */
 #include "report/format.h"
-#include "report/markdown.h"
+#include "report/render.h"
 #include "report/table.h"
 
 #include <setjmp.h>
