@@ -26,6 +26,7 @@ libonnx-dev
 libprotobuf-c-dev
 protobuf-c-compiler
 libcairo2-dev
+libjs-chart.js
 libzstd-dev
 librandom123-dev
 libxxhash-dev

@@ -206,7 +206,7 @@ static apq_status to_pdf(double width, double height, apq_draw_fn draw,
 /* Cairo's shapes, then the texts, inside one <svg> element. */
 static apq_status join_svg(const memory_file *shapes, const memory_file *texts,
                            memory_file *file) {
-    static const char end[] = "</svg>";
+    static const char end[] = "</svg>", group[] = "<g id=\"surface";
     char *last = NULL;
     for (char *p = strstr(shapes->bytes, end); p != NULL;
          p = strstr(p + 1, end)) {
@@ -215,8 +215,16 @@ static apq_status join_svg(const memory_file *shapes, const memory_file *texts,
     if (last == NULL) {
         APQ_FAIL(APQ_ERR_EXTERNAL, "plot: cairo: the SVG has no end");
     }
-    size_t n_head = (size_t)(last - shapes->bytes);
-    (void)fwrite(shapes->bytes, 1, n_head, file->stream);
+    /* Cairo numbers its surfaces; the same picture is to be the same file. */
+    const char *head = strstr(shapes->bytes, group);
+    const char *rest = head == NULL ? NULL : strchr(head, '>');
+    if (rest == NULL || rest > last) {
+        APQ_FAIL(APQ_ERR_EXTERNAL, "plot: cairo: the SVG has no group");
+    }
+    (void)fwrite(shapes->bytes, 1, (size_t)(head - shapes->bytes),
+                 file->stream);
+    (void)fputs("<g", file->stream);
+    (void)fwrite(rest, 1, (size_t)(last - rest), file->stream);
     (void)fwrite(texts->bytes, 1, texts->n_bytes, file->stream);
     (void)fprintf(file->stream, "%s\n", end);
     return APQ_OK;

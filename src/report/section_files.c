@@ -85,6 +85,8 @@ static void put_files(const json_t *files, apq_page *page) {
     if (json_array_size(files) == 0) {
         return;
     }
+    apq_page_put(page, "%s", "What the directory holds:");
+    apq_page_end(page);
     apq_table *table = apq_table_create("file|>bytes|hash (XXH3-64)");
     size_t i;
     const json_t *row;

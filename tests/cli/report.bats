@@ -105,6 +105,121 @@ setup() {
     )
 }
 
+# What a browser makes of a page, as its own text.
+browse() {
+    browser=$(command -v chromium || command -v google-chrome ||
+        command -v chromium-browser) || skip 'needs chromium'
+    timeout 100 "$browser" --headless --no-sandbox --disable-gpu \
+        --user-data-dir="$BATS_TEST_TMPDIR/browser" \
+        --virtual-time-budget=20000 "$@" 2>browser.log
+}
+
+@test "HTML: one page that needs nothing else" {
+    "$APQ" report --run run -o r.html
+    # The run left the same, under the name it had then.
+    cmp <(sed 's/Report on [^<]*//g' r.html) \
+        <(sed 's/Report on [^<]*//g' run/report.html)
+    for title in 'What was asked' 'Accuracy and cost' 'The network' \
+        'On other targets' 'Predictor' 'Cost model' 'Curves' 'Provenance'; do
+        grep -q ">$title</h2>" r.html
+    done
+    [ "$(grep -c '<figure class="chart"' r.html)" -ge 8 ]
+    grep -q '<figure class="layers">' r.html
+    # Nothing is loaded: no address in an attribute, and the browser may not.
+    ! grep -qiE '(src|href)="?(https?:)?//|@import|url\(["'"'"']?http' r.html
+    grep -q "default-src 'none'" r.html
+    ! sed -n '/<main>/,/<\/main>/p' r.html | grep -qiE '\bnan\b|>null<'
+    [ "$(stat -c %s r.html)" -lt 3000000 ]
+}
+
+@test "HTML: a name cannot become markup" {
+    mv run '<img src=x>&"b"'
+    "$APQ" report --run '<img src=x>&"b"' -o r.html
+    grep -q 'Report on &lt;img src=x&gt;&amp;&quot;b&quot;' r.html
+    ! grep -q '<img src=x' r.html
+}
+
+@test "HTML: in a browser every chart is drawn and nothing fails" {
+    "$APQ" doctor --json | jq -e '.libraries["chart.js"] | startswith("3.")' ||
+        skip 'built without Chart.js'
+    "$APQ" report --run run -o r.html
+    browse --enable-logging=stderr --dump-dom "file://$PWD/r.html" >dom.html
+    charts=$(grep -c '<figure class="chart' r.html)
+    [ "$(grep -oE 'data-drawn="[1-9][0-9]{2,}"' dom.html | wc -l)" -eq \
+        "$charts" ]
+    ! grep -q 'data-error=' dom.html
+    ! grep 'CONSOLE' browser.log
+}
+
+@test "JSON: records beside predictions, other targets, files" {
+    "$APQ" report --run run --json >r.json
+    # The held-out records give the error that the fit reported.
+    jq -e '[.records.rows[] | select(.is_held_out)] as $h
+        | ($h | length) == .predictor.quantised.n_test
+        and (($h | map((.accuracy - .predicted) | . * .) | add / length | sqrt)
+            - .predictor.quantised.rmse | fabs) < 1e-5' r.json
+    jq -e '.records.count == (.records.rows | length)
+        and all(.records.rows[]; .latency_ms > 0 and (.network | length) > 9)
+        ' r.json
+    # A layer's share is of the network, and blocks are made of layers.
+    jq -e '(.result.layers | map(.latency_ms) | add) as $sum
+        | ($sum - .result.cost.latency_ms | fabs) < 1e-9
+        and all(.result.layers[]; .bound == "memory" or .bound == "compute")
+        ' r.json
+    jq -e '.targets[0].target == "bitfusion" and .targets[0].batch == 1
+        and .targets[0].networks[0].cost.latency_ms == .result.cost.latency_ms
+        and .targets[1].batch == 16
+        and ([.targets[] | select(.is_priced | not) | .target]
+            == ["cpu", "cpu-float32"])' r.json
+    for file in best.json supernet.safetensors; do
+        jq -e --arg f $file --arg n "$(stat -c %s run/$file)" \
+            '.files[] | select(.name == $f) | .bytes == ($n | tonumber)' r.json
+    done
+    jq -e '.search.front | length > 0 and all(.[]; .policy == null
+        and (.network | test("^k[357] ")))' r.json
+    jq -e '.search.candidates | (.cost | length) > 10
+        and (.cost | length) == (.predicted_accuracy | length)' r.json
+}
+
+@test "more targets, a check of the table and exports are taken along" {
+    cp "$ROOT/configs/targets/bitfusion.yaml" mine.yaml
+    sed -i 's/^name: .*/name: mine/; s/^clock_mhz: .*/clock_mhz: 250/' mine.yaml
+    "$APQ" report --run run --targets ./mine.yaml --json |
+        jq -e '[.targets[] | select(.target == "mine")] | length == 2
+            and .[0].networks[0].cost.latency_ms > 0'
+    for list in nosuch , mine.yaml,,x; do
+        run "$APQ" report --run run --targets "$list"
+        expect_status 3
+    done
+    printf '{"networks": {"count": 7, "median_error": 0.02, "max_error": 0.1,
+        "kendall_tau": 0.9}}' >run/lut-check.json
+    mkdir -p run/exports/onnx
+    printf '{"format": "onnx<b>", "check": {"max_error": 0.001}}' \
+        >run/exports/onnx/manifest.json
+    "$APQ" report --run run --json | jq -e '.exports[0].folder == "exports/onnx"
+        and .cost_model.check.networks.count == 7'
+    "$APQ" report --run run -o r.html
+    grep -q 'onnx&lt;b&gt;' r.html
+    run "$APQ" report --run run
+    expect_output 'check.max_error *\| 0\.001'
+    printf '[' >run/exports/onnx/manifest.json
+    run "$APQ" report --run run
+    expect_status 3
+    expect_output 'onnx/manifest\.json'
+}
+
+@test "epochs of the fine-tuning, of the present policy only" {
+    jq -s -e 'length == 2 and .[0].network == "network" and .[0].epoch == 1
+        and .[1].network == "baseline"' run/finetune.jsonl
+    # A torn line and one of another policy.
+    sed -i '1i {"network":"network","input":"0","epoch":1,"loss":9}' \
+        run/finetune.jsonl
+    printf '{"network":"netw' >>run/finetune.jsonl
+    "$APQ" report --run run --json | jq -e '.curves.finetune
+        | (.network | length) == 1 and .network[0].loss < 9
+        and (.baseline | length) == 1'
+}
+
 @test "-o writes Markdown and JSON; other forms are exit 2" {
     "$APQ" report --run run -o r.md
     "$APQ" report --run run --markdown | cmp - r.md
@@ -112,9 +227,12 @@ setup() {
     sed 1d r.md | cmp - <(sed 1d run/report.md)
     "$APQ" report --run run --out r.json
     jq -e '.schema_version == 1' r.json
-    run "$APQ" report --run run -o r.html
+    run "$APQ" report --run run -o r.pdf
     expect_status 2
-    expect_output 'only Markdown \(\.md\) and JSON \(\.json\)'
+    expect_output 'only HTML \(\.html\), Markdown \(\.md\) and JSON'
+    [ ! -e r.pdf ]
+    run "$APQ" report --run run --json -o r.html
+    expect_status 2
     [ ! -e r.html ]
     run "$APQ" report --run run --json -o r2.md
     expect_status 2

@@ -133,14 +133,15 @@ static void test_transfer_wins(void **state) {
     assert_true(c->noise.ceiling > 0.5 && c->noise.ceiling < 1.0);
 
     char file[64];
-    static const char *const tails[] = {".svg",     ".png",      "-tau.svg",
-                                        "-tau.png", "-rmse.svg", "-rmse.png"};
+    static const char *const tails[] = {".svg",      ".png",      ".pdf",
+                                        "-tau.svg",  "-tau.png",  "-tau.pdf",
+                                        "-rmse.svg", "-rmse.png", "-rmse.pdf"};
     (void)snprintf(file, sizeof file, "%s/c.svg", dir);
     ok(apq_curve_plot(c, file));
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         char path[APQ_PATH_MAX], *bytes;
         size_t n;
-        ok(apq_judge_plot_path(file, tails[i], path));
+        ok(apq_judge_plot_stem(file, tails[i], path));
         ok(apq_file_read(path, &bytes, &n));
         assert_true(n > 1000);
         free(bytes);
