@@ -108,7 +108,8 @@ void apq_app_search_fini(apq_app_search_result *result);
 
 /* The document of CONTRACT.md (malloc'd), or NULL when memory is out. */
 char *apq_app_search_json(const apq_app_search_result *result);
-/* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each. */
+/* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each.
+ */
 APQ_NODISCARD apq_status
 apq_app_search_write(const apq_app_search_result *result, const char *json_path,
                      const char *stem);

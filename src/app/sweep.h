@@ -50,10 +50,11 @@ typedef struct apq_sweep_result {
 
 /* `apq search` for every budget of `range`; the recipe's other budgets hold
  * for all. Each search begins from what tighter budgets found and its finds
- * are shared with them. With a run directory front.json and front.svg/png/pdf are
- * written there. Predictor, ownership and errors are those of apq_app_search;
- * INFEASIBLE only when no point can be met, others are skipped with a note.
- * ARG as well for a recipe with as_released. Call fini in every case. */
+ * are shared with them. With a run directory front.json and front.svg/png/pdf
+ * are written there. Predictor, ownership and errors are those of
+ * apq_app_search; INFEASIBLE only when no point can be met, others are skipped
+ * with a note. ARG as well for a recipe with as_released. Call fini in every
+ * case. */
 APQ_NODISCARD apq_status apq_app_sweep(const apq_recipe *recipe,
                                        const apq_sweep_range *range,
                                        const char *run_dir_or_null,
@@ -65,7 +66,8 @@ void apq_app_sweep_fini(apq_sweep_result *result);
 /* The document of docs/formats/front.md (malloc'd), or NULL when memory is
  * out. */
 char *apq_app_sweep_json(const apq_sweep_result *result);
-/* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each. */
+/* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each.
+ */
 APQ_NODISCARD apq_status apq_app_sweep_write(const apq_sweep_result *result,
                                              const char *json_path,
                                              const char *stem);
