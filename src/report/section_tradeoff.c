@@ -253,8 +253,10 @@ apq_status apq_section_tradeoff(const json_t *root, apq_page *page) {
         APQ_TRY(put_axis(root, &axes[i], page));
     }
     if (json_array_size(kept(root)) > 0) {
-        apq_page_put(page, "Kept by the search: %zu networks, some of them:",
-                     json_array_size(kept(root)));
+        size_t n = json_array_size(kept(root));
+        apq_page_put(page, "Kept by the search: %zu network%s%s:", n,
+                     n == 1 ? "" : "s",
+                     n > MAX_ROWS ? ", some of which are" : "");
         apq_page_end(page);
         put_table(kept(root), page);
     }
