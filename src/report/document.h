@@ -44,7 +44,7 @@ void apq_section_exports(const json_t *root, apq_page *page);
 void apq_section_cost(const json_t *cost, apq_page *page);
 void apq_section_provenance(const json_t *root, apq_page *page);
 
-/* The picture of the network's layers, in section_network.c's HTML. */
+/* A picture of the network's layers as HTML; `layers` is result.layers. */
 void apq_layers_picture(const json_t *layers, FILE *out);
 
 #endif
