@@ -168,11 +168,15 @@ static void calibration_sets_clips_and_ranges(void **state) {
     }
 }
 
-/* Layers 2, 5 and 8 are linear; a residual joins the latter two. */
-static void residuals_share_a_range(void **state) {
-    (void)state;
+/* Layers 2, 5 and 8 are linear; a residual joins the latter two. Which of its
+ * parts reaches furthest, is up to what is added to them. */
+static void check_streams(float first, float second, int furthest) {
     toy t;
     toy_open(&t, "ref", 8);
+    for (int c = 0; c < 6; c++) {
+        apq_params_value(&t.model->params, t.model->beta[5])[c] += first;
+        apq_params_value(&t.model->params, t.model->beta[8])[c] += second;
+    }
     t.net.keeps_expansions = true;
     (void)toy_loss(&t, false);
     float reach[3] = {0}, branch = 0;
@@ -190,11 +194,12 @@ static void residuals_share_a_range(void **state) {
     t.net.keeps_expansions = false;
     assert_int_equal(apq_nn_calibrate(&t.net, t.images, TOY_IMAGES), APQ_OK);
     const apq_nn_layer *l = t.net.layers;
+    const float parts[] = {reach[1], reach[2], branch};
     float joined = fmaxf(fmaxf(reach[1], reach[2]), branch);
+    assert_true(joined == parts[furthest]);
     assert_near((double)l[2].out_range, (double)reach[0], 1e-6);
     assert_near((double)l[5].out_range, (double)joined, 1e-6);
     assert_true(l[8].out_range == l[5].out_range);
-    assert_true(reach[1] < reach[2]); /* else nothing is shared */
     /* Readers of 8 bits take the range over; the mix has one of its own. */
     assert_true(l[3].act_range == l[2].out_range);
     assert_true(l[6].act_range == l[5].out_range);
@@ -202,6 +207,13 @@ static void residuals_share_a_range(void **state) {
     assert_true(l[9].out_range > 0.0F && l[9].out_range <= 6.0F);
     assert_true(l[4].out_range == 0.0F && l[10].out_range == 0.0F);
     toy_close(&t);
+}
+
+static void residuals_share_a_range(void **state) {
+    (void)state;
+    check_streams(20.0F, -10.0F, 0);
+    check_streams(0.0F, 0.0F, 1);
+    check_streams(10.0F, -20.0F, 2);
 }
 
 /* 8-bit quantisation changes logits a little, 2-bit a lot. */
