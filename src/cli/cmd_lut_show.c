@@ -1,5 +1,4 @@
-/* apq lut show and apq lut check: what stands in a table, and whether it is
- * still true. */
+/* apq lut show: where a table comes from, and what stands in it. */
 #include "cli/commands.h"
 
 #include "app/json.h"
