@@ -11,8 +11,8 @@ static const apq_option table[] = {
     {.name = "format",
      .type = APQ_OPTION_CHOICE,
      .argument = "FORMAT",
-     .help = "onnx: 8-bit containers; qonnx: IntQuant nodes with true widths; "
-             "c: C99 source; safetensors: codes",
+     .help = "onnx: 8-bit containers; qonnx: true widths; c: C99 source; "
+             "safetensors: tensors",
      .offset = APQ_EXPORT_AT(format),
      .choices = apq_export_format_names},
     {.name = "storage",
@@ -33,8 +33,7 @@ static const apq_option table[] = {
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "PATH",
-     .help = "FILE.onnx, or a folder (c, safetensors: always); manifest.json "
-             "goes beside it",
+     .help = "FILE.onnx, or a folder; manifest.json goes beside it",
      .offset = APQ_EXPORT_AT(out),
      .is_required = true},
     {.name = NULL},
