@@ -219,9 +219,10 @@ static apq_status open_images(apq_export_job *job) {
     int n_classes = s->space.n_classes;
     apq_status st = apq_session_open_data(s);
     if (st == APQ_ERR_IO && !job->request->needs_data) {
-        apq_note(s->progress,
-                 "%s: images are drawn, their normalisation is not known",
-                 apq_error_message());
+        apq_note(s->progress, "%s: images are drawn%s", apq_error_message(),
+                 job->network.has_statistics
+                     ? ""
+                     : ", the normalisation is not known");
         st = open_drawn(s, job->request->n_images);
     }
     APQ_TRY(st);
@@ -229,6 +230,11 @@ static apq_status open_images(apq_export_job *job) {
     job->has_normalisation =
         strcmp(apq_dataset_hash(s->dataset), job->network.data_hash) == 0;
     apq_dataset_normalisation(s->dataset, job->mean, job->std);
+    if (job->network.has_statistics) {
+        job->has_normalisation = true;
+        memcpy(job->mean, job->network.mean, sizeof job->mean);
+        memcpy(job->std, job->network.std, sizeof job->std);
+    }
     return APQ_OK;
 }
 
@@ -287,9 +293,9 @@ static apq_status check_normalisation(const apq_export_job *job,
                                       const apq_export_format *format) {
     if (format->reads_pixels && !job->has_normalisation) {
         APQ_FAIL(APQ_ERR_ARG,
-                 "--format %s needs the mean and deviation of the images that "
-                 "%s was trained on: name them with --data",
-                 format->name, job->network.path);
+                 "%s does not tell the mean and deviation of its images, which "
+                 "--format %s needs: name them with --data",
+                 job->network.path, format->name);
     }
     return APQ_OK;
 }

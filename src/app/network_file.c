@@ -49,6 +49,9 @@ apq_status apq_network_file_load(apq_session *session, const char *path,
     out->policy = network->policy;
     (void)snprintf(out->data_hash, sizeof out->data_hash, "%s",
                    network->data_hash);
+    out->has_statistics = network->has_statistics;
+    memcpy(out->mean, network->mean, sizeof out->mean);
+    memcpy(out->std, network->std, sizeof out->std);
     apq_status st = apq_int_model_create(&network->net, &out->model);
     apq_network_destroy(network);
     return st == APQ_OK ? apq_file_hash(out->path, out->hash) : st;

@@ -6,12 +6,16 @@
 #include "base/status.h"
 #include "deploy/int_model.h"
 
+#include <stdbool.h>
+
 /* A fine-tuned network from its file (docs/formats/network.md), as the whole
  * numbers that are deployed. */
 typedef struct apq_network_file {
     char path[APQ_PATH_MAX];
     char hash[APQ_HASH_MAX];
     char data_hash[APQ_HASH_MAX]; /* of the images it was trained on */
+    bool has_statistics; /* of these images, where the file tells them: */
+    float mean[3], std[3];
     apq_policy policy;
     apq_int_model *model; /* owned */
 } apq_network_file;
