@@ -62,6 +62,6 @@ setup() {
 @test "normalisation is the network's, whatever images verify" {
     "$APQ" export --run "$RUN" --format safetensors -o own --quiet
     "$APQ" export --run "$RUN" --format safetensors -o other --quiet \
-        --data 'builtin:shapes?train=60&test=20&size=32&seed=9'
+        --data 'builtin:shapes?train=300&test=20&size=32&seed=9'
     cmp own/network.json other/network.json
 }
