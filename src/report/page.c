@@ -222,11 +222,8 @@ void apq_page_tiles_end(apq_page *page) {
     }
 }
 
-static void put_asset(FILE *out, const char *tag, const unsigned char *bytes,
-                      size_t n) {
-    (void)fprintf(out, "<%s>\n", tag);
-    (void)fwrite(bytes, 1, n, out);
-    (void)fprintf(out, "</%s>\n", tag);
+static void put_asset(FILE *out, const char *tag, const char *text) {
+    (void)fprintf(out, "<%s>\n%s</%s>\n", tag, text, tag);
 }
 
 /* Nothing may be loaded: the page says so to the browser too. */
@@ -241,7 +238,7 @@ static void put_head(FILE *out, const char *title) {
                 out);
     apq_page_escape(out, title);
     (void)fputs("</title>\n", out);
-    put_asset(out, "style", apq_asset_page_css, apq_asset_page_css_bytes);
+    put_asset(out, "style", apq_asset_page_css);
     (void)fputs("</head>\n", out);
 }
 
@@ -254,9 +251,9 @@ static void put_page(apq_page *page, const char *title, FILE *out) {
     (void)fwrite(page->body.text, 1, page->body.n, out);
     (void)fprintf(out, "%s</main>\n",
                   page->n_sections > 0 ? "</section>\n" : "");
-    if (apq_asset_chart_js_bytes > 0 && page->n_charts > 0) {
-        put_asset(out, "script", apq_asset_chart_js, apq_asset_chart_js_bytes);
-        put_asset(out, "script", apq_asset_page_js, apq_asset_page_js_bytes);
+    if (apq_asset_chart_js[0] != '\0' && page->n_charts > 0) {
+        put_asset(out, "script", apq_asset_chart_js);
+        put_asset(out, "script", apq_asset_page_js);
     }
     (void)fputs("</body>\n</html>\n", out);
 }

@@ -126,7 +126,7 @@ apq_status apq_page_chart(apq_page *page, const apq_plot *plot,
     (void)fputs("\"></div>\n", out);
     free(svg);
     apq_status st = APQ_OK;
-    if (apq_asset_chart_js_bytes > 0) {
+    if (apq_asset_chart_js[0] != '\0') {
         (void)fputs("<script type=\"application/json\">", out);
         json_t *chart = chart_json(plot, hover);
         st = put_json(out, chart);

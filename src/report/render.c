@@ -51,5 +51,5 @@ apq_status apq_report_html(const json_t *document, char **text) {
 }
 
 const char *apq_report_chart_version(void) {
-    return apq_asset_chart_js_bytes > 0 ? APQ_CHART_VERSION : NULL;
+    return apq_asset_chart_js[0] != '\0' ? APQ_CHART_VERSION : NULL;
 }
