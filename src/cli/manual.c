@@ -22,6 +22,8 @@ static const entry variables[] = {
     {"APQ_DATA_DIR", "folder with the configs, recipes and models that come "
                      "with apq; else the current folder, that above the "
                      "program's and the installed one are tried"},
+    {"APQ_ORT", "ONNX Runtime's library, for apq export and apq verify without "
+                "--runtime"},
     {"OMP_WAIT_POLICY", "when neither this nor GOMP_SPINCOUNT is set, commands "
                         "that compute for long set it to passive, so that "
                         "waiting threads leave the cores to others"},

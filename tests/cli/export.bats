@@ -86,7 +86,7 @@ need_runtime() {
     unset APQ_ORT
     run "$APQ" export --model "$RUN/supernet.safetensors" --space tiny -o out
     expect_status 3
-    expect_output 'not a network file'
+    expect_output 'not a fine-tuned network'
     head -c 3000 "$RUN/network.safetensors" >cut.safetensors
     run "$APQ" export --model cut.safetensors --space tiny -o out
     expect_status 3

@@ -126,7 +126,7 @@ setup() {
 }
 
 @test "a coarse table reports its error and prices between its widths" {
-    "$APQ" lut build --space cifar10 --width-step 16 -o c.jsonl --json \
+    "$APQ" lut build --space cifar10-small --width-step 16 -o c.jsonl --json \
         --quiet | jq -e '.rows < 1700 and .interpolation.latency_ms.layers > 1000
         and .interpolation.latency_ms.median < 0.01
         and .interpolation.latency_ms.p95 <= .interpolation.latency_ms.max
@@ -248,14 +248,14 @@ setup() {
     run "$APQ" lut show "$CIFAR"
     expect_status 0
     expect_output '^target bitfusion .*space cifar10'
-    expect_output '^depthwise +1945 +216 '
+    expect_output '^depthwise +3565 +396 '
     "$APQ" lut show "$CIFAR" --kind depthwise --kernel 5 --rows --json |
-        jq -e '.rows == 2983 and (.kinds | length) == 1
+        jq -e '.rows == 5575 and (.kinds | length) == 1
             and .kinds[0].kind == "depthwise"
             and (.layers | length) == .kinds[0].rows
             and all(.layers[]; .kernel == 5 and .latency_ms > 0)'
     "$APQ" lut show "$CIFAR" --kernel 7 --act-bits 4 --rows --json |
-        jq -e 'all(.layers[]; .supported == false) and (.layers | length) == 216'
+        jq -e 'all(.layers[]; .supported == false) and (.layers | length) == 396'
 }
 
 @test "wrong usage is exit 2" {
