@@ -2,6 +2,8 @@
 # Installs what apq needs to build and test.
 #   scripts/install-deps.sh           install what is missing (Debian, Ubuntu)
 #   scripts/install-deps.sh --check   list what is missing; status 1 if any
+#   scripts/install-deps.sh --tests   also what only tests use: a browser, other
+#                                     shells, a compiler and emulator for Cortex-M
 # Does nothing, and needs no network, when everything is there. On other
 # systems it prints the package names and exits with status 1.
 set -eu
@@ -40,8 +42,21 @@ jq
 sqlite3
 '
 
+# Without these some tests skip, and say so.
+test_packages='
+groff
+man-db
+zsh
+fish
+chromium|chromium-browser
+gcc-arm-none-eabi
+libnewlib-arm-none-eabi
+qemu-system-arm
+python3-venv
+'
+
 usage() {
-    printf 'usage: %s [--check]\n' "$0"
+    printf 'usage: %s [--check] [--tests]\n' "$0"
 }
 
 is_installed() {
@@ -100,18 +115,20 @@ TXT
 }
 
 check_only=no
-case "${1-}" in
-'') ;;
---check) check_only=yes ;;
--h | --help)
-    usage
-    exit 0
-    ;;
-*)
-    usage >&2
-    exit 2
-    ;;
-esac
+for option in "$@"; do
+    case "$option" in
+    --check) check_only=yes ;;
+    --tests) debian_packages="$debian_packages$test_packages" ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        exit 2
+        ;;
+    esac
+done
 
 if ! command -v dpkg-query >/dev/null 2>&1 ||
     ! command -v apt-get >/dev/null 2>&1; then

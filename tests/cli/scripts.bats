@@ -28,3 +28,26 @@ load 'helper'
     expect_output 'pacman -S'
     expect_output 'brew install'
 }
+
+@test "install-deps --tests asks for more than without" {
+    mkdir bin
+    printf '#!/bin/sh\nexit 1\n' >bin/dpkg-query
+    cp bin/dpkg-query bin/apt-get
+    chmod +x bin/*
+    PATH="$PWD/bin:$PATH" run "$ROOT/scripts/install-deps.sh" --check
+    expect_status 1
+    expect_output '^  libsqlite3-dev$'
+    [[ $output != *qemu-system-arm* ]]
+    PATH="$PWD/bin:$PATH" run "$ROOT/scripts/install-deps.sh" --check --tests
+    expect_status 1
+    expect_output '^  libsqlite3-dev$'
+    expect_output '^  qemu-system-arm$'
+}
+
+@test "onnx-runtime says in one line why there is none" {
+    touch file
+    run "$ROOT/scripts/onnx-runtime.sh"
+    expect_status 2
+    run "$ROOT/scripts/onnx-runtime.sh" file/folder
+    expect_status 1
+}
