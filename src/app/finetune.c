@@ -95,6 +95,11 @@ static apq_status test_network(const apq_session *session, apq_nn_net *net,
     return st;
 }
 
+static uint64_t finetune_seed(const apq_recipe *recipe) {
+    int seed = recipe->finetune.seed;
+    return seed < 0 ? recipe->seed : (uint64_t)seed;
+}
+
 /* The checkpoint stays until the step is finished: a kill while the second
  * network is tuned must not cost the first one's training. */
 static apq_status tune_and_test(const apq_session *session, contender *c,
@@ -122,7 +127,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .label = label,
                              .log_path = log,
                              .log_name = c->name,
-                             .seed = r->seed,
+                             .seed = finetune_seed(r),
                              .epochs = r->finetune.epochs,
                              .batch = r->finetune.batch,
                              .learning_rate = r->finetune.learning_rate,

@@ -168,6 +168,7 @@ static const recipe_field fields[] = {
     CHOICE("finetune", "quantiser", finetune.quantiser, quantisers),
     CHOICE("finetune", "distill", finetune.distill, qat_distills),
     FIELD("finetune", "baseline", finetune.baseline, FIELD_TEXT, 0, 0),
+    FIELD("finetune", "seed", finetune.seed, FIELD_INT, -1, INT32_MAX),
     FIELD("footprint", "pue", footprint.pue, FIELD_DOUBLE, 1, 10),
     FIELD("footprint", "grid_lbs_per_kwh", footprint.grid_lbs_per_kwh,
           FIELD_DOUBLE, 0, 10),
@@ -249,7 +250,8 @@ void apq_recipe_default(apq_recipe *out) {
                      .learning_rate = 0.02,
                      .weight_decay = 4e-5,
                      .label_smoothing = 0.1,
-                     .baseline = "best_uniform4"},
+                     .baseline = "best_uniform4",
+                     .seed = -1},
         .footprint = apq_footprint_defaults(),
     };
 }

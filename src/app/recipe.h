@@ -93,6 +93,7 @@ typedef struct apq_recipe {
         double learning_rate, weight_decay, label_smoothing;
         int quantiser, distill; /* as of collect */
         char baseline[24];      /* apq_baseline_name of search.h, or "none" */
+        int seed; /* of order and augmentation; -1: the recipe's */
     } finetune;
     apq_footprint_rates footprint; /* only what `apq report` multiplies by */
 } apq_recipe;
