@@ -420,9 +420,9 @@ static apq_status prepare(apq_session *session, collect_files *files) {
     APQ_TRY(apq_file_hash(files->supernet, files->weights));
     APQ_TRY(apq_rundir_bind(dir, "collect_weights", files->weights));
     APQ_TRY(collect_input(session, files->weights, files->input));
-    files->is_done = apq_rundir_step_done(dir, "collect", files->input);
+    files->is_done =
+        apq_session_has(session, "collect", files->input, files->db);
     if (files->is_done) {
-        apq_note(session->progress, "collect: done before, %s", files->db);
         return APQ_OK;
     }
     APQ_TRY(bind_labels(session));

@@ -253,8 +253,7 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(apq_file_hash(best, policy));
     (void)snprintf(salt, sizeof salt, "%s %s", weights, policy);
     APQ_TRY(apq_session_input_hash(session, "finetune", salt, input));
-    if (apq_rundir_step_done(session->dir, "finetune", input)) {
-        apq_note(session->progress, "finetune: done before, %s", path);
+    if (apq_session_has(session, "finetune", input, path)) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_begin(session, "finetune", input));

@@ -141,8 +141,7 @@ static apq_status fit_into(apq_session *session) {
     }
     APQ_TRY(apq_file_hash(supernet, weights));
     APQ_TRY(apq_session_input_hash(session, "predictor", db_hash, input));
-    if (apq_rundir_step_done(session->dir, "predictor", input)) {
-        apq_note(session->progress, "predictor: done before, %s", path);
+    if (apq_session_has(session, "predictor", input, path)) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_begin(session, "predictor", input));

@@ -86,6 +86,18 @@ apq_status apq_session_run(const apq_recipe *recipe, const char *run_dir,
     return st;
 }
 
+bool apq_session_has(const apq_session *session, const char *step,
+                     const char *input, const char *path) {
+    if (!apq_rundir_step_done(session->dir, step, input)) {
+        return false;
+    }
+    bool is_there = apq_file_exists(path);
+    apq_note(session->progress,
+             is_there ? "%s: done before, %s" : "%s: again, %s is gone", step,
+             path);
+    return is_there;
+}
+
 apq_status apq_session_begin(apq_session *session, const char *step,
                              const char *input) {
     return apq_stopwatch_assign(&session->stopwatch,

@@ -60,6 +60,11 @@ APQ_NODISCARD apq_status apq_session_run(const apq_recipe *recipe,
                                          const apq_progress *progress,
                                          bool has_data, apq_session_step step);
 
+/* Was `step` finished from this input, and is `path`, what it made, still
+ * there? Says so in a line, also when the file is gone and made again. */
+bool apq_session_has(const apq_session *session, const char *step,
+                     const char *input, const char *path);
+
 /* From here on the work is metered as `step` of the run, from the opening of
  * the session or the end of the step before. */
 APQ_NODISCARD apq_status apq_session_begin(apq_session *session,

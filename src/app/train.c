@@ -64,12 +64,10 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
                             files->events));
     APQ_TRY(training_input(session, policy, files->input));
     APQ_TRY(apq_rundir_bind(session->dir, "train_input", files->input));
-    files->is_done = apq_rundir_step_done(session->dir, "train", files->input);
-    if (files->is_done) {
-        apq_note(session->progress, "train: done before, %s", files->supernet);
-        return APQ_OK;
-    }
-    return apq_session_begin(session, "train", files->input);
+    files->is_done =
+        apq_session_has(session, "train", files->input, files->supernet);
+    return files->is_done ? APQ_OK
+                          : apq_session_begin(session, "train", files->input);
 }
 
 static apq_status finish(apq_session *session, const train_files *files,

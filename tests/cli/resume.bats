@@ -186,3 +186,15 @@ wait_for_lines() {
         'length > $lines + 2 and (map(.wall_s) | add) > $before + 0.2' \
         "$scratch/cost/cost.jsonl"
 }
+
+@test "what a finished step made is made again when it is gone" {
+    "$APQ" run "$scratch/r.yaml" train.epochs=1 --run "$scratch/again" --quiet
+    for file in supernet.safetensors predictor.safetensors finetune.json; do
+        cp "$scratch/again/$file" "$scratch/kept"
+        rm "$scratch/again/$file"
+        run "$APQ" run "$scratch/r.yaml" train.epochs=1 --run "$scratch/again"
+        expect_status 0
+        expect_output ": again, .*/again/$file is gone"
+        cmp "$scratch/kept" "$scratch/again/$file"
+    done
+}
