@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 65536 };
+enum { FORMAT = 2 }; /* the newest version that is read */
 
 /* A name from a folder may hold bytes that are no UTF-8; then its number. */
 static json_t *name_json(const apq_dataset *dataset, int label) {
@@ -126,24 +126,20 @@ static apq_status get_data(apq_network *network, const char *path,
 static apq_status get_policy(apq_network *network, const char *path,
                              const char *space_or_null,
                              const apq_tensor_file *file) {
-    const char *format = apq_tensor_file_meta(file, "format");
     const char *name = apq_tensor_file_meta(file, "space");
     const char *hash = apq_tensor_file_meta(file, "space_hash");
-    const char *classes = apq_tensor_file_meta(file, "classes");
     const char *policy = apq_tensor_file_meta(file, "policy");
-    if (format == NULL || strncmp(format, "apq network ", 12) != 0 ||
-        name == NULL || hash == NULL || classes == NULL || policy == NULL) {
+    int n_classes = 0;
+    APQ_TRY(apq_tensor_file_check_format(file, "apq network",
+                                         "a fine-tuned network", FORMAT));
+    APQ_TRY(apq_tensor_file_meta_int(file, "classes", 1, APQ_MAX_CLASSES,
+                                     &n_classes));
+    if (name == NULL || hash == NULL || policy == NULL || n_classes == 0) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not a fine-tuned network of apq", path);
     }
-    char *end;
-    long n_classes = strtol(classes, &end, 10);
-    if (end == classes || *end != '\0' || n_classes < 1 ||
-        n_classes > MAX_CLASSES) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: classes \"%s\" is not in 1 ... %d", path,
-                 classes, MAX_CLASSES);
-    }
-    apq_status st = apq_space_load(space_or_null != NULL ? space_or_null : name,
-                                   &network->space);
+    apq_status st = space_or_null != NULL
+                        ? apq_space_load(space_or_null, &network->space)
+                        : apq_space_load_builtin(name, &network->space);
     if (st != APQ_OK && space_or_null == NULL) {
         return APQ_ERROR(st, "%s: %s; --space FILE tells where it is", path,
                          apq_error_message());
@@ -155,7 +151,7 @@ static apq_status get_policy(apq_network *network, const char *path,
         APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for space %s (%s), now %s (%s)",
                  path, name, hash, network->space.name, own);
     }
-    apq_space_set_classes(&network->space, (int)n_classes);
+    apq_space_set_classes(&network->space, n_classes);
     return apq_policy_from_json(&network->space, policy, path,
                                 &network->policy);
 }
@@ -179,6 +175,9 @@ static apq_status get_net(apq_network *network, const char *path,
     APQ_TRY(
         apq_model_bind(network->model, backend, network->arena, &network->net));
     APQ_TRY(apq_model_get(network->model, &network->net, false, file));
+    if (!apq_params_finite(&network->model->params)) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: a weight is not finite", path);
+    }
     network->net.is_quantised = true;
     return APQ_OK;
 }

@@ -245,21 +245,25 @@ apq_status apq_session_save_supernet(apq_session *session, const char *path) {
 }
 
 static apq_status check_supernet(const apq_session *session,
-                                 const apq_tensor_file *file,
-                                 const char *path) {
+                                 const apq_tensor_file *file, const char *path,
+                                 int *n_classes) {
     const char *hash = apq_tensor_file_meta(file, "space_hash");
-    const char *classes = apq_tensor_file_meta(file, "classes");
     const char *name = apq_tensor_file_meta(file, "space");
-    if (hash == NULL || classes == NULL || name == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a supernet file of apq", path);
+    *n_classes = 0;
+    APQ_TRY(
+        apq_tensor_file_check_format(file, "apq supernet", "a supernet", 1));
+    APQ_TRY(apq_tensor_file_meta_int(file, "classes", 1, APQ_MAX_CLASSES,
+                                     n_classes));
+    if (hash == NULL || name == NULL || *n_classes == 0) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not a supernet of apq", path);
     }
     if (strcmp(hash, session->space_hash) != 0) {
         APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for space %s (%s), now %s (%s)",
                  path, name, hash, session->space.name, session->space_hash);
     }
-    if (session->dataset != NULL && atoi(classes) != session->space.n_classes) {
-        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for %s classes, now %d", path,
-                 classes, session->space.n_classes);
+    if (session->dataset != NULL && *n_classes != session->space.n_classes) {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made for %d classes, now %d", path,
+                 *n_classes, session->space.n_classes);
     }
     return APQ_OK;
 }
@@ -267,10 +271,10 @@ static apq_status check_supernet(const apq_session *session,
 apq_status apq_session_load_supernet(apq_session *session, const char *path) {
     apq_tensor_file *file;
     APQ_TRY(apq_tensor_file_load(path, &file));
-    apq_status st = check_supernet(session, file, path);
+    int n_classes;
+    apq_status st = check_supernet(session, file, path, &n_classes);
     if (st == APQ_OK) {
-        apq_space_set_classes(&session->space,
-                              atoi(apq_tensor_file_meta(file, "classes")));
+        apq_space_set_classes(&session->space, n_classes);
         st = apq_supernet_create(&session->space, session->recipe->seed,
                                  &session->supernet);
     }
@@ -279,6 +283,10 @@ apq_status apq_session_load_supernet(apq_session *session, const char *path) {
             apq_params_get(apq_supernet_params(session->supernet), false, file);
     }
     apq_tensor_file_destroy(file);
+    if (st == APQ_OK &&
+        !apq_params_finite(apq_supernet_params(session->supernet))) {
+        st = APQ_ERROR(APQ_ERR_FORMAT, "%s: a weight is not finite", path);
+    }
     return st;
 }
 

@@ -131,12 +131,14 @@ static apq_status resolve_space(const apq_tensor_file *file, const char *path,
             APQ_FAIL(APQ_ERR_FORMAT,
                      "%s: metadata name no space, name one yourself", path);
         }
-        APQ_TRY(apq_space_load(name, out));
-        const char *classes = apq_tensor_file_meta(file, "n_classes");
-        int n = classes == NULL ? 0 : atoi(classes);
-        if (n >= 1) {
-            apq_space_set_classes(out, n);
+        apq_status st = apq_space_load_builtin(name, out);
+        if (st != APQ_OK) {
+            return APQ_ERROR(st, "%s: %s", path, apq_error_message());
         }
+        int n_classes = out->n_classes;
+        APQ_TRY(apq_tensor_file_meta_int(file, "n_classes", 1, APQ_MAX_CLASSES,
+                                         &n_classes));
+        apq_space_set_classes(out, n_classes);
     }
     const char *expected = apq_tensor_file_meta(file, "space_hash");
     char hash[APQ_HASH_MAX];
@@ -147,23 +149,6 @@ static apq_status resolve_space(const apq_tensor_file *file, const char *path,
                  "%s: made for space '%s' (hash %s), used with '%s' (%s)", path,
                  name == NULL ? "?" : name, expected, out->name, hash);
     }
-    return APQ_OK;
-}
-
-static apq_status count_members(const apq_tensor_file *file, const char *path,
-                                int *n_members) {
-    const char *text = apq_tensor_file_meta(file, "ensemble");
-    if (text == NULL) {
-        return APQ_OK;
-    }
-    char *end = NULL;
-    long n = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || n < 1 || n > APQ_PREDICTOR_MAX_MEMBERS) {
-        APQ_FAIL(APQ_ERR_FORMAT,
-                 "%s: metadata ensemble \"%s\" is not within 1..%d", path, text,
-                 APQ_PREDICTOR_MAX_MEMBERS);
-    }
-    *n_members = (int)n;
     return APQ_OK;
 }
 
@@ -205,7 +190,8 @@ static apq_status read_predictor(const apq_tensor_file *file, const char *path,
     }
     apq_predictor *p = NULL;
     int n_members = 1;
-    APQ_TRY(count_members(file, path, &n_members));
+    APQ_TRY(apq_tensor_file_meta_int(file, "ensemble", 1,
+                                     APQ_PREDICTOR_MAX_MEMBERS, &n_members));
     APQ_TRY(apq_predictor_new_members(&space, hidden, n_members, &p));
     apq_status st = APQ_OK;
     for (int i = 0; i < n_members && st == APQ_OK; i++) {

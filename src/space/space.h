@@ -20,6 +20,7 @@ enum {
     APQ_MAX_KERNELS = 3,
     APQ_MAX_BITS = 4,
     APQ_N_BIT_GENES = 4,
+    APQ_MAX_CLASSES = 100000,
     APQ_SPACE_NAME_MAX = 64,
 };
 
@@ -77,6 +78,9 @@ struct apq_policy {
  * ./configs, beside the binary and in the installation. */
 APQ_NODISCARD apq_status apq_space_load(const char *name_or_path,
                                         apq_space *out);
+/* A built-in space only: for names that a file tells, which are no paths. */
+APQ_NODISCARD apq_status apq_space_load_builtin(const char *name,
+                                                apq_space *out);
 /* Changes the number of classes to the data's. */
 void apq_space_set_classes(apq_space *space, int n_classes);
 /* Hash of everything that decides weights' shapes and genes (not the name). */

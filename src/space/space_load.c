@@ -210,7 +210,8 @@ static apq_status read_space(const apq_yaml *yaml, apq_space *space) {
     APQ_TRY(read_int(yaml, root, "resolution", 4, 1024, &space->resolution));
     APQ_TRY(
         read_int(yaml, root, "image_channels", 1, 16, &space->image_channels));
-    APQ_TRY(read_int(yaml, root, "classes", 2, 100000, &space->n_classes));
+    APQ_TRY(
+        read_int(yaml, root, "classes", 2, APQ_MAX_CLASSES, &space->n_classes));
     APQ_TRY(read_mapping(yaml, "stem", stem_keys, &stem));
     APQ_TRY(read_int(yaml, stem, "channels", 1, MAX_CHANNELS,
                      &space->stem_channels));
@@ -247,16 +248,7 @@ static apq_status find_builtin(const char *name, char path[APQ_PATH_MAX]) {
              near != NULL ? near : "", near != NULL ? "'?" : "", list);
 }
 
-apq_status apq_space_load(const char *name_or_path, apq_space *out) {
-    size_t n = strlen(name_or_path);
-    bool is_file = strchr(name_or_path, '/') != NULL ||
-                   (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
-    char found[APQ_PATH_MAX];
-    const char *path = name_or_path;
-    if (!is_file) {
-        APQ_TRY(find_builtin(name_or_path, found));
-        path = found;
-    }
+static apq_status load_file(const char *path, apq_space *out) {
     apq_yaml *yaml = NULL;
     APQ_TRY(apq_yaml_load(path, &yaml));
     apq_space space;
@@ -266,4 +258,18 @@ apq_status apq_space_load(const char *name_or_path, apq_space *out) {
         *out = space;
     }
     return st;
+}
+
+apq_status apq_space_load_builtin(const char *name, apq_space *out) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(find_builtin(name, path));
+    return load_file(path, out);
+}
+
+apq_status apq_space_load(const char *name_or_path, apq_space *out) {
+    size_t n = strlen(name_or_path);
+    bool is_file = strchr(name_or_path, '/') != NULL ||
+                   (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
+    return is_file ? load_file(name_or_path, out)
+                   : apq_space_load_builtin(name_or_path, out);
 }

@@ -294,10 +294,15 @@ static void shape_text(int rank, const int64_t *shape, char out[96]) {
     out[used] = '\0';
 }
 
+/* What messages call the file. */
+static const char *path_of(const apq_tensor_file *file) {
+    return file->path == NULL ? "tensors" : file->path;
+}
+
 apq_status apq_tensor_file_get(const apq_tensor_file *file, const char *name,
                                apq_dtype dtype, int rank, const int64_t *shape,
                                const void **data) {
-    const char *path = file->path == NULL ? "tensors" : file->path;
+    const char *path = path_of(file);
     const apq_tensor_slot *slot = find(file, name);
     if (slot == NULL) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: tensor '%s' is missing", path, name);
@@ -325,4 +330,42 @@ const char *apq_tensor_file_meta(const apq_tensor_file *file, const char *key) {
         }
     }
     return NULL;
+}
+
+apq_status apq_tensor_file_meta_int(const apq_tensor_file *file,
+                                    const char *key, int low, int high,
+                                    int *out) {
+    const char *text = apq_tensor_file_meta(file, key);
+    if (text == NULL) {
+        return APQ_OK;
+    }
+    char *end = NULL;
+    long value = strtol(text, &end, 10); /* saturates beyond its range */
+    if (end == text || *end != '\0' || value < low || value > high) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: metadata %s \"%.40s\" is not in %d..%d",
+                 path_of(file), key, text, low, high);
+    }
+    *out = (int)value;
+    return APQ_OK;
+}
+
+apq_status apq_tensor_file_check_format(const apq_tensor_file *file,
+                                        const char *kind, const char *what,
+                                        int newest) {
+    const char *format = apq_tensor_file_meta(file, "format");
+    size_t n = strlen(kind);
+    char *end = NULL;
+    long version = 0;
+    if (format != NULL && strncmp(format, kind, n) == 0 && format[n] == ' ') {
+        version = strtol(format + n, &end, 10);
+    }
+    if (version < 1 || *end != '\0') {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: not %s of apq", path_of(file), what);
+    }
+    if (version > newest) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: %s of a newer apq, format %ld, this one reads 1..%d",
+                 path_of(file), what, version, newest);
+    }
+    return APQ_OK;
 }

@@ -61,5 +61,16 @@ APQ_NODISCARD apq_status apq_tensor_file_get(const apq_tensor_file *file,
                                              const void **data);
 /* NULL when absent. */
 const char *apq_tensor_file_meta(const apq_tensor_file *file, const char *key);
+/* A decimal integer in low..high among the metadata; *out is left as it is
+ * where the key is absent. Errors: FORMAT for another text. */
+APQ_NODISCARD apq_status apq_tensor_file_meta_int(const apq_tensor_file *file,
+                                                  const char *key, int low,
+                                                  int high, int *out);
+/* The metadata "format" must be "KIND N", N in 1..newest; `what` says in words
+ * what such a file is ("a supernet"). Errors: FORMAT for another kind and for a
+ * newer version. */
+APQ_NODISCARD apq_status
+apq_tensor_file_check_format(const apq_tensor_file *file, const char *kind,
+                             const char *what, int newest);
 
 #endif

@@ -29,7 +29,8 @@ typedef struct fixture {
     float logits[N_IMAGES][N_CLASSES];
 } fixture;
 
-/* Metadata of the file to write that differ from a sound one. */
+/* Metadata of the file to write that differ from a sound one; "weights" is of
+ * the first tensor. */
 typedef struct change {
     const char *key, *value; /* NULL value: left out */
 } change;
@@ -108,6 +109,9 @@ static void make_network(fixture *f, apq_quantiser quantiser, bool has_data,
                                     N_IMAGES, &logits),
                      APQ_OK);
     run_engine(f, net);
+    if (changed != NULL && strcmp(changed->key, "weights") == 0) {
+        apq_params_value(&model->params, 0)[0] = NAN;
+    }
     write_file(f, model, net, has_data, changed);
     apq_nn_net_fini(net);
     free(net);
@@ -232,6 +236,9 @@ static void test_refusals(void **state) {
         apq_status status;
     } rows[] = {
         {{"format", "apq supernet 1"}, APQ_ERR_FORMAT},
+        {{"format", "apq network 3"}, APQ_ERR_FORMAT},
+        {{"space", "configs/spaces/tiny.yaml"}, APQ_ERR_ARG}, /* no name */
+        {{"weights", "nan"}, APQ_ERR_FORMAT},
         {{"policy", NULL}, APQ_ERR_FORMAT},
         {{"policy", "{}"}, APQ_ERR_FORMAT},
         {{"classes", "0"}, APQ_ERR_FORMAT},

@@ -196,6 +196,23 @@ static void test_files(void **state) {
                   APQ_ERR_MISMATCH);
     assert_non_null(strstr(apq_error_message(), "28 inputs"));
     assert_non_null(strstr(apq_error_message(), "520"));
+    /* Metadata that are no number of classes, and no name of a space. */
+    static const char *const wrong[][2] = {
+        {"n_classes", "0"},
+        {"n_classes", "99999999999"},
+        {"space", "configs/spaces/tiny.yaml"}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_status(apq_predictor_save(p, path, NULL, 0), APQ_OK);
+        assert_status(apq_tensor_file_load(path, &file), APQ_OK);
+        assert_status(apq_tensor_file_put_meta(file, wrong[i][0], wrong[i][1]),
+                      APQ_OK);
+        assert_status(apq_tensor_file_save(file, path), APQ_OK);
+        apq_tensor_file_destroy(file);
+        assert_status(apq_predictor_load(path, NULL, &again),
+                      i < 2 ? APQ_ERR_FORMAT : APQ_ERR_ARG);
+        assert_ptr_equal(strstr(apq_error_message(), path),
+                         apq_error_message());
+    }
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(folder), 0);
     free(policies);

@@ -212,11 +212,56 @@ static void test_bad_headers(void **state) {
     assert_int_equal(apq_tensor_file_load(s.path, &file), APQ_ERR_IO);
 }
 
+/* Numbers and formats among the metadata. */
+static void test_metadata(void **state) {
+    (void)state;
+    static const struct {
+        const char *format;
+        bool is_legal;
+    } formats[] = {{"apq thing 1", true},   {"apq thing 2", true},
+                   {"apq thing 3", false},  {"apq thing 0", false},
+                   {"apq thing -1", false}, {"apq thing 1x", false},
+                   {"apq thing ", false},   {"apq thing", false},
+                   {"apq things 1", false}, {"", false}};
+    apq_tensor_file *file = NULL;
+    int value = 7;
+    assert_int_equal(apq_tensor_file_create(&file), APQ_OK);
+    assert_int_equal(apq_tensor_file_meta_int(file, "n", 1, 9, &value), APQ_OK);
+    assert_int_equal(value, 7);
+    for (const char *const *bad =
+             (const char *const[]){"0", "10", "", "2x", "99999999999999999999",
+                                   "-99999999999999999999", NULL};
+         *bad != NULL; bad++) {
+        assert_int_equal(apq_tensor_file_put_meta(file, "n", *bad), APQ_OK);
+        assert_int_equal(apq_tensor_file_meta_int(file, "n", 1, 9, &value),
+                         APQ_ERR_FORMAT);
+        assert_non_null(strstr(apq_error_message(), "not in 1..9"));
+    }
+    assert_int_equal(apq_tensor_file_put_meta(file, "n", "9"), APQ_OK);
+    assert_int_equal(apq_tensor_file_meta_int(file, "n", 1, 9, &value), APQ_OK);
+    assert_int_equal(value, 9);
+    assert_int_equal(
+        apq_tensor_file_check_format(file, "apq thing", "a thing", 2),
+        APQ_ERR_FORMAT);
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        assert_int_equal(
+            apq_tensor_file_put_meta(file, "format", formats[i].format),
+            APQ_OK);
+        apq_status st =
+            apq_tensor_file_check_format(file, "apq thing", "a thing", 2);
+        assert_int_equal(st, formats[i].is_legal ? APQ_OK : APQ_ERR_FORMAT);
+        assert_true((i == 2) == (st != APQ_OK && strstr(apq_error_message(),
+                                                        "newer apq") != NULL));
+    }
+    apq_tensor_file_destroy(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_bad_headers),
+        cmocka_unit_test(test_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
