@@ -152,13 +152,23 @@ static apq_status bad_member(const char *where, const char *key) {
     APQ_FAIL(APQ_ERR_FORMAT, "%s: no \"%s\", or not a legal one", where, key);
 }
 
-static apq_status read_number(const json_t *row, const char *key, bool is_whole,
+static apq_status read_number(const json_t *row, const char *key,
                               const char *where, double *out) {
     const json_t *value = json_object_get(row, key);
-    if (!(is_whole ? json_is_integer(value) : json_is_number(value))) {
+    if (!json_is_number(value)) {
         return bad_member(where, key);
     }
     *out = json_number_value(value);
+    return APQ_OK;
+}
+
+static apq_status read_whole(const json_t *row, const char *key,
+                             const char *where, int64_t *out) {
+    const json_t *value = json_object_get(row, key);
+    if (!json_is_integer(value)) {
+        return bad_member(where, key);
+    }
+    *out = json_integer_value(value);
     return APQ_OK;
 }
 
@@ -195,25 +205,22 @@ static apq_status read_policy(const apq_space *space, const json_t *row,
 static apq_status read_row(const json_t *row, const char *where,
                            apq_record *out) {
     char kind[APQ_RECORD_TEXT_MAX];
-    double seq = 0, count = 0;
     *out = (apq_record){.loss_sd = (double)NAN};
     APQ_TRY(read_text(row, "kind", where, kind));
     if (apq_record_kind_parse(kind, &out->kind) != APQ_OK) {
         return bad_member(where, "kind");
     }
-    APQ_TRY(read_number(row, "seq", true, where, &seq));
-    APQ_TRY(read_number(row, "count", true, where, &count));
-    APQ_TRY(read_number(row, "accuracy", false, where, &out->accuracy));
-    APQ_TRY(read_number(row, "loss", false, where, &out->loss));
-    APQ_TRY(read_number(row, "seconds", false, where, &out->seconds));
+    APQ_TRY(read_whole(row, "seq", where, &out->seq));
+    APQ_TRY(read_whole(row, "count", where, &out->count));
+    APQ_TRY(read_number(row, "accuracy", where, &out->accuracy));
+    APQ_TRY(read_number(row, "loss", where, &out->loss));
+    APQ_TRY(read_number(row, "seconds", where, &out->seconds));
     const json_t *loss_sd = json_object_get(row, "loss_sd");
     if (loss_sd != NULL && !json_is_null(loss_sd)) {
-        APQ_TRY(read_number(row, "loss_sd", false, where, &out->loss_sd));
+        APQ_TRY(read_number(row, "loss_sd", where, &out->loss_sd));
     }
     APQ_TRY(read_text(row, "weights_hash", where, out->weights_hash));
     APQ_TRY(read_text(row, "created", where, out->created));
-    out->seq = (int64_t)seq;
-    out->count = (int64_t)count;
     return APQ_OK;
 }
 

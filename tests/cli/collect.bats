@@ -285,6 +285,12 @@ expect_sound() {
     run "${import[@]}" "$scratch/other"
     expect_status 3
     expect_output 'other:1: no "count"'
+    # Whole numbers are not read through floating point.
+    head -1 "$scratch/r" | sed 's/"seq":[0-9]*/"seq":9007199254740993/' \
+        >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 0
+    labels "$scratch/b" | grep -q '"seq":9007199254740993'
 }
 
 @test "records of version 1 are read, and taken up" {
