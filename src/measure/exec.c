@@ -1,10 +1,9 @@
-/* Requests and answers of a measuring command, as JSON lines. Answers come
- * from someone else's program, so every number is checked. */
+/* Requests to a measuring command, as JSON lines, and its answers. */
 #include "measure/exec.h"
 
+#include "measure/answer.h"
 #include "measure/child.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include <jansson.h>
@@ -75,70 +74,11 @@ static json_t *describe(const apq_ir_layer *l, int weight_container_bits,
         l->residual_from >= 0, "macs", (json_int_t)apq_ir_layer_macs(l));
 }
 
-/* A number >= 0 of the answer; an absent or null one keeps *out when it is
- * optional. */
-static apq_status read_number(const apq_exec *exec, const char *what,
-                              const json_t *answer, const char *key,
-                              bool optional, double *out) {
-    const json_t *value = json_object_get(answer, key);
-    if (optional && (value == NULL || json_is_null(value))) {
-        return APQ_OK;
-    }
-    double number = json_is_number(value) ? json_number_value(value) : -1.0;
-    if (!(isfinite(number) && number >= 0.0)) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: %s: answer: %s %s, legal a number >= 0",
-                 exec->config->command[0], what, key,
-                 value == NULL           ? "is missing"
-                 : json_is_number(value) ? "is negative or not finite"
-                                         : "is not a number");
-    }
-    *out = number;
-    return APQ_OK;
-}
-
-static apq_status read_answer(const apq_exec *exec, const char *what,
-                              const json_t *answer, apq_lut_sample *out) {
-    const json_t *unsupported = json_object_get(answer, "unsupported");
-    if (unsupported != NULL && !json_is_null(unsupported) &&
-        !json_is_false(unsupported)) {
-        const char *why = json_string_value(unsupported);
-        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: target %s: %.200s", what, exec->name,
-                 why != NULL ? why : "unsupported");
-    }
-    apq_lut_sample sample = {.energy_mj = (double)NAN,
-                             .energy_spread_mj = (double)NAN};
-    double count = 1.0;
-    const struct {
-        const char *key;
-        bool optional;
-        double *value;
-    } numbers[] = {
-        {"latency_ms", false, &sample.latency_ms},
-        {"latency_spread_ms", true, &sample.latency_spread_ms},
-        {"energy_mj", true, &sample.energy_mj},
-        {"energy_spread_mj", true, &sample.energy_spread_mj},
-        {"count", true, &count},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        APQ_TRY(read_number(exec, what, answer, numbers[i].key,
-                            numbers[i].optional, numbers[i].value));
-    }
-    if (count < 1.0 || count > 1e15 || floor(count) != count) {
-        APQ_FAIL(APQ_ERR_FORMAT,
-                 "%s: %s: answer: count %g is not a whole number above 0",
-                 exec->config->command[0], what, count);
-    }
-    sample.count = (int64_t)count;
-    *out = sample;
-    return APQ_OK;
-}
-
 /* Takes the request; asks and reads. */
 static apq_status ask(apq_exec *exec, const char *what, json_t *request,
                       apq_lut_sample *out) {
     apq_status st = APQ_OK;
     char *line = NULL;
-    json_t *answer = NULL;
     if (request == NULL ||
         json_object_set_new(request, "schema_version",
                             json_integer(SCHEMA_VERSION)) != 0 ||
@@ -152,17 +92,10 @@ static apq_status ask(apq_exec *exec, const char *what, json_t *request,
     if (st != APQ_OK) {
         goto done;
     }
-    json_error_t error;
-    answer = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(answer)) {
-        st = APQ_ERROR(APQ_ERR_FORMAT,
-                       "%s: %s: answer is not a JSON object: '%.60s'",
-                       exec->config->command[0], what, text);
-        goto done;
-    }
-    st = read_answer(exec, what, answer, out);
+    st = apq_answer_read(
+        text, &(apq_answer_source){exec->config->command[0], exec->name, what},
+        out);
 done:
-    json_decref(answer);
     json_decref(request);
     free(line);
     return st;
