@@ -17,6 +17,10 @@ function(apq_target_defaults target)
   if(APQ_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
+  if(APQ_FUZZ)
+    target_compile_options(${target} PRIVATE
+      -fsanitize=fuzzer-no-link,float-cast-overflow)
+  endif()
   if(APQ_SANITIZE)
     target_compile_options(${target} PRIVATE
       -fsanitize=address,undefined -fno-sanitize-recover=undefined
