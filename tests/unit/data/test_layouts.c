@@ -278,9 +278,29 @@ static void test_shapes_options(void **state) {
     apq_dataset_destroy(c);
 }
 
+/* An archive's filter is never a program to run, nor one of the exotic. */
+static void test_archive_filters(void **state) {
+    (void)state;
+    char root[PATH_BYTES], folder[PATH_BYTES], path[PATH_BYTES];
+    make_temporary(root);
+    path_in(folder, root, "images");
+    path_in(path, root, "archive");
+    apq_dataset *source = must_open(source_uri, NULL), *archived = NULL;
+    write_folder(folder, source, true);
+    write_archive(path, "uuencode", folder, ".");
+    assert_int_equal(apq_dataset_open(path, NULL, &archived), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(), "archive"));
+    write_archive(path, "xz", folder, ".");
+    archived = must_open(path, NULL);
+    apq_dataset_destroy(archived);
+    apq_dataset_destroy(source);
+    remove_tree(root);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folders_and_archives),
+        cmocka_unit_test(test_archive_filters),
         cmocka_unit_test(test_binary_layouts),
         cmocka_unit_test(test_folder_names),
         cmocka_unit_test(test_split),
