@@ -2,7 +2,7 @@
  * docs/export.md, and every number against the model. */
 #include "export/onnx.h"
 
-#include "unit/export/random_model.h"
+#include "unit/export/model_builder.h"
 
 #include <jansson.h>
 #include <onnx.pb-c.h>
@@ -16,18 +16,15 @@
 
 enum { FLOAT = 1, UINT8 = 2, INT8 = 3, INT32 = 6, INT4 = 22 };
 
-/* Both rounded inputs and residuals occur: see the asserts in open_model. */
-static const random_options k_mixed = {
-    .seed = 3, .resolution = 17, .n_blocks = 5, .channels = 4};
-
 typedef struct file {
     apq_int_model *model;
     Onnx__ModelProto *proto;
     const Onnx__GraphProto *graph;
 } file;
 
+/* Both rounded inputs and residuals occur, and weights of 4 bits. */
 static void open_model(file *f) {
-    f->model = random_model(&k_mixed);
+    f->model = build_model(&mixed_shape, 3);
     int n_rounded = 0, n_residual = 0, n_few = 0;
     for (int i = 0; i < f->model->n_convs; i++) {
         const apq_int_conv *c = &f->model->convs[i];
@@ -51,7 +48,7 @@ static void open_file(file *f, const apq_onnx_options *options) {
 
 static void close_file(file *f) {
     onnx__model_proto__free_unpacked(f->proto, NULL);
-    random_model_free(f->model);
+    apq_int_model_destroy(f->model);
 }
 
 /* Names are printf-like, so that those of layers can be written. */
@@ -264,7 +261,7 @@ static void test_qdq(void **state) {
     expect_layers(&f, false);
     assert_int_equal(f.graph->n_input, 1);
     assert_int_equal(f.graph->n_output, 1);
-    expect_port(f.graph->input[0], "image", (int64_t[]){3, 17, 17}, 3);
+    expect_port(f.graph->input[0], "image", (int64_t[]){3, 12, 12}, 3);
     expect_port(f.graph->output[0], "logits", (int64_t[]){10}, 1);
     assert_string_equal(metadata(&f, "apq.source"), "somewhere");
     close_file(&f);
@@ -368,7 +365,7 @@ static void test_refusals(void **state) {
                                      &(apq_onnx_options){.is_packed = false},
                                      "no/such/folder/net.onnx"),
                      APQ_ERR_IO);
-    random_model_free(f.model);
+    apq_int_model_destroy(f.model);
 }
 
 static void test_show_layers(void **state) {
@@ -388,7 +385,7 @@ static void test_show_layers(void **state) {
     f.graph = f.proto->graph;
     assert_int_equal(f.graph->n_output, f.model->n_convs + 1);
     expect_port(f.graph->output[0], "logits", (int64_t[]){10}, 1);
-    expect_port(f.graph->output[1], "stem.out", (int64_t[]){4, 9, 9}, 3);
+    expect_port(f.graph->output[1], "stem.out", (int64_t[]){9, 12, 12}, 3);
     expect_layers(&f, false);
     free(bytes);
     free(shown);

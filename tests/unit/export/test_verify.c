@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "export/onnx.h"
-#include "unit/export/random_model.h"
+#include "unit/export/model_builder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,15 +22,26 @@ typedef struct bench {
     char path[64];
 } bench;
 
+/* Of mixed widths or, where `bits` is not 0, of one. */
+static apq_int_model *make_model(uint64_t seed, int bits) {
+    enum { MAX_BLOCKS = 8 };
+    block_shape blocks[MAX_BLOCKS];
+    model_shape shape = mixed_shape;
+    assert_true(shape.n_blocks <= MAX_BLOCKS);
+    for (int i = 0; bits != 0 && i < shape.n_blocks; i++) {
+        blocks[i] = mixed_shape.blocks[i];
+        blocks[i].pw_weight = blocks[i].pw_act = bits;
+        blocks[i].dw_weight = blocks[i].dw_act = bits;
+        shape.blocks = blocks;
+    }
+    return build_model(&shape, seed);
+}
+
 static void open_bench(bench *b, uint64_t seed, int bits,
                        const apq_onnx_options *options) {
-    b->model = random_model(&(random_options){.seed = seed,
-                                              .resolution = 17,
-                                              .n_blocks = 5,
-                                              .bits = bits,
-                                              .channels = 8});
+    b->model = make_model(seed, bits);
     assert_int_equal(
-        apq_dataset_open("builtin:shapes?train=100&test=24&size=17", NULL,
+        apq_dataset_open("builtin:shapes?train=100&test=24&size=12", NULL,
                          &b->dataset),
         APQ_OK);
     assert_int_equal(
@@ -49,7 +60,7 @@ static void close_bench(bench *b) {
     (void)unlink(b->path);
     apq_loader_destroy(b->loader);
     apq_dataset_destroy(b->dataset);
-    random_model_free(b->model);
+    apq_int_model_destroy(b->model);
 }
 
 static const char *runtime(void) {
