@@ -5,14 +5,11 @@
 load 'helper'
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return 1
-    "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=0.02 --run done \
-        --quiet >/dev/null
+    make_run search.latency_ms=0.02
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
-    RUN=$BATS_FILE_TMPDIR/done
     "$APQ" doctor --json | jq -e '.export.onnx' >/dev/null ||
         skip 'this build has no ONNX'
 }

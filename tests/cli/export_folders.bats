@@ -4,14 +4,11 @@
 load 'helper'
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return 1
-    "$APQ" run "$ROOT/recipes/tiny.yaml" search.latency_ms=0.02 --run done \
-        --quiet >/dev/null
+    make_run search.latency_ms=0.02
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
-    RUN=$BATS_FILE_TMPDIR/done
     unset APQ_ORT
 }
 

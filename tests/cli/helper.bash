@@ -10,6 +10,13 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
+# make_run [KEY=VALUE ...]: for setup_file, a finished run of the tiny recipe,
+# RUN, which all tests of the file share.
+make_run() {
+    export RUN=$BATS_FILE_TMPDIR/done
+    "$APQ" run "$ROOT/recipes/tiny.yaml" "$@" --run "$RUN" --quiet >/dev/null
+}
+
 # expect_status N: the last `run` ended with N.
 expect_status() {
     if [ "$status" -ne "$1" ]; then

@@ -4,10 +4,9 @@
 load 'helper'
 
 setup_file() {
-    cd "$BATS_FILE_TMPDIR" || return 1
-    "$APQ" run "$ROOT/recipes/tiny.yaml" --run run --quiet >/dev/null
+    make_run
     # Any picture will do.
-    export RUN=$BATS_FILE_TMPDIR/run IMAGE=$BATS_FILE_TMPDIR/run/search.png
+    export IMAGE=$RUN/search.png
     [ -s "$IMAGE" ]
 }
 
