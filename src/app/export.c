@@ -7,9 +7,11 @@
 #include "export/c99.h"
 #include "export/onnx.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ----------------------------------------------------------------- formats */
 
@@ -276,19 +278,6 @@ static apq_status run_verification(apq_export_job *job,
     return st;
 }
 
-/* The manifest is written first without and then with the verification: what is
- * there is described whatever the runtime does. */
-static apq_status finish(apq_export_job *job, const apq_export_format *format,
-                         const char *manifest, apq_export_answer *out) {
-    APQ_TRY(apq_json_write(json_incref(out->manifest), 9, manifest));
-    if (!format->can_verify(job->request)) {
-        out->how = format->how;
-        return APQ_OK;
-    }
-    APQ_TRY(run_verification(job, format, out));
-    return apq_json_write(json_incref(out->manifest), 9, manifest);
-}
-
 static apq_status check_normalisation(const apq_export_job *job,
                                       const apq_export_format *format) {
     if (format->reads_pixels && !job->has_normalisation) {
@@ -300,22 +289,58 @@ static apq_status check_normalisation(const apq_export_job *job,
     return APQ_OK;
 }
 
-static apq_status export_with(apq_export_job *job,
-                              const apq_export_format *format,
-                              apq_export_answer *out) {
-    char manifest[APQ_PATH_MAX];
-    APQ_TRY(check_normalisation(job, format));
-    APQ_TRY(find_places(format, job->request->path, out->file, manifest));
-    APQ_TRY(apq_manifest_check(manifest, out->file));
-    char dir[APQ_PATH_MAX];
-    folder_of(manifest, dir);
-    APQ_TRY(apq_dir_make(dir));
+/* All files of the export, the manifest last. */
+static apq_status write_export(const apq_export_job *job,
+                               const apq_export_format *format,
+                               const char *manifest, apq_export_answer *out) {
     APQ_TRY(format->write(job, out->file));
     out->manifest = apq_manifest_create(job, out->file);
     if (out->manifest == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", manifest);
     }
-    return finish(job, format, manifest, out);
+    return apq_json_write(json_incref(out->manifest), 9, manifest);
+}
+
+/* With the files in it, as far as that is allowed. */
+static void remove_folder(const char *path) {
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        char file[APQ_PATH_MAX];
+        int n = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        if (n > 0 && (size_t)n < sizeof file) {
+            (void)unlink(file); /* not "." and "..": they are folders */
+        }
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+    (void)rmdir(path);
+}
+
+/* The manifest is there without and then with the verification: an export is
+ * described whatever the runtime does. */
+static apq_status export_with(apq_export_job *job,
+                              const apq_export_format *format,
+                              apq_export_answer *out) {
+    char manifest[APQ_PATH_MAX], dir[APQ_PATH_MAX];
+    APQ_TRY(check_normalisation(job, format));
+    APQ_TRY(find_places(format, job->request->path, out->file, manifest));
+    APQ_TRY(apq_manifest_check(manifest, out->file));
+    folder_of(manifest, dir);
+    bool is_new = !apq_dir_exists(dir);
+    APQ_TRY(apq_dir_make(dir));
+    apq_status st = write_export(job, format, manifest, out);
+    if (st != APQ_OK && is_new) {
+        remove_folder(dir); /* all in it is of this export */
+    }
+    APQ_TRY(st);
+    if (!format->can_verify(job->request)) {
+        out->how = format->how;
+        return APQ_OK;
+    }
+    APQ_TRY(run_verification(job, format, out));
+    return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 
 /* The format and its options are those of the manifest. */

@@ -46,6 +46,31 @@ setup() {
     expect_output 'load_pytorch'
 }
 
+@test "a full disk is exit 1 and leaves no half of an export" {
+    # A limit on file size is a disk that is full for the weights.
+    full() {
+        run bash -c "trap '' XFSZ; ulimit -f $1
+            exec '$APQ' export --run '$RUN' --format $2 -o '$3' --quiet"
+        expect_status 1
+        expect_output "^apq: $4: cannot write: "
+        [ "${#lines[@]}" -eq 1 ]
+    }
+    for limit in 1 4 8; do
+        full "$limit" c out 'out/[a-z._]*'
+        [ ! -e out ]
+    done
+    full 4 safetensors deep/out 'deep/out/network.safetensors'
+    full 4 onnx deep/out 'deep/out/network.onnx'
+    [ ! -e deep/out ]
+    # What was there before stays.
+    mkdir own
+    echo kept >own/notes
+    full 4 c own 'own/[a-z._]*'
+    [ "$(cat own/notes)" = kept ]
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 10
+    [ -s out/manifest.json ]
+}
+
 @test "what does not fit these formats" {
     for wrong in '--format onnx --prefix x' '--format c --prefix 2x' \
         '--format c --storage packed' '--format safetensors --no-function'; do
