@@ -8,6 +8,7 @@
 #include "report/render.h"
 
 #include <apq/apq.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,16 @@ static json_t *bound_json(const apq_report_source *source, const char *key) {
     return text == NULL ? json_null() : json_string(text);
 }
 
+/* Folders without a manifest have it in their recipe alone. */
+static json_t *seed_json(const apq_report_source *source) {
+    json_t *bound = bound_json(source, "seed");
+    if (json_is_string(bound) || !source->has_recipe) {
+        return bound;
+    }
+    json_decref(bound);
+    return json_sprintf("%" PRIu64, source->recipe.seed);
+}
+
 static json_t *asked_json(const apq_report_source *source) {
     const apq_recipe *r = &source->recipe;
     const apq_space *space = &source->space;
@@ -170,7 +181,7 @@ static json_t *asked_json(const apq_report_source *source) {
                                   : json_null());
     (void)json_object_set_new(asked, "constraints",
                               member(source->best, "constraints"));
-    (void)json_object_set_new(asked, "seed", bound_json(source, "seed"));
+    (void)json_object_set_new(asked, "seed", seed_json(source));
     (void)json_object_set_new(asked, "space_hash",
                               bound_json(source, "space_hash"));
     (void)json_object_set_new(asked, "data_hash",

@@ -368,6 +368,7 @@ browse() {
     cd "$ROOT"
     "$APQ" report --json | jq -e '.is_shipped
         and .asked.space.name == "cifar10"
+        and .asked.seed == (.asked.recipe.seed | tostring)
         and .predictor.float.n_train > 0'
     run "$APQ" report
     expect_status 0
