@@ -54,6 +54,13 @@ typedef struct apq_report_source {
  * search. */
 APQ_NODISCARD apq_status apq_report_result_json(const apq_report_source *source,
                                                 json_t **out);
+/* "sqnr_db" into each of its `layers`: of the weights as the fine-tuned network
+ * has them or, before there is one of this policy, as the supernet has.
+ * *weights is that file's name, NULL where there is neither. Errors: those of
+ * reading it. */
+APQ_NODISCARD apq_status apq_report_add_sqnr(const apq_report_source *source,
+                                             const apq_policy *policy,
+                                             json_t *layers, json_t **weights);
 /* Is finetune.json of a policy that a later search replaced? */
 bool apq_report_is_stale(const apq_report_source *source);
 /* Uniform networks beside it; null before a search. */

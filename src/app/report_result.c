@@ -180,6 +180,63 @@ static apq_status layers_json(const apq_report_source *source,
     return APQ_OK;
 }
 
+/* Both lists stay empty where the target was changed since and cannot run the
+ * network: the report goes without prices. */
+static apq_status fill_rows(const apq_report_source *source,
+                            const apq_policy *policy, json_t *rows,
+                            json_t *layers) {
+    apq_status st = rows_json(source, policy, rows);
+    if (st == APQ_OK) {
+        st = layers_json(source, policy, layers);
+    }
+    if (st == APQ_ERR_UNSUPPORTED) {
+        (void)json_array_clear(rows);
+        (void)json_array_clear(layers);
+        st = APQ_OK;
+    }
+    return st;
+}
+
+static apq_status parse_policy(const apq_report_source *source,
+                               const json_t *policy, const char *where,
+                               apq_policy *out) {
+    char *text = json_dumps(policy, JSON_COMPACT);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
+    }
+    apq_status st = apq_policy_from_json(&source->space, text, where, out);
+    free(text);
+    return st;
+}
+
+/* rows, layers and weights of the result, empty or null where space or target
+ * are not known. */
+static apq_status put_network(const apq_report_source *source,
+                              const json_t *policy, const char *where,
+                              json_t *result) {
+    json_t *rows = json_array(), *layers = json_array();
+    (void)json_object_set_new(result, "rows", rows);
+    (void)json_object_set_new(result, "layers", layers);
+    (void)json_object_set_new(result, "weights", json_null());
+    if (!source->has_space) {
+        return APQ_OK;
+    }
+    apq_policy parsed;
+    APQ_TRY(parse_policy(source, policy, where, &parsed));
+    if (source->target != NULL) {
+        APQ_TRY(fill_rows(source, &parsed, rows, layers));
+    }
+    if (json_array_size(layers) == 0) {
+        return APQ_OK;
+    }
+    json_t *weights;
+    APQ_TRY(apq_report_add_sqnr(source, &parsed, layers, &weights));
+    if (weights != NULL) {
+        (void)json_object_set_new(result, "weights", weights);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_report_result_json(const apq_report_source *source,
                                   json_t **out) {
     *out = json_null();
@@ -196,39 +253,18 @@ apq_status apq_report_result_json(const apq_report_source *source,
         APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy, predicted_accuracy or cost",
                  where);
     }
-    json_t *rows = json_array(), *layers = json_array();
-    apq_status st = APQ_OK;
-    if (source->has_space) {
-        apq_policy parsed;
-        char *text = json_dumps(policy, JSON_COMPACT);
-        st = text == NULL
-                 ? APQ_ERROR(APQ_ERR_NOMEM, "report: out of memory")
-                 : apq_policy_from_json(&source->space, text, where, &parsed);
-        free(text);
-        if (st == APQ_OK && source->target != NULL) {
-            st = rows_json(source, &parsed, rows);
-            if (st == APQ_OK) {
-                st = layers_json(source, &parsed, layers);
-            }
-            if (st == APQ_ERR_UNSUPPORTED) {
-                /* The target was changed since: go without prices. */
-                (void)json_array_clear(rows);
-                (void)json_array_clear(layers);
-                st = APQ_OK;
-            }
-        }
-    }
+    json_t *network = json_object_get(source->finetune, "network");
+    json_t *result =
+        json_pack("{s:O, s:O, s:O, s:o, s:b}", "policy", policy,
+                  "predicted_accuracy", predicted, "cost", cost, "measured",
+                  is_tuned(source) ? measured_json(network) : json_null(),
+                  "is_measurement_stale", apq_report_is_stale(source));
+    apq_status st = put_network(source, policy, where, result);
     if (st != APQ_OK) {
-        json_decref(rows);
-        json_decref(layers);
+        json_decref(result);
         return st;
     }
-    json_t *network = json_object_get(source->finetune, "network");
-    *out = json_pack("{s:O, s:O, s:O, s:o, s:o, s:o, s:b}", "policy", policy,
-                     "predicted_accuracy", predicted, "cost", cost, "rows",
-                     rows, "layers", layers, "measured",
-                     is_tuned(source) ? measured_json(network) : json_null(),
-                     "is_measurement_stale", apq_report_is_stale(source));
+    *out = result;
     return APQ_OK;
 }
 

@@ -53,6 +53,10 @@ void apq_quant_act(const float *x, size_t n, float range, int bits,
  * codes, and clamped again. y may alias x or the residual. */
 void apq_quant_stream(const float *x, const float *residual, size_t n,
                       float range, float *y);
+/* Signal to quantisation noise of n values [dB]:
+ * 10 log10(sum x^2 / sum (x - quantised)^2); infinite where nothing was lost,
+ * NaN where all are zero. */
+double apq_quant_sqnr_db(const float *x, const float *quantised, size_t n);
 /* Straight-through: dx = dy inside the range, 0 outside; *range_grad = sum of
  * dy above minus sum below (PACT-style). dx may alias dy. */
 void apq_quant_act_backward(const float *x, const float *dy, size_t n,

@@ -84,16 +84,18 @@ static void layer_row(apq_table *table, const json_t *row) {
     apq_cell_fixed(table, 100 * number(row, "latency_share"), 1, " %");
     apq_cell_number(table, row, "energy_mj", 1e3);
     apq_table_cell(table, "%s", apq_document_text(row, "bound", "-"));
+    apq_cell_fixed(table, number(row, "sqnr_db"), 1, "");
 }
 
 /* Twice as long as the table of blocks: only where it can be scrolled past. */
-static void put_layers(const json_t *layers, apq_page *page) {
+static void put_layers(const json_t *result, apq_page *page) {
+    const json_t *layers = json_object_get(result, "layers");
     if (!apq_page_is_html(page) || json_array_size(layers) == 0) {
         return;
     }
     apq_table *table = apq_table_create(
         "layer|kind|kernel|>channels|>kept|>W/A|>M MACs|>weights kbit|"
-        ">\u00b5s|>share|>\u00b5J|bound by");
+        ">\u00b5s|>share|>\u00b5J|bound by|>SQNR dB");
     size_t i;
     const json_t *row;
     json_array_foreach(layers, i, row) {
@@ -104,6 +106,10 @@ static void put_layers(const json_t *layers, apq_page *page) {
     apq_page_put(page, "%s", "**Layer by layer**");
     apq_page_end(page);
     apq_page_table(page, table);
+    apq_page_put(page,
+                 "SQNR: signal to quantisation noise of the weights in `%s`.",
+                 apq_document_text(result, "weights", apq_not_recorded));
+    apq_page_end(page);
 }
 
 void apq_section_network(const json_t *root, apq_page *page) {
@@ -150,5 +156,5 @@ void apq_section_network(const json_t *root, apq_page *page) {
         "of a layer: %s KB.",
         apq_format_number(1e-3 * number(cost, "peak_activation_bytes"), text));
     apq_page_end(page);
-    put_layers(json_object_get(result, "layers"), page);
+    put_layers(result, page);
 }

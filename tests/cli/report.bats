@@ -181,6 +181,35 @@ browse() {
         and (.cost | length) == (.predicted_accuracy | length)' r.json
 }
 
+@test "signal to quantisation noise of every layer's weights" {
+    "$APQ" report --run run --json >tuned.json
+    jq -e '.result.weights == "network.safetensors"
+        and all(.result.layers[]; .sqnr_db > 3 and .sqnr_db < 60)' tuned.json
+    # Eight bits lose less than four: 6 dB a bit.
+    jq -e '[.result.layers[] | select(.weight_bits == 8) | .sqnr_db] as $eight
+        | [.result.layers[] | select(.weight_bits == 4) | .sqnr_db] as $four
+        | ($eight | length) > 0
+        and all($four[]; . + 8 < ($eight | min))' tuned.json
+    # Without the fine-tuned network, of the shared weights ...
+    mv run/network.safetensors .
+    "$APQ" report --run run --json >shared.json
+    jq -e '.result.weights == "supernet.safetensors"
+        and all(.result.layers[]; .sqnr_db > 3)' shared.json
+    jq -se '([.[].result.layers | map(.sqnr_db)]) as $s
+        | $s[0] != $s[1]' tuned.json shared.json
+    # ... and so where it is of another policy.
+    cp run/baseline.safetensors run/network.safetensors
+    "$APQ" report --run run --json | jq -se '.[0].result == .[1].result' - \
+        shared.json
+    rm run/supernet.safetensors run/network.safetensors
+    "$APQ" report --run run --json | jq -e '.result.weights == null
+        and all(.result.layers[]; .sqnr_db == null)'
+    head -c 100 network.safetensors >run/network.safetensors
+    run "$APQ" report --run run
+    expect_status 3
+    expect_output 'network\.safetensors'
+}
+
 @test "more targets, a check of the table and exports are taken along" {
     cp "$ROOT/configs/targets/bitfusion.yaml" mine.yaml
     sed -i 's/^name: .*/name: mine/; s/^clock_mhz: .*/clock_mhz: 250/' mine.yaml

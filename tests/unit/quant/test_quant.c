@@ -309,6 +309,28 @@ static void test_backward(void **state) {
     free(dx);
 }
 
+/* A uniform signal of full scale: 6.02 dB a bit, 10 log10(4 / step^2). */
+static void test_sqnr(void **state) {
+    (void)state;
+    enum { N = 20000 };
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    for (int i = 0; i < N; i++) {
+        x[i] = (float)((i + 0.5) * 2.0 / N - 1.0);
+    }
+    for (int bits = 3; bits <= 8; bits++) {
+        double step = (double)apq_quant_weight_step(1.0f, bits);
+        apq_quant_weights(x, 1, N, N, 1.0f, bits, y, N);
+        assert_near(apq_quant_sqnr_db(x, y, N), 10 * log10(4 / (step * step)),
+                    0.02);
+    }
+    const float a[] = {3, 4}, b[] = {3, 3}, zeros[] = {0, 0};
+    assert_near(apq_quant_sqnr_db(a, b, 2), 10 * log10(25), 1e-12);
+    assert_true(apq_quant_sqnr_db(a, a, 2) == (double)INFINITY);
+    assert_true(isnan(apq_quant_sqnr_db(zeros, zeros, 2)));
+    free(x);
+    free(y);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_golden_quant, load_golden,
@@ -320,6 +342,7 @@ int main(void) {
         cmocka_unit_test(test_idempotent_and_levels),
         cmocka_unit_test(test_weight_view_and_codes),
         cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_sqnr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
