@@ -61,6 +61,14 @@ APQ_NODISCARD apq_status apq_report_result_json(const apq_report_source *source,
 APQ_NODISCARD apq_status apq_report_add_sqnr(const apq_report_source *source,
                                              const apq_policy *policy,
                                              json_t *layers, json_t **weights);
+/* "weight_sensitivity" and "act_sensitivity" into each of its `layers` in a
+ * block: the change of the predicted accuracy when the bits of the layer's
+ * weights or of its input become the next smaller ones of the space; null where
+ * there are none or the space forbids them. Expansion and projection share
+ * their bits and so these. Nothing where the predictor of the search is gone.
+ * Errors: those of reading it. */
+APQ_NODISCARD apq_status apq_report_add_sensitivity(
+    const apq_report_source *source, const apq_policy *policy, json_t *layers);
 /* Is finetune.json of a policy that a later search replaced? */
 bool apq_report_is_stale(const apq_report_source *source);
 /* Uniform networks beside it; null before a search. */

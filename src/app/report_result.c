@@ -234,7 +234,7 @@ static apq_status put_network(const apq_report_source *source,
     if (weights != NULL) {
         (void)json_object_set_new(result, "weights", weights);
     }
-    return APQ_OK;
+    return apq_report_add_sensitivity(source, &parsed, layers);
 }
 
 apq_status apq_report_result_json(const apq_report_source *source,

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 static double number(const json_t *object, const char *key) {
@@ -70,6 +71,20 @@ static void network_row(apq_table *table, const json_t *row) {
     apq_cell_fixed(table, 100 * number(row, "energy_share"), 1, " %");
 }
 
+/* "-0.12 / +0.03": points of accuracy by weights / by inputs. */
+static void sensitivity_cell(apq_table *table, const json_t *row) {
+    static const char *const keys[] = {"weight_sensitivity", "act_sensitivity"};
+    char text[2][16];
+    bool is_known = false;
+    for (int i = 0; i < 2; i++) {
+        double points = 100 * number(row, keys[i]);
+        is_known = is_known || isfinite(points);
+        (void)snprintf(text[i], sizeof text[i],
+                       isfinite(points) ? "%+.2f" : "-", points);
+    }
+    apq_table_cell(table, is_known ? "%s / %s" : "-", text[0], text[1]);
+}
+
 static void layer_row(apq_table *table, const json_t *row) {
     apq_table_cell(table, "%s", apq_document_text(row, "name", ""));
     apq_table_cell(table, "%s", apq_document_text(row, "kind", ""));
@@ -85,6 +100,7 @@ static void layer_row(apq_table *table, const json_t *row) {
     apq_cell_number(table, row, "energy_mj", 1e3);
     apq_table_cell(table, "%s", apq_document_text(row, "bound", "-"));
     apq_cell_fixed(table, number(row, "sqnr_db"), 1, "");
+    sensitivity_cell(table, row);
 }
 
 /* Twice as long as the table of blocks: only where it can be scrolled past. */
@@ -95,7 +111,7 @@ static void put_layers(const json_t *result, apq_page *page) {
     }
     apq_table *table = apq_table_create(
         "layer|kind|kernel|>channels|>kept|>W/A|>M MACs|>weights kbit|"
-        ">\u00b5s|>share|>\u00b5J|bound by|>SQNR dB");
+        ">\u00b5s|>share|>\u00b5J|bound by|>SQNR dB|>fewer W/A");
     size_t i;
     const json_t *row;
     json_array_foreach(layers, i, row) {
@@ -107,7 +123,10 @@ static void put_layers(const json_t *result, apq_page *page) {
     apq_page_end(page);
     apq_page_table(page, table);
     apq_page_put(page,
-                 "SQNR: signal to quantisation noise of the weights in `%s`.",
+                 "SQNR: signal to quantisation noise of the weights in `%s`. "
+                 "Fewer W/A: change of the predicted top-1, in points, when "
+                 "the layer's weights / its inputs get the next smaller "
+                 "bit-width; the 1\u00d71 layers of a block share theirs.",
                  apq_document_text(result, "weights", apq_not_recorded));
     apq_page_end(page);
 }

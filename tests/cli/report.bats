@@ -210,6 +210,36 @@ browse() {
     expect_output 'network\.safetensors'
 }
 
+@test "sensitivity: what the predictor says of fewer bits in a layer" {
+    "$APQ" report --run run --json >r.json
+    # Once more by hand, block by block and gene by gene.
+    for gene in pw_weight pw_act dw_weight dw_act; do
+        jq -c --arg g $gene '.policy as $p | $p, (range($p.kernel | length)
+            as $b | $p | .bits[$g][$b] |= ([4, . - 2] | max))' \
+            run/best.json >specs
+        "$APQ" predict --predictor run/predictor.safetensors --specs specs |
+            jq -s '.[0].accuracy as $a | .[1:] | map(.accuracy - $a)' >$gene
+    done
+    jq -e --slurpfile pw_weight pw_weight --slurpfile pw_act pw_act \
+        --slurpfile dw_weight dw_weight --slurpfile dw_act dw_act '
+        def same($value; $bits; $expected): if $bits == 4 then $value == null
+            else ($value - $expected | fabs) < 1e-6 end;
+        [.result.layers[] | select(.block != null)] as $layers
+        | ($layers | length) > 5 and any($layers[]; (.act_sensitivity // 0) != 0)
+        and all($layers[]; .block as $b | if .kind == "depthwise"
+            then same(.weight_sensitivity; .weight_bits; $dw_weight[0][$b])
+                and same(.act_sensitivity; .act_bits; $dw_act[0][$b])
+            else same(.weight_sensitivity; .weight_bits; $pw_weight[0][$b])
+                and same(.act_sensitivity; .act_bits; $pw_act[0][$b]) end)
+        and all(.result.layers[] | select(.block == null);
+            has("weight_sensitivity") | not)' r.json
+    # Another predictor knows nothing of this search.
+    jq '.predictor_hash = "0123456789abcdef"' run/best.json >b
+    mv b run/best.json
+    "$APQ" report --run run --json |
+        jq -e 'all(.result.layers[]; has("weight_sensitivity") | not)'
+}
+
 @test "more targets, a check of the table and exports are taken along" {
     cp "$ROOT/configs/targets/bitfusion.yaml" mine.yaml
     sed -i 's/^name: .*/name: mine/; s/^clock_mhz: .*/clock_mhz: 250/' mine.yaml
