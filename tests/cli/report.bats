@@ -151,6 +151,60 @@ browse() {
     ! grep 'CONSOLE' browser.log
 }
 
+# One message to a browser on pipes 8 (to it) and 9, and the answer to it.
+ask() {
+    printf '{"id":1,%s}\0' "$1" >&8
+    while IFS= read -r -d '' -t 100 answer <&9; do
+        [ "$(jq .id <<<"$answer")" != 1 ] || break
+    done
+    [ "$(jq .id <<<"$answer")" = 1 ]
+}
+
+@test "HTML: 10,000 candidates stay small and are drawn" {
+    jq '.candidates = {budget: "latency_ms",
+            cost: [range(10000) | 0.005 + 2e-6 * .],
+            predicted_accuracy: [range(10000) | . * 7919 % 10000 / 10001]}
+        ' run/best.json >b
+    mv b run/best.json
+    "$APQ" report --run run -o r.html
+    [ "$(stat -c %s r.html)" -lt 3000000 ]
+    "$APQ" doctor --json | jq -e '.libraries["chart.js"] | startswith("3.")' ||
+        skip 'built without Chart.js'
+    browser=$(command -v chromium || command -v google-chrome ||
+        command -v chromium-browser) || skip 'needs chromium'
+    mkfifo to from
+    "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr \
+        --user-data-dir="$BATS_TEST_TMPDIR/browser" --remote-debugging-pipe \
+        about:blank 3<to 4>from 2>browser.log &
+    child=$!
+    exec 8>to 9<from
+    ask '"method":"Target.createTarget","params":{"url":"file://'"$PWD"'/r.html"}'
+    ask '"method":"Target.attachToTarget","params":{"flatten":true,"targetId":'"$(
+        jq .result.targetId <<<"$answer")}"
+    session=$(jq .result.sessionId <<<"$answer")
+    page='(() => { const all = [...document.querySelectorAll("figure.chart")];
+        return { charts: all.length,
+            drawn: all.filter(f => f.querySelector("[data-drawn]") &&
+                f.querySelector("[data-drawn]").dataset.drawn > 99).length,
+            paint: performance.getEntriesByType("paint").map(e =>
+                [e.name, Math.round(e.startTime)]) }; })()'
+    for ((i = 0; i < 100; i++)); do
+        ask '"method":"Runtime.evaluate","sessionId":'"$session"',"params":{
+            "returnByValue":true,"expression":'"$(jq -Rs . <<<"$page")}"
+        jq .result.result.value <<<"$answer" >seen.json
+        ! jq -e '(.paint | length > 1) and .charts > 0
+            and .drawn == .charts' seen.json || break
+        sleep 1
+    done
+    kill "$child"
+    exec 8>&- 9<&-
+    # How long it took is told, not judged: the machine may be busy.
+    jq -r '"# painted [ms]: \(.paint | tojson)"' seen.json >&3
+    jq -e --arg n "$(grep -c '<figure class="chart"' r.html)" \
+        '.charts == ($n | tonumber) and .drawn == .charts' seen.json
+    ! grep 'CONSOLE' browser.log
+}
+
 @test "JSON: records beside predictions, other targets, files" {
     "$APQ" report --run run --json >r.json
     # The held-out records give the error that the fit reported.
