@@ -71,18 +71,30 @@ static void network_row(apq_table *table, const json_t *row) {
     apq_cell_fixed(table, 100 * number(row, "energy_share"), 1, " %");
 }
 
-/* "-0.12 / +0.03": points of accuracy by weights / by inputs. */
-static void sensitivity_cell(apq_table *table, const json_t *row) {
-    static const char *const keys[] = {"weight_sensitivity", "act_sensitivity"};
-    char text[2][16];
-    bool is_known = false;
-    for (int i = 0; i < 2; i++) {
-        double points = 100 * number(row, keys[i]);
-        is_known = is_known || isfinite(points);
-        (void)snprintf(text[i], sizeof text[i],
-                       isfinite(points) ? "%+.2f" : "-", points);
+/* Points of accuracy: "-0.12", "0", or "-" where not known. */
+static const char *format_change(double fraction, char out[16]) {
+    double points = 100 * fraction;
+    if (!isfinite(points)) {
+        return "-";
     }
-    apq_table_cell(table, is_known ? "%s / %s" : "-", text[0], text[1]);
+    if (fabs(points) < 0.005) {
+        return "0";
+    }
+    (void)snprintf(out, 16, "%+.2f", points);
+    return out;
+}
+
+/* By weights / by inputs. */
+static void sensitivity_cell(apq_table *table, const json_t *row) {
+    double weight = number(row, "weight_sensitivity");
+    double act = number(row, "act_sensitivity");
+    char left[16], right[16];
+    if (isfinite(weight) || isfinite(act)) {
+        apq_table_cell(table, "%s / %s", format_change(weight, left),
+                       format_change(act, right));
+    } else {
+        apq_table_cell(table, "%s", "-");
+    }
 }
 
 static void layer_row(apq_table *table, const json_t *row) {
