@@ -71,10 +71,12 @@ json_t *apq_search_history_json(const apq_search_history_row *rows, size_t n,
         const apq_search_history_row *row = &rows[i];
         if (i % stride == 0 || i + 1 == n) {
             (void)json_array_append_new(
-                out,
-                json_pack("{s:i, s:I, s:f, s:f}", "iteration", row->iteration,
-                          "evaluations", (json_int_t)row->evaluations, "best",
-                          row->best, "mean", row->mean));
+                out, json_pack("{s:i, s:I, s:f, s:f, s:o, s:f}", "iteration",
+                               row->iteration, "evaluations",
+                               (json_int_t)row->evaluations, "best", row->best,
+                               "mean", row->mean, "feasible",
+                               apq_json_number(row->feasible), "diversity",
+                               row->diversity));
         }
     }
     return out;

@@ -33,6 +33,10 @@ static const curve search_top1[] = {
     {"best", "search, best predicted top-1", 100, " %"},
     {"mean", "search, mean of the population", 100, " %"},
 };
+static const curve search_dynamics[] = {
+    {"feasible", "search, tried networks in the budget", 100, " %"},
+    {"diversity", "search, diversity of candidates", 100, " %"},
+};
 static const curve tune_top1[] = {
     {"train_top1", "train top-1, fine-tuning", 100, " %"},
 };
@@ -73,6 +77,9 @@ static void put_lines(const json_t *curves, apq_page *page) {
     put_line(train, &train_loss[0], out);
     for (size_t i = 0; i < N_OF(search_top1); i++) {
         put_line(json_object_get(curves, "search"), &search_top1[i], out);
+    }
+    for (size_t i = 0; i < N_OF(search_dynamics); i++) {
+        put_line(json_object_get(curves, "search"), &search_dynamics[i], out);
     }
     put_line(json_object_get(json_object_get(curves, "finetune"), "network"),
              &tune_top1[0], out);
@@ -169,6 +176,12 @@ static apq_status put_charts(const json_t *curves, apq_page *page) {
                       (apq_plot){.title = "Search",
                                  .x_label = "networks scored",
                                  .y_label = "predicted top-1 [%]"},
+                      page));
+    APQ_TRY(put_chart(json_object_get(curves, "search"), "evaluations",
+                      search_dynamics, N_OF(search_dynamics),
+                      (apq_plot){.title = "Course of the search",
+                                 .x_label = "networks scored",
+                                 .y_label = "share [%]"},
                       page));
     return put_tuning(json_object_get(curves, "finetune"), page);
 }

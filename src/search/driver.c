@@ -19,11 +19,16 @@ enum {
     MAX_IDLE_ITERATIONS = 10,
 };
 
-static apq_status always_feasible(void *ctx, const apq_policy *policy,
-                                  bool *is_feasible) {
-    (void)ctx;
-    (void)policy;
+/* What strategies call: asks the caller's, without one every policy passes. */
+static apq_status count_feasible(void *ctx, const apq_policy *policy,
+                                 bool *is_feasible) {
+    apq_search_loop *r = ctx;
     *is_feasible = true;
+    if (r->options->feasible != NULL) {
+        APQ_TRY(r->options->feasible(r->options->ctx, policy, is_feasible));
+    }
+    r->n_asked++;
+    r->n_passed += *is_feasible;
     return APQ_OK;
 }
 
@@ -103,6 +108,7 @@ static apq_status allocate(apq_search_loop *r) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: no memory for a population of %zu", n);
     }
     r->top = (apq_elite){.entries = r->result->top, .cap = APQ_SEARCH_MAX_TOP};
+    APQ_TRY(apq_diversity_init(&r->diversity, r->space));
     return r->options->front_cap > 0
                ? apq_front_init(&r->front, r->options->front_cap)
                : APQ_OK;
@@ -125,9 +131,8 @@ static apq_status start(apq_search_loop *r) {
                     .seed = options->seed,
                     .total = r->n_total,
                     .as_released = options->as_released},
-        .feasible =
-            options->feasible != NULL ? options->feasible : always_feasible,
-        .feasible_ctx = options->ctx,
+        .feasible = count_feasible,
+        .feasible_ctx = r,
         .seeds = has_seeds ? options->seeds : &r->smallest,
         .n_seeds = has_seeds ? options->n_seeds : 1,
         .starts = options->starts,
@@ -145,6 +150,7 @@ static void finish(apq_search_loop *r) {
     }
     apq_score_cache_fini(&r->cache);
     apq_front_fini(&r->front);
+    apq_diversity_fini(&r->diversity);
     free(r->state);
     free(r->batch);
     free(r->scores);
@@ -233,6 +239,7 @@ static apq_status history_append(apq_search_loop *r, size_t n) {
             r->row_sum += r->scores[i].value;
             r->row_feasible++;
         }
+        apq_diversity_add(&r->diversity, &r->batch[i]);
     }
     uint64_t population = (uint64_t)r->options->population;
     uint64_t iteration = (r->n_done + n) / population;
@@ -247,9 +254,14 @@ static apq_status history_append(apq_search_loop *r, size_t n) {
         .best = best,
         .mean =
             r->row_feasible > 0 ? r->row_sum / (double)r->row_feasible : best,
+        .feasible = r->n_asked > 0 ? (double)r->n_passed / (double)r->n_asked
+                                   : (double)NAN,
+        .diversity = apq_diversity_take(&r->diversity),
     };
     r->row_sum = 0;
     r->row_feasible = 0;
+    r->n_asked = 0;
+    r->n_passed = 0;
     return APQ_OK;
 }
 

@@ -71,6 +71,10 @@ typedef struct apq_search_history_row {
     uint64_t evaluations; /* distinct policies scored so far */
     double best;          /* best value so far */
     double mean;          /* of this iteration's feasible candidates */
+    double feasible;      /* share of what was put to `feasible` since the last
+                             row, to find candidates or to bring them under
+                             budget, that passed; NaN: nothing was */
+    double diversity; /* of this iteration's candidates; search/diversity.h */
 } apq_search_history_row;
 
 typedef struct apq_search_result {

@@ -1,6 +1,7 @@
 #ifndef APQ_SEARCH_LOOP_H
 #define APQ_SEARCH_LOOP_H
 
+#include "search/diversity.h"
 #include "search/driver.h"
 #include "search/elite.h"
 #include "search/front.h"
@@ -27,7 +28,9 @@ typedef struct apq_search_loop {
     uint64_t n_idle;          /* candidates since the last new one */
     double row_sum;           /* of feasible values since the last row */
     uint64_t row_feasible;
-    double best; /* when it was last better than before */
+    uint64_t n_asked, n_passed; /* calls of `feasible` since the last row */
+    apq_diversity diversity;    /* of the candidates since */
+    double best;                /* when it was last better than before */
     bool has_best;
     uint64_t n_stalled; /* candidates since */
     size_t cap_history;

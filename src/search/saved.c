@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[8] = "APQSRCH1";
+static const char magic[8] = "APQSRCH2";
 
 /* Hash of all that decides the trace. */
 static uint64_t key_of(const apq_search_loop *loop) {
@@ -27,6 +27,10 @@ static uint64_t key_of(const apq_search_loop *loop) {
     return apq_hash64(text, (size_t)n);
 }
 
+static size_t counts_size(const apq_search_loop *loop) {
+    return loop->diversity.n_counts * sizeof *loop->diversity.counts;
+}
+
 static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     const apq_search_result *result = loop->result;
     const apq_score_cache *cache = &loop->cache;
@@ -34,11 +38,13 @@ static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     uint64_t counts[] = {
         loop->n_done,       result->n_evaluations, result->n_cached,
         loop->row_feasible, cache->n_entries,      loop->front.n,
-        result->n_history,  loop->n_idle,          loop->n_stalled};
+        result->n_history,  loop->n_idle,          loop->n_stalled,
+        loop->n_asked,      loop->n_passed,        loop->diversity.n};
     APQ_TRY(apq_bytes_put(out, magic, sizeof magic));
     APQ_TRY(apq_bytes_put(out, &key, sizeof key));
     APQ_TRY(apq_bytes_put(out, counts, sizeof counts));
     APQ_TRY(apq_bytes_put(out, &loop->row_sum, sizeof loop->row_sum));
+    APQ_TRY(apq_bytes_put(out, loop->diversity.counts, counts_size(loop)));
     APQ_TRY(apq_bytes_put(out, cache->hashes,
                           cache->n_entries * sizeof *cache->hashes));
     APQ_TRY(apq_bytes_put(out, cache->scores,
@@ -83,9 +89,10 @@ static apq_status get_cache(apq_search_loop *loop, uint64_t n, apq_bytes *in) {
 
 static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     apq_search_result *result = loop->result;
-    uint64_t counts[9];
+    uint64_t counts[12];
     APQ_TRY(apq_bytes_get(in, counts, sizeof counts));
     APQ_TRY(apq_bytes_get(in, &loop->row_sum, sizeof loop->row_sum));
+    APQ_TRY(apq_bytes_get(in, loop->diversity.counts, counts_size(loop)));
     APQ_TRY(get_cache(loop, counts[4], in));
     APQ_TRY(apq_elite_load(&loop->top, in));
     if (counts[5] > 2 * loop->front.cap || counts[0] > loop->n_total) {
@@ -107,6 +114,9 @@ static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     loop->front.n = counts[5];
     loop->n_idle = counts[7];
     loop->n_stalled = counts[8];
+    loop->n_asked = counts[9];
+    loop->n_passed = counts[10];
+    loop->diversity.n = (uint32_t)counts[11];
     loop->has_best = loop->top.n > 0;
     loop->best = loop->has_best ? loop->top.entries[0].score.value : 0;
     return APQ_OK;

@@ -28,6 +28,9 @@ setup() {
         and (.history | length) > 0 and .seconds > 0
         and .range.latency_ms.low < .range.latency_ms.high
         and .history[-1].best == .predicted_accuracy
+        and all(.history[]; .feasible > 0 and .feasible <= 1
+            and .diversity > 0 and .diversity < 1)
+        and .history[0].feasible < 1
         and .top[0].predicted_accuracy == .predicted_accuracy
         and .baselines.largest_uniform8.meets_budget == false' best.json
     # cost and predict say the same of the policy.

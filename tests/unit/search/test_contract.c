@@ -75,6 +75,8 @@ static void check_result(const char *strategy) {
         const apq_search_history_row *row = &result->history[i];
         assert_int_equal(row->iteration, i + 1);
         assert_true(row->mean <= row->best);
+        assert_true(row->feasible > 0 && row->feasible <= 1);
+        assert_true(row->diversity > 0 && row->diversity < 1);
         if (i > 0) {
             assert_true(row->best >= row[-1].best);
             assert_true(row->evaluations >= row[-1].evaluations);

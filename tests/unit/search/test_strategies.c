@@ -177,6 +177,9 @@ static void expect_same(const apq_search_result *a,
         assert_int_equal(a->history[i].evaluations, b->history[i].evaluations);
         assert_true(fabs(a->history[i].mean - b->history[i].mean) <= 0);
         assert_true(fabs(a->history[i].best - b->history[i].best) <= 0);
+        assert_true(fabs(a->history[i].feasible - b->history[i].feasible) <= 0);
+        assert_true(fabs(a->history[i].diversity - b->history[i].diversity) <=
+                    0);
     }
 }
 
