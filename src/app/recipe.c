@@ -156,6 +156,7 @@ static const recipe_field fields[] = {
     FIELD("search", "remeasure_qat_steps", search.remeasure_qat_steps,
           FIELD_INT, 0, 1000000),
     FIELD("search", "as_released", search.as_released, FIELD_INT, 0, 1),
+    FIELD("search", "sequential", search.sequential, FIELD_INT, 0, 1),
     FIELD("search", "all_layers", search.all_layers, FIELD_INT, 0, 1),
     FIELD("finetune", "epochs", finetune.epochs, FIELD_INT, 0, 100000),
     FIELD("finetune", "batch", finetune.batch, FIELD_INT, 1, 65536),

@@ -87,6 +87,7 @@ typedef struct apq_recipe {
         int remeasure_qat_steps; /* of a copy before measuring; 0: none */
         int as_released; /* 1: evolution with the defects of the released
                             code, to compare with */
+        int sequential;  /* 1: with the baseline of that name */
     } search;
     struct {
         int epochs, batch;

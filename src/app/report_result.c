@@ -280,6 +280,9 @@ json_t *apq_report_baselines_json(const apq_report_source *source) {
     for (int i = 0; i < APQ_N_BASELINES; i++) {
         const char *name = apq_baseline_name((apq_baseline)i);
         const json_t *b = json_object_get(all, name);
+        if (b == NULL && i == APQ_BASELINE_SEQUENTIAL) {
+            continue; /* was not asked for */
+        }
         json_t *row = json_pack("{s:s, s:b}", "name", name, "is_found",
                                 json_is_object(b));
         static const char *const keys[] = {"predicted_accuracy", "meets_budget",

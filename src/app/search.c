@@ -19,14 +19,15 @@ static void input_hash(const apq_search_job *self, char out[APQ_HASH_MAX]) {
     apq_space_hash(&r->space, space_hash);
     (void)snprintf(
         text, sizeof text,
-        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s%s",
+        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s%s%s",
         space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
         r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
         self->recipe->search.population, self->recipe->search.parents,
         self->recipe->search.iterations, self->recipe->search.mutation,
         (unsigned long long)r->seed,
         self->recipe->search.all_layers ? " all layers" : "",
-        self->recipe->search.as_released ? " as released" : "");
+        self->recipe->search.as_released ? " as released" : "",
+        self->recipe->search.sequential ? " sequential" : "");
     if (self->recipe->search.remeasure > 0) {
         const apq_recipe *recipe = self->recipe;
         size_t n = strlen(text);

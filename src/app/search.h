@@ -23,15 +23,18 @@ typedef struct apq_candidate {
 
 /* What the winner is compared with: the largest network of the space at one
  * bit-width everywhere, whatever it costs, and the best one the same search
- * finds at that bit-width under the same budget. */
+ * finds at that bit-width under the same budget. With search.sequential also
+ * what searching architecture, widths and bits in stages finds under it. */
 typedef enum apq_baseline {
     APQ_BASELINE_LARGEST_8,
     APQ_BASELINE_LARGEST_4,
     APQ_BASELINE_BEST_8,
     APQ_BASELINE_BEST_4,
+    APQ_N_UNIFORM_BASELINES,
+    APQ_BASELINE_SEQUENTIAL = APQ_N_UNIFORM_BASELINES,
     APQ_N_BASELINES,
 } apq_baseline;
-/* "largest_uniform8", ..., "best_uniform4" */
+/* "largest_uniform8", ..., "best_uniform4", "sequential" */
 const char *apq_baseline_name(apq_baseline baseline);
 
 /* A network that was measured after the search. */
@@ -50,6 +53,7 @@ typedef struct apq_app_search_result {
     uint64_t seed;
     apq_candidate best;
     apq_candidate baselines[APQ_N_BASELINES];
+    bool has_sequential; /* it was asked for, and so is in the document */
     double budget[APQ_BUDGET_N_FIELDS]; /* 0: none */
     /* Exact limits of the space on this target; NaN where it prices none. */
     double low[APQ_BUDGET_N_FIELDS], high[APQ_BUDGET_N_FIELDS];

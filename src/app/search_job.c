@@ -29,7 +29,8 @@ enum {
 
 const char *apq_baseline_name(apq_baseline baseline) {
     static const char *const names[] = {"largest_uniform8", "largest_uniform4",
-                                        "best_uniform8", "best_uniform4"};
+                                        "best_uniform8", "best_uniform4",
+                                        "sequential"};
     return names[baseline];
 }
 
@@ -178,8 +179,8 @@ apq_status apq_search_job_shares(const apq_search_job *self) {
     return APQ_OK;
 }
 
-/* A uniform network is a point of the mixed space like any other: when the
- * restricted search found a better one, it is the result. */
+/* A baseline is a point of the mixed space like any other: when a restricted
+ * search found a better one, it is the result. */
 void apq_search_job_keep_better(apq_app_search_result *out) {
     for (int i = APQ_BASELINE_BEST_8; i < APQ_N_BASELINES; i++) {
         const apq_candidate *c = &out->baselines[i];
@@ -279,9 +280,9 @@ apq_status apq_search_job_uniform(apq_search_job *self, int bits,
 }
 
 apq_status apq_search_job_baselines(apq_search_job *self) {
-    static const int bits_of[APQ_N_BASELINES] = {8, 4, 8, 4};
+    static const int bits_of[APQ_N_UNIFORM_BASELINES] = {8, 4, 8, 4};
     apq_app_search_result *out = self->out;
-    for (int i = 0; i < APQ_N_BASELINES; i++) {
+    for (int i = 0; i < APQ_N_UNIFORM_BASELINES; i++) {
         apq_space space = out->space;
         if (!restrict_bits(&space, bits_of[i])) {
             continue;
@@ -293,7 +294,11 @@ apq_status apq_search_job_baselines(apq_search_job *self) {
             APQ_TRY(apq_search_job_uniform(self, bits_of[i], slot));
         }
     }
-    return APQ_OK;
+    out->has_sequential = self->recipe->search.sequential != 0;
+    return out->has_sequential
+               ? apq_search_job_sequential(
+                     self, &out->baselines[APQ_BASELINE_SEQUENTIAL])
+               : APQ_OK;
 }
 
 static apq_status find_predictor(const apq_search_job *self,

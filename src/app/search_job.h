@@ -63,6 +63,10 @@ APQ_NODISCARD apq_status apq_search_job_shares(const apq_search_job *self);
  * front of out->search; not found where there is none. */
 APQ_NODISCARD apq_status apq_search_job_uniform(apq_search_job *self, int bits,
                                                 apq_candidate *out);
+/* What searching architecture, widths and bits one after the other finds under
+ * out->budget; not found where a stage has no way left. */
+APQ_NODISCARD apq_status apq_search_job_sequential(apq_search_job *self,
+                                                   apq_candidate *out);
 /* out->baselines, and out->evaluations increased. */
 APQ_NODISCARD apq_status apq_search_job_baselines(apq_search_job *self);
 /* Makes a better one of out->baselines the result. */

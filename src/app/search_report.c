@@ -55,7 +55,8 @@ json_t *apq_search_candidate_json(const apq_space *space,
 
 static json_t *baselines_json(const apq_app_search_result *result) {
     json_t *object = json_object();
-    for (int i = 0; i < APQ_N_BASELINES; i++) {
+    int n = result->has_sequential ? APQ_N_BASELINES : APQ_N_UNIFORM_BASELINES;
+    for (int i = 0; i < n; i++) {
         (void)json_object_set_new(
             object, apq_baseline_name((apq_baseline)i),
             apq_search_candidate_json(&result->space, &result->baselines[i]));
@@ -172,7 +173,7 @@ char *apq_app_search_json(const apq_app_search_result *result) {
 static size_t add_baselines(const apq_app_search_result *result, int first,
                             double *x, double *y) {
     size_t n = 0;
-    for (int i = first; i < APQ_N_BASELINES; i += 2) {
+    for (int i = first; i < APQ_N_UNIFORM_BASELINES; i += 2) {
         const apq_candidate *c = &result->baselines[i];
         double cost[APQ_BUDGET_N_FIELDS];
         apq_budget_of_cost(&c->cost, cost);

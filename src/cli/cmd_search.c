@@ -19,7 +19,7 @@ typedef struct search_options {
     int population, parents, iterations;
     int remeasure, qat_steps;
     double mutation;
-    bool all_layers, as_released;
+    bool all_layers, as_released, sequential;
     double time_limit_s;
 } search_options;
 
@@ -105,6 +105,11 @@ static const apq_option table[] = {
      .type = APQ_OPTION_FLAG,
      .help = "evolution with the defects of the authors' code, to compare",
      .offset = AT(as_released)},
+    {.name = "sequential",
+     .type = APQ_OPTION_FLAG,
+     .help = "compare with architecture, widths and bits searched one after "
+             "the other",
+     .offset = AT(sequential)},
     {.name = "out",
      .type = APQ_OPTION_TEXT,
      .argument = "FILE",
@@ -197,6 +202,7 @@ static apq_status make_recipe(const search_options *o,
     }
     out->search.all_layers |= o->all_layers;
     out->search.as_released |= o->as_released;
+    out->search.sequential |= o->sequential;
     out->search.time_limit_s =
         o->time_limit_s > 0 ? o->time_limit_s : out->search.time_limit_s;
     return APQ_OK;
@@ -260,12 +266,13 @@ static void print_measured(const apq_app_search_result *r) {
 static void print_result(const apq_app_search_result *r) {
     static const char *const labels[APQ_N_BASELINES] = {
         "largest, 8 bit", "largest, 4 bit", "best found, 8 bit",
-        "best found, 4 bit"};
+        "best found, 4 bit", "sequential"};
+    int n = r->has_sequential ? APQ_N_BASELINES : APQ_N_UNIFORM_BASELINES;
     print_blocks(r);
     printf("\n%-22s %10s %10s %10s %10s %10s\n", "", "accuracy", "latency ms",
            "energy mJ", "GBitOps", "size KB");
     print_candidate("found, mixed", &r->best);
-    for (int i = 0; i < APQ_N_BASELINES; i++) {
+    for (int i = 0; i < n; i++) {
         print_candidate(labels[i], &r->baselines[i]);
     }
     print_measured(r);

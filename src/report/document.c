@@ -27,6 +27,7 @@ const char *apq_document_baseline(const char *name) {
         {"largest_uniform4", "uniform 4 bit, largest"},
         {"best_uniform8", "uniform 8 bit, best found"},
         {"best_uniform4", "uniform 4 bit, best found"},
+        {"sequential", "architecture, widths, bits in turn"},
     };
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
         if (strcmp(titles[i][0], name) == 0) {

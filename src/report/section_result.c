@@ -296,6 +296,6 @@ void apq_section_baselines(const json_t *root, apq_page *page) {
         bool is_met = json_is_true(json_object_get(row, "meets_budget"));
         candidate_row(table, title, row, is_met ? "met" : "exceeded");
     }
-    apq_page_heading(page, "Compared with one bit-width");
+    apq_page_heading(page, "Compared with other networks");
     apq_page_table(page, table);
 }

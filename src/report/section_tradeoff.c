@@ -43,6 +43,7 @@ typedef enum set {
     FINALIST, /* measured by the search */
     EIGHT,    /* of one bit-width */
     FOUR,
+    STAGES, /* one kind of gene after the other */
     FOUND,
     TUNED, /* measured on test images */
     N_SETS,
@@ -75,6 +76,9 @@ static const apq_plot_series looks[N_SETS] = {
     [FOUR] = {.label = "uniform 4 bit, predicted",
               .marker = APQ_MARKER_TRIANGLE,
               .color = 3},
+    [STAGES] = {.label = "searched in stages, predicted",
+                .marker = APQ_MARKER_CIRCLE,
+                .color = 4},
     [FOUND] = {.label = "found, predicted",
                .marker = APQ_MARKER_DIAMOND,
                .color = 1},
@@ -135,8 +139,10 @@ static void add_baselines(const json_t *baselines, const axis *a,
     const json_t *row;
     json_array_foreach(baselines, i, row) {
         const char *name = apq_document_text(row, "name", "");
-        bool is_four = strchr(name, '4') != NULL;
-        apq_points_add(&sets[is_four ? FOUR : EIGHT], cost_of(row, a),
+        set own = strcmp(name, "sequential") == 0 ? STAGES
+                  : strchr(name, '4') != NULL     ? FOUR
+                                                  : EIGHT;
+        apq_points_add(&sets[own], cost_of(row, a),
                        100 * number(row, "predicted_accuracy"), 0, false,
                        apq_document_baseline(name));
         add_tuned(row, a, apq_document_baseline(name), &sets[TUNED]);

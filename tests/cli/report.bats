@@ -85,7 +85,7 @@ setup() {
 @test "Markdown: sections, aligned tables, no exponents or NaN" {
     run "$APQ" report --run run
     expect_status 0
-    for title in 'What was asked' 'Accuracy' 'Compared with one bit-width' \
+    for title in 'What was asked' 'Accuracy' 'Compared with other networks' \
         'The network' 'Predictor' 'Curves' 'Search cost' 'Provenance'; do
         expect_output "^## $title\$"
     done
@@ -319,6 +319,16 @@ ask() {
     run "$APQ" report --run run
     expect_status 3
     expect_output 'onnx/manifest\.json'
+}
+
+@test "the network of three searches in turn is in the report" {
+    "$APQ" search --run run --latency-ms 0.02 --sequential --quiet >/dev/null
+    "$APQ" report --run run --json |
+        jq -e '[.baselines[].name] | length == 5 and .[4] == "sequential"'
+    run "$APQ" report --run run
+    expect_output '^\| architecture, widths, bits in turn .* met '
+    "$APQ" report --run run -o r.html
+    grep -q 'searched in stages, predicted' r.html
 }
 
 @test "epochs of the fine-tuning, of the present policy only" {

@@ -204,6 +204,37 @@ setup() {
     expect_output 'only evolution'
 }
 
+@test "--sequential: architecture, widths and bits searched in turn" {
+    for flag in '' --sequential; do
+        # shellcheck disable=SC2086
+        "$APQ" search --space tiny --predictor "$P" --iterations 50 \
+            --latency-ms 0.015 --json --quiet $flag >"r$flag"
+    done
+    jq -e '.baselines | has("sequential") | not' r
+    jq -e '.baselines.sequential.meets_budget
+        and .baselines.sequential.cost.latency_ms <= 0.015
+        and .baselines.sequential.predicted_accuracy
+            <= .predicted_accuracy' r--sequential
+    jq -se '.[0].evaluations < .[1].evaluations
+        and .[0].predicted_accuracy <= .[1].predicted_accuracy' r r--sequential
+    # Where no budget binds, the first stage has the best of all architectures
+    # at full width and 8 bits.
+    "$APQ" search --space tiny --predictor "$P" --latency-ms 1 --sequential \
+        --iterations 200 --json --quiet >wide
+    jq -c '.baselines | .largest_uniform8.policy as $p | .sequential.policy
+        as $s | ($p | .depth = $s.depth | .kernel = $s.kernel),
+        (range(64) as $i | $p
+        | .depth = [1 + $i % 2, 1 + ($i / 2 | floor) % 2]
+        | .kernel = [range(4) as $b
+            | [3, 5][($i / pow(2; 2 + $b) | floor) % 2]])' wide >specs
+    "$APQ" predict --predictor "$P" --specs specs | jq -se 'map(.accuracy)
+        | length == 65 and .[0] == max and (min < max)'
+    run "$APQ" search --space tiny --predictor "$P" --latency-ms 0.015 \
+        --iterations 20 --quiet --sequential
+    expect_status 0
+    expect_output '^sequential +[0-9.]+ %'
+}
+
 @test "--time-limit-s ends the search with the best so far" {
     "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
         --population 1000 --iterations 1000000 --time-limit-s 0.2 --json \
