@@ -226,6 +226,9 @@ static const onnx_flavour *flavour_of(const apq_onnx_options *o) {
         return o->is_function_left_out ? &onnx_qonnx_without_function
                                        : &onnx_qonnx;
     }
+    if (o->flavour == APQ_ONNX_FLOAT) {
+        return &onnx_float;
+    }
     return o->is_packed ? &onnx_packed : &onnx_qdq;
 }
 

@@ -15,6 +15,8 @@ typedef enum apq_onnx_flavour {
     APQ_ONNX_QDQ,   /* opset 13, IR 8: codes in 8-bit containers between
                        QuantizeLinear and DequantizeLinear */
     APQ_ONNX_QONNX, /* opset 14, IR 8: IntQuant nodes with the true widths */
+    APQ_ONNX_FLOAT, /* opset 13, IR 8: float32, nothing is rounded, LAYER.out
+                       only after ReLU6; to compare speeds */
 } apq_onnx_flavour;
 
 typedef struct apq_onnx_pair {

@@ -2,6 +2,7 @@
  * onnx.proto. */
 #include "export/onnx.h"
 
+#include "export/ort.h"
 #include "export/verify.h"
 
 static apq_status fail(void) {
@@ -44,5 +45,39 @@ apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
 apq_status apq_verify_runtime(const char *library,
                               char out[APQ_VERIFY_TEXT_MAX]) {
     (void)library, (void)out;
+    return fail();
+}
+
+apq_status apq_ort_open(const char *library, apq_ort **out) {
+    (void)library, (void)out;
+    return fail();
+}
+
+/* Without apq_ort_open() there is nothing that these could be called with. */
+void apq_ort_close(apq_ort *ort) {
+    (void)ort;
+}
+
+const char *apq_ort_version(const apq_ort *ort) {
+    (void)ort;
+    return "";
+}
+
+apq_status apq_ort_session_create(apq_ort *ort, const char *bytes,
+                                  size_t n_bytes, apq_ort_level level,
+                                  int n_threads, apq_ort_session **out) {
+    (void)ort, (void)bytes, (void)n_bytes, (void)level, (void)n_threads;
+    (void)out;
+    return fail();
+}
+
+void apq_ort_session_destroy(apq_ort_session *session) {
+    (void)session;
+}
+
+apq_status apq_ort_run(apq_ort_session *session, float *image,
+                       const int64_t dims[4], const apq_ort_output *outputs,
+                       size_t n_outputs) {
+    (void)session, (void)image, (void)dims, (void)outputs, (void)n_outputs;
     return fail();
 }

@@ -33,7 +33,12 @@ typedef struct onnx_flavour {
 } onnx_flavour;
 
 extern const onnx_flavour onnx_qdq, onnx_packed, onnx_qonnx,
-    onnx_qonnx_without_function;
+    onnx_qonnx_without_function, onnx_float;
+
+/* float(code * step[k]) of every weight, in the arena. */
+const float *onnx_weight_values(onnx_graph *graph, const onnx_weights *weights);
+/* A `bias` of float values. */
+const char *onnx_float_bias(onnx_graph *graph, const onnx_weights *weights);
 
 /* Elements of a tensor. */
 size_t onnx_count(const int64_t *dims, size_t n_dims);

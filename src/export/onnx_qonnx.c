@@ -44,19 +44,8 @@ static const char *quantise(onnx_graph *g, const char *name, const char *input,
     return name;
 }
 
-/* float(code * step[k]) of every weight */
-static const float *values_of(onnx_graph *g, const onnx_weights *w) {
-    size_t n = onnx_count(w->dims, w->n_dims);
-    size_t depth = n / (size_t)w->dims[0];
-    float *values = onnx_alloc(g, n, sizeof *values);
-    for (size_t i = 0; values != NULL && i < n; i++) {
-        values[i] = (float)w->codes[i] * w->step[i / depth];
-    }
-    return values;
-}
-
 static const char *weights(onnx_graph *g, const onnx_weights *w) {
-    const float *values = values_of(g, w);
+    const float *values = onnx_weight_values(g, w);
     if (values == NULL) {
         return NULL;
     }
@@ -74,19 +63,6 @@ static const char *weights(onnx_graph *g, const onnx_weights *w) {
     };
     add_intquant(g, name, inputs, true, true);
     return name;
-}
-
-static const char *bias(onnx_graph *g, const onnx_weights *w) {
-    size_t n = (size_t)w->dims[0];
-    float *values = onnx_alloc(g, n, sizeof *values);
-    if (values == NULL) {
-        return NULL;
-    }
-    for (size_t k = 0; k < n; k++) {
-        values[k] = (float)((double)w->bias[k] * (double)w->bias_step[k]);
-    }
-    return onnx_tensor(g, onnx_text(g, "%s.bias", w->layer), ONNX_FLOAT,
-                       w->dims, 1, values, n * sizeof *values);
 }
 
 static void add_opsets(onnx_graph *g) {
@@ -160,11 +136,11 @@ const onnx_flavour onnx_qonnx = {.opset = 14,
                                  .ir_version = 8,
                                  .quantise = quantise,
                                  .weights = weights,
-                                 .bias = bias,
+                                 .bias = onnx_float_bias,
                                  .finish = add_function};
 const onnx_flavour onnx_qonnx_without_function = {.opset = 14,
                                                   .ir_version = 8,
                                                   .quantise = quantise,
                                                   .weights = weights,
-                                                  .bias = bias,
+                                                  .bias = onnx_float_bias,
                                                   .finish = add_opsets};

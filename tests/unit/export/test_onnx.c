@@ -347,6 +347,53 @@ static void test_qonnx(void **state) {
     }
 }
 
+static float tensor_float(const Onnx__TensorProto *t, size_t i) {
+    float value;
+    memcpy(&value, t->raw_data.data + i * sizeof value, sizeof value);
+    return value;
+}
+
+/* A layer's convolution, past a Clip where codes are not negative. */
+static void expect_float_layer(const file *f, const apq_int_conv *c) {
+    size_t n_out = (size_t)c->ir.out_channels;
+    size_t depth = (size_t)apq_int_depth(&c->ir);
+    char sums[APQ_IR_NAME_MAX + 16];
+    (void)snprintf(sums, sizeof sums, "%s.w%da%d", c->ir.name,
+                   c->ir.weight_bits, c->ir.act_bits);
+    if (c->out.low == 0) {
+        const Onnx__NodeProto *clip = node(f, "Clip", c->ir.name, ".out");
+        assert_string_equal(clip->input[0], sums);
+        assert_true(float_at(f, clip->input[1]) == 0.0F);
+        assert_true(float_at(f, clip->input[2]) ==
+                    (float)c->out.high * c->out.step);
+    }
+    const Onnx__NodeProto *conv = node(f, "Conv", sums, "");
+    const Onnx__TensorProto *w =
+        tensor(f, conv->input[1], FLOAT, 4 * n_out * depth);
+    const Onnx__TensorProto *bias = tensor(f, conv->input[2], FLOAT, 4 * n_out);
+    for (size_t k = 0; k < n_out; k++) {
+        assert_true(tensor_float(w, k * depth) ==
+                    (float)c->w[k * depth] * c->weight_step[k]);
+        double step = (double)(c->in.step * c->weight_step[k]);
+        assert_true(tensor_float(bias, k) == (float)(c->bias[k] * step));
+    }
+}
+
+static void test_float(void **state) {
+    (void)state;
+    static const char *const operators[] = {
+        "Clip", "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm", NULL};
+    file f;
+    open_file(&f, &(apq_onnx_options){.flavour = APQ_ONNX_FLOAT});
+    expect_versions(&f, 8, 13, 1);
+    expect_operators(&f, operators);
+    for (int i = 0; i < f.model->n_convs; i++) {
+        expect_float_layer(&f, &f.model->convs[i]);
+    }
+    expect_port(f.graph->output[0], "logits", (int64_t[]){10}, 1);
+    close_file(&f);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     file f;
@@ -397,6 +444,7 @@ int main(void) {
         cmocka_unit_test(test_qdq),      cmocka_unit_test(test_widths),
         cmocka_unit_test(test_packed),   cmocka_unit_test(test_qonnx),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_show_layers),
+        cmocka_unit_test(test_float),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
