@@ -104,4 +104,20 @@ APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
                                        const apq_progress *progress,
                                        char **json);
 
+typedef struct apq_bench_infer_request {
+    const char *model;   /* network.safetensors; NULL: the run's or shipped */
+    const char *run_dir; /* may be NULL */
+    const char *space;   /* NULL: the one the network names */
+    const char *runtime; /* library of ONNX Runtime; NULL: apq alone */
+    const char *dtype;   /* "int8", "float32"; NULL: both */
+} apq_bench_infer_request;
+/* `apq bench infer`: malloc'd JSON of CONTRACT.md, the network at batches of 1
+ * and 64 on one thread and on all threads set now, a row for each runtime and
+ * type. "ratio" is against ONNX Runtime in the same type, null without it.
+ * Errors: those of apq_network_open() and apq_ort_open(); UNSUPPORTED for a
+ * network without fused evaluation; NOMEM. */
+APQ_NODISCARD apq_status apq_app_bench_infer(
+    const apq_recipe *recipe, const apq_bench_infer_request *request,
+    const apq_progress *progress, char **json);
+
 #endif

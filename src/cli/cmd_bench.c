@@ -1,9 +1,10 @@
-/* apq bench: speed on this machine, one row a case. Training, evaluation
- * and searching are measured by the application; pricing here. */
+/* apq bench: speed on this machine, one row a case. Pricing is measured here,
+ * the others by the application. */
 #include "cli/step.h"
 #include "cli/commands.h"
 
 #include "app/app.h"
+#include "app/export.h"
 #include "app/json.h"
 #include "app/lut.h"
 #include "app/machine.h"
@@ -15,12 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kinds[] = {"train", "eval", "search", "cost", NULL};
+static const char *const kinds[] = {"train", "eval",  "search",
+                                    "cost",  "infer", NULL};
 static const double MIN_SECONDS = 0.5;
 
 typedef struct bench_options {
     apq_step_options step;
-    const char *dtype;
+    const char *dtype, *model, *runtime;
 } bench_options;
 
 static const char *const dtypes[] = {"float32", "bfloat16", "int8", NULL};
@@ -29,10 +31,20 @@ static const apq_option table[] = {
     {.name = "dtype",
      .type = APQ_OPTION_CHOICE,
      .argument = "TYPE",
-     .help = "train, eval: arithmetic, int8 of eval only; else all that the "
-             "machine has",
+     .help = "train, eval, infer: arithmetic, int8 of eval and infer; else all "
+             "that the machine has",
      .offset = offsetof(bench_options, dtype),
      .choices = dtypes},
+    {.name = "model",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "infer: network.safetensors; else the run's, else the shipped one",
+     .offset = offsetof(bench_options, model)},
+    {.name = "runtime",
+     .type = APQ_OPTION_TEXT,
+     .argument = "LIB",
+     .help = "infer: libonnxruntime.so to compare with; else $APQ_ORT",
+     .offset = offsetof(bench_options, runtime)},
     {.name = NULL},
 };
 static double price_random(const apq_space *space, apq_target *target,
@@ -205,15 +217,40 @@ static void print_table(const json_t *document) {
     }
 }
 
-static apq_status measure_app(const apq_recipe *recipe, const char *what,
-                              const char *dtype, const apq_progress *progress,
-                              json_t **out) {
-    bool is_search = strcmp(what, "search") == 0;
+static const char *kind_of(const bench_options *options) {
+    return options->step.common.words[0];
+}
+
+static apq_status measure_infer(const bench_options *options,
+                                const apq_recipe *recipe,
+                                const apq_progress *progress, char **text) {
+    const char *run_dir = options->step.common.run;
+    const char *space = options->step.space;
+    return apq_app_bench_infer(
+        recipe,
+        &(apq_bench_infer_request){
+            .model = options->model,
+            .run_dir = run_dir,
+            .space = space == NULL && run_dir != NULL ? recipe->space : space,
+            .runtime =
+                options->runtime != NULL ? options->runtime : apq_app_runtime(),
+            .dtype = options->dtype,
+        },
+        progress, text);
+}
+
+static apq_status measure_app(const bench_options *options,
+                              const apq_recipe *recipe,
+                              const apq_progress *progress, json_t **out) {
+    const char *kind = kind_of(options);
+    bool is_search = strcmp(kind, "search") == 0;
     char *text = NULL;
     if (is_search) {
         APQ_TRY(apq_app_bench_search(recipe, &text));
+    } else if (strcmp(kind, "infer") == 0) {
+        APQ_TRY(measure_infer(options, recipe, progress, &text));
     } else {
-        APQ_TRY(apq_app_bench(recipe, what, dtype, progress, &text));
+        APQ_TRY(apq_app_bench(recipe, kind, options->dtype, progress, &text));
     }
     *out = json_loads(text, 0, NULL);
     free(text);
@@ -222,11 +259,11 @@ static apq_status measure_app(const apq_recipe *recipe, const char *what,
                : APQ_OK;
 }
 
-static apq_status measure(const apq_recipe *recipe, const char *what,
-                          const char *dtype, const apq_progress *progress,
-                          json_t **out) {
-    if (strcmp(what, "cost") != 0) {
-        return measure_app(recipe, what, dtype, progress, out);
+static apq_status measure(const bench_options *options,
+                          const apq_recipe *recipe,
+                          const apq_progress *progress, json_t **out) {
+    if (strcmp(kind_of(options), "cost") != 0) {
+        return measure_app(options, recipe, progress, out);
     }
     json_t *rows = json_array();
     apq_status st = bench_cost(recipe, rows);
@@ -259,21 +296,35 @@ static bool is_kind(const char *word) {
     return false;
 }
 
+/* Options that are not for every kind. */
+static apq_status check_options(const bench_options *o) {
+    const char *kind = kind_of(o), *dtype = o->dtype;
+    bool is_infer = strcmp(kind, "infer") == 0;
+    if (dtype != NULL && strcmp(dtype, "int8") == 0 && !is_infer &&
+        strcmp(kind, "eval") != 0) {
+        APQ_FAIL(APQ_ERR_ARG, "--dtype int8: of bench eval and infer only");
+    }
+    if (dtype != NULL && strcmp(dtype, "bfloat16") == 0 && is_infer) {
+        APQ_FAIL(APQ_ERR_ARG, "--dtype bfloat16: of bench train and eval only");
+    }
+    if (!is_infer && (o->model != NULL || o->runtime != NULL)) {
+        APQ_FAIL(APQ_ERR_ARG, "--model and --runtime: of bench infer only");
+    }
+    return APQ_OK;
+}
+
 static int run(const apq_command *self, int argc, char **argv) {
     bench_options options = {.dtype = NULL};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
-    if (options.step.common.n_words == 0 ||
-        !is_kind(options.step.common.words[0])) {
+    if (options.step.common.n_words == 0 || !is_kind(kind_of(&options))) {
         (void)APQ_ERROR(APQ_ERR_ARG,
-                        "bench what? one of train, eval, search, cost");
+                        "bench what? one of train, eval, search, cost, infer");
         return apq_cli_usage(self);
     }
-    if (options.dtype != NULL && strcmp(options.dtype, "int8") == 0 &&
-        strcmp(options.step.common.words[0], "eval") != 0) {
-        (void)APQ_ERROR(APQ_ERR_ARG, "--dtype int8: of bench eval only");
+    if (check_options(&options) != APQ_OK) {
         return apq_cli_usage(self);
     }
     apq_cli_progress progress;
@@ -283,8 +334,7 @@ static int run(const apq_command *self, int argc, char **argv) {
     apq_status st = apq_step_recipe(&options.step, 1, &recipe);
     if (st == APQ_OK) {
         apq_machine_set_threads(recipe.threads);
-        st = measure(&recipe, options.step.common.words[0], options.dtype,
-                     &progress.base, &document);
+        st = measure(&options, &recipe, &progress.base, &document);
     }
     apq_cli_progress_end(&progress);
     if (st == APQ_OK && options.step.common.json) {
@@ -300,13 +350,14 @@ static int run(const apq_command *self, int argc, char **argv) {
 
 const apq_command apq_command_bench = {
     .name = "bench",
-    .brief = "speed of training, evaluation, search, cost",
-    .usage = "apq bench train|eval|search|cost [options]",
+    .brief = "speed of training, evaluation, search, cost, inference",
+    .usage = "apq bench train|eval|search|cost|infer [options]",
     .summary = "Speed on this machine.",
     .examples = "  apq bench train --space cifar10 --json\n"
                 "  apq bench cost --space imagenet-apq --target bitfusion\n"
                 "  apq bench search --space imagenet-apq --target bitfusion "
-                "--threads 1\n",
+                "--threads 1\n"
+                "  apq bench infer --runtime libonnxruntime.so\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,
     .words = kinds,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# apq infer: what images show, by the network of a run.
+# apq infer: what images show, by the network of a run; apq bench infer: how
+# fast.
 
 load 'helper'
 
@@ -81,4 +82,47 @@ refused() {
     refused 6 'made for space tiny' --run "$RUN" --space cifar10 "$IMAGE"
     refused 2 '--image FILE is required' --run "$RUN"
     refused 2 'not an integer in 1 \.\.\. 5' --run "$RUN" --top 6 "$IMAGE"
+}
+
+@test "bench infer: a row for each type and batch" {
+    env -u APQ_ORT "$APQ" bench infer --run "$RUN" --threads 1 --json --quiet \
+        >b.json
+    jq -e '.runtime == null and .m_macs > 0 and .machine.threads >= 1
+        and (.model | endswith("/network.safetensors"))
+        and ([.results[] | [.runtime, .dtype, .threads, .batch]] ==
+            [["apq", "int8", 1, 1], ["apq", "float32", 1, 1],
+             ["apq", "int8", 1, 64], ["apq", "float32", 1, 64]])
+        and all(.results[]; .network == "tiny" and .images_per_s > 0
+            and .peak_fraction > 0 and .spread >= 0 and .ratio == null)' b.json
+}
+
+@test "bench infer: beside ONNX Runtime, which runs the same network" {
+    [ -n "${APQ_ORT-}" ] || skip 'APQ_ORT does not name libonnxruntime.so'
+    "$APQ" bench infer --model "$RUN/network.safetensors" --threads 1 --json \
+        --quiet >b.json
+    jq -e '(.runtime | startswith("ONNX Runtime 1."))
+        and ([.results[] | .runtime == "apq"] ==
+            [range(4) | true, false])
+        and all(.results[]; .ratio > 0)
+        and all(.results[] | select(.runtime != "apq"); .ratio == 1)
+        and ([.results[] | .other_class | values] == [0, 0])' b.json
+}
+
+@test "bench infer: what it cannot run is one line" {
+    unset APQ_ORT
+    run "$APQ" bench infer --model gone.safetensors
+    expect_status 3
+    expect_output '^apq: gone\.safetensors: cannot open'
+    run "$APQ" bench infer --model "$RUN/supernet.safetensors"
+    expect_status 3
+    expect_output 'supernet\.safetensors: not a fine-tuned network'
+    run "$APQ" bench infer --run "$RUN" --runtime ./x.so
+    expect_status 1
+    expect_output '^apq: ONNX Runtime: \./x\.so: cannot open'
+    [ "${#lines[@]}" -eq 1 ]
+    run "$APQ" bench infer --run "$RUN" --dtype bfloat16
+    expect_status 2
+    run "$APQ" bench eval --model "$RUN/network.safetensors"
+    expect_status 2
+    expect_output 'of bench infer only'
 }
