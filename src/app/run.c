@@ -5,6 +5,8 @@
 #include "app/report.h"
 #include "app/search.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +18,13 @@ static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
     }
     apq_status st = apq_app_search(recipe, run_dir, NULL, progress, result);
     if (st == APQ_OK) {
-        apq_note(progress,
-                 "search: predicted top-1 %.2f %% at %.3f ms, %.3f mJ",
-                 100 * result->best.accuracy, result->best.cost.latency_ms,
-                 result->best.cost.energy_mj);
+        const apq_cost *cost = &result->best.cost;
+        char energy[32] = ""; /* not all targets know it */
+        if (isfinite(cost->energy_mj)) {
+            (void)snprintf(energy, sizeof energy, ", %.3f mJ", cost->energy_mj);
+        }
+        apq_note(progress, "search: predicted top-1 %.2f %% at %.3f ms%s",
+                 100 * result->best.accuracy, cost->latency_ms, energy);
     }
     apq_app_search_fini(result);
     free(result);
