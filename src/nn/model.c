@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const float SMALLEST_STEP = 1e-6F;
-
 static apq_status add(apq_params *params, const char *layer, const char *what,
                       int rank, const int64_t *shape, bool has_decay,
                       size_t *index) {
@@ -90,6 +88,8 @@ apq_status apq_model_bind(apq_model *model, const apq_backend *backend,
     APQ_TRY(apq_nn_net_init(net, backend, arena, &model->ir,
                             model->image_channels));
     net->quantiser = model->quantiser;
+    net->is_quantised = model->has_steps;
+    net->has_float_streams = model->has_steps;
     const apq_params *p = &model->params;
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
@@ -135,13 +135,14 @@ void apq_model_pull_ranges(apq_model *model, apq_nn_net *net) {
     float *range = apq_params_value(&model->params, model->act_range);
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
-        bool is_low = range[i] < 0.05F && !apq_nn_has_frozen_range(net, i);
-        range[i] = is_low ? 0.05F : range[i];
+        bool is_low =
+            range[i] < APQ_SMALLEST_RANGE && !apq_nn_has_frozen_range(net, i);
+        range[i] = is_low ? APQ_SMALLEST_RANGE : range[i];
         l->act_range = range[i];
         for (int k = 0; k < n_steps(model, i); k++) {
             float *step =
                 apq_params_value(&model->params, model->weight_step[i]) + k;
-            *step = *step < SMALLEST_STEP ? SMALLEST_STEP : *step;
+            *step = *step < APQ_SMALLEST_STEP ? APQ_SMALLEST_STEP : *step;
             l->weight_step[k] = *step;
         }
     }
@@ -232,6 +233,7 @@ apq_status apq_model_get(apq_model *model, apq_nn_net *net, bool with_momentum,
         APQ_TRY(get_clips(net, file));
     }
     APQ_TRY(get_out_ranges(net, file));
+    net->has_float_streams = false;
     for (size_t i = 0; i < net->n_layers; i++) {
         apq_nn_layer *l = &net->layers[i];
         char name[APQ_PARAM_NAME_MAX];

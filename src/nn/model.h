@@ -4,6 +4,10 @@
 #include "nn/net.h"
 #include "nn/params.h"
 
+/* What steps of weights and ranges of inputs are kept from falling below. */
+#define APQ_SMALLEST_STEP  1e-6F
+#define APQ_SMALLEST_RANGE 0.05F
+
 /* A stand-alone network: its own weights, batch-norm statistics, weight clips
  * or steps and activation ranges, shaped by a layer list. Made by extraction
  * from a supernet, fine-tuned, saved and deployed. */
@@ -17,9 +21,12 @@ typedef struct apq_model {
     size_t weight_step[APQ_IR_MAX_LAYERS]; /* (K) each, with LSQ only */
     size_t act_range;                      /* (n_layers) */
     int image_channels;
+    /* Steps and ranges of inputs were learned before (LSQ): a net bound to it
+     * has float streams, which calibration finds ranges for. */
+    bool has_steps;
 } apq_model;
 
-/* Zero weights, gamma 1, ranges 6, steps 1. */
+/* Zero weights, gamma 1, ranges 6, steps 1, has_steps false. */
 APQ_NODISCARD apq_status apq_model_create(const apq_ir_network *network,
                                           int image_channels,
                                           apq_quantiser quantiser,

@@ -150,6 +150,10 @@ static bool is_formed_later(const apq_nn_net *net, size_t i) {
            stores_output(net, i - 1) && !stores_output(net, i);
 }
 
+static bool rounds_streams(const apq_nn_net *net) {
+    return net->is_quantised && !net->has_float_streams;
+}
+
 /* The image and the signed input of an expansion of fewer than 8 bits are
  * quantised here; every other input is, where it is made. */
 static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
@@ -164,9 +168,11 @@ static apq_status prepare_input(apq_nn_net *net, size_t i, const float *images,
         l->x = last->y != NULL ? last->y : last->z;
         l->x_norm = last->y != NULL ? l->x_norm : last->y_norm;
     }
-    bool is_rounded = l->ir.is_input_image ||
-                      (l->ir.is_act_signed && !apq_nn_reads_stream(net, i));
-    if (!net->is_quantised || !is_rounded) {
+    bool is_rounded = l->ir.is_input_image
+                          ? rounds_streams(net)
+                          : net->is_quantised && l->ir.is_act_signed &&
+                                !apq_nn_reads_stream(net, i);
+    if (!is_rounded) {
         return APQ_OK;
     }
     int64_t n_values =
@@ -276,7 +282,7 @@ static apq_status make_norm(apq_nn_net *net, size_t i, const float *mean,
         l->y_norm.clip = next->act_range;
         l->y_norm.step =
             apq_quant_act_step(next->act_range, next->ir.act_bits, false);
-    } else if (net->is_quantised && l->ir.has_relu6) { /* what is pooled */
+    } else if (rounds_streams(net) && l->ir.has_relu6) { /* what is pooled */
         l->y_norm.clip = l->out_range;
         l->y_norm.step = apq_quant_act_step(l->out_range, 8, false);
     }
@@ -288,7 +294,7 @@ static apq_status apply_norm(apq_nn_net *net, size_t i, int64_t rows,
     const apq_nn_layer *l = &net->layers[i];
     const float *residual =
         l->ir.residual_from >= 0 ? net->layers[l->ir.residual_from].y : NULL;
-    bool is_rounded = net->is_quantised && apq_nn_is_in_stream(l);
+    bool is_rounded = rounds_streams(net) && apq_nn_is_in_stream(l);
     APQ_TRY(net->backend->bn_apply(&(apq_bn_apply_args){
         .rows = rows,
         .channels = l->ir.out_channels,
@@ -483,8 +489,20 @@ static apq_status float_input(apq_nn_net *net, size_t i, int64_t rows,
     return apply_norm(net, i - 1, rows, y);
 }
 
+static apq_status calibrate_streams(apq_nn_net *net, const float *images,
+                                    int n_images) {
+    float *logits;
+    APQ_TRY(apq_nn_forward(net, APQ_NN_TRAIN, images, n_images, &logits));
+    APQ_TRY(apq_nn_calibrate_streams(net, images, n_images));
+    net->has_float_streams = false;
+    return APQ_OK;
+}
+
 apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                             int n_images) {
+    if (net->has_float_streams) {
+        return calibrate_streams(net, images, n_images);
+    }
     float *logits;
     apq_precision precision = net->precision;
     net->is_quantised = false;

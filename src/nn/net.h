@@ -74,7 +74,10 @@ typedef struct apq_nn_net {
     int n_classes, resolution, image_channels;
     bool is_quantised;       /* fake-quantise weights and activations */
     apq_quantiser quantiser; /* set by the owner, APQ after init */
-    bool keeps_expansions;   /* stores every z */
+    /* Quantised, but image, streams and what is pooled stay float: all other
+     * ranges and steps are known, set by the owner, and only these are not. */
+    bool has_float_streams;
+    bool keeps_expansions; /* stores every z */
     /* Of the last forward pass: what is added to sums is rounded to their unit,
      * too; not in training, where a batch's statistics make it. */
     bool rounds_biases;
@@ -132,8 +135,9 @@ bool apq_nn_feeds_quantiser(const apq_nn_net *net, size_t i);
 void apq_nn_recalibrate_reset(apq_nn_net *net);
 
 /* Chooses weight clips or steps and activation ranges from one batch run in
- * float with batch statistics; sets is_quantised. Source: APQ calibrate(),
- * METHODS 0. */
+ * float with batch statistics; sets is_quantised. With has_float_streams, which
+ * it ends, the batch is run with the known steps, and only the ranges of
+ * streams.h are chosen. Source: APQ calibrate(), METHODS 0. */
 APQ_NODISCARD apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                                           int n_images);
 

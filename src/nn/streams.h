@@ -27,9 +27,9 @@ float apq_nn_input_step(const apq_nn_net *net, size_t i);
 float apq_nn_round_bias(const apq_nn_net *net, size_t i, int channel,
                         float scale, float value);
 
-/* Chooses all these ranges after a training pass in float of n_images images,
- * which stored the outputs of all linear layers. Errors: NUMERIC for values
- * that are not finite. */
+/* Chooses all these ranges after a training pass of n_images images with
+ * streams in float, which stored the outputs of all linear layers. Errors:
+ * NUMERIC for values that are not finite. */
 APQ_NODISCARD apq_status apq_nn_calibrate_streams(apq_nn_net *net,
                                                   const float *images,
                                                   int n_images);

@@ -79,6 +79,7 @@ static void permute_block(const apq_supernet *s, int b, float *array,
 apq_status apq_supernet_sort_channels(apq_supernet *supernet, const int *widths,
                                       float *const *arrays, size_t n_arrays) {
     const apq_space *space = &supernet->space;
+    APQ_ASSERT(!supernet->has_steps); /* they would have to follow */
     size_t most = 0, n_scratch = 0;
     for (int b = 0; b < space->n_blocks; b++) {
         const apq_space_block *sb = &space->blocks[b];

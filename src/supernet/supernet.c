@@ -69,6 +69,10 @@ static apq_status add_all(apq_supernet *s) {
                            &s->classifier.weight));
     APQ_TRY(apq_params_add(p, "classifier.bias", 1, shape, false,
                            &s->classifier.gamma));
+    s->n_weights = p->n_items;
+    if (s->has_steps) {
+        APQ_TRY(apq_supernet_add_steps(s));
+    }
     return apq_params_allocate(p);
 }
 
@@ -104,6 +108,9 @@ static void init_all(apq_supernet *s, uint64_t seed) {
     init_unit(s, &s->feature_mix, seed, sp->stages[sp->n_stages - 1].width);
     apq_params_init_normal(&s->params, s->classifier.weight, seed,
                            2.0 * sp->head_channels);
+    if (s->has_steps) {
+        apq_supernet_init_steps(s);
+    }
 }
 
 /* For the largest network. */
@@ -120,13 +127,14 @@ static apq_status allocate_statistics(apq_supernet *s) {
     return APQ_OK;
 }
 
-apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
-                               apq_supernet **out) {
+static apq_status create(const apq_space *space, uint64_t seed, bool has_steps,
+                         apq_supernet **out) {
     apq_supernet *s = calloc(1, sizeof *s);
     if (s == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "supernet: out of memory");
     }
     s->space = *space;
+    s->has_steps = has_steps;
     apq_status st = add_all(s);
     if (st == APQ_OK) {
         st = allocate_statistics(s);
@@ -138,6 +146,16 @@ apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
     init_all(s, seed);
     *out = s;
     return APQ_OK;
+}
+
+apq_status apq_supernet_create(const apq_space *space, uint64_t seed,
+                               apq_supernet **out) {
+    return create(space, seed, false, out);
+}
+
+apq_status apq_supernet_create_shared(const apq_space *space, uint64_t seed,
+                                      apq_supernet **out) {
+    return create(space, seed, true, out);
 }
 
 void apq_supernet_destroy(apq_supernet *supernet) {
@@ -171,7 +189,7 @@ static void bind_unit(const apq_params *p, const unit *u, apq_nn_layer *l) {
     l->dbeta = apq_params_grad(p, u->beta);
 }
 
-static const unit *unit_of(const apq_supernet *s, const apq_ir_layer *ir) {
+unit *apq_supernet_unit(apq_supernet *s, const apq_ir_layer *ir) {
     switch (ir->role) {
     case APQ_ROLE_STEM:
         return &s->stem;
@@ -240,7 +258,7 @@ apq_status apq_subnet_bind(apq_supernet *supernet, const apq_policy *policy,
     }
     for (size_t i = 0; i < out->net.n_layers; i++) {
         apq_nn_layer *l = &out->net.layers[i];
-        bind_unit(&supernet->params, unit_of(supernet, &l->ir), l);
+        bind_unit(&supernet->params, apq_supernet_unit(supernet, &l->ir), l);
         if (l->ir.role == APQ_ROLE_DEPTHWISE &&
             l->ir.kernel < largest_kernel(&supernet->space)) {
             APQ_TRY(shrink_kernel(out, l));
@@ -314,6 +332,9 @@ apq_status apq_subnet_collect_grads(apq_subnet *subnet) {
                 collect_block(subnet, ir->block, ir->kernel, ir->in_channels));
         }
     }
+    if (subnet->has_shared_steps) {
+        apq_subnet_collect_step_grads(subnet);
+    }
     return APQ_OK;
 }
 
@@ -341,6 +362,17 @@ static void copy_layer(const apq_nn_layer *l, apq_model *model, size_t i) {
                 apq_params_value(p, model->beta[i]));
 }
 
+/* With LSQ, of a supernet that has them. */
+static apq_status copy_steps(apq_subnet *subnet, apq_model *model) {
+    if (!subnet->supernet->has_steps || model->quantiser != APQ_QUANTISER_LSQ) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_subnet_quantise(subnet));
+    apq_model_store_ranges(model, &subnet->net);
+    model->has_steps = true;
+    return APQ_OK;
+}
+
 apq_status apq_supernet_extract(apq_supernet *supernet,
                                 const apq_policy *policy,
                                 apq_quantiser quantiser, apq_model **out) {
@@ -363,11 +395,16 @@ apq_status apq_supernet_extract(apq_supernet *supernet,
         for (size_t i = 0; st == APQ_OK && i < subnet.net.n_layers; i++) {
             copy_layer(&subnet.net.layers[i], model, i);
         }
+        if (st == APQ_OK) {
+            st = copy_steps(&subnet, model);
+        }
         apq_subnet_fini(&subnet);
     }
     apq_arena_destroy(arena);
     if (st == APQ_OK) {
-        *out = model;
+        *out = model; /* success: ownership moves to the caller */
+        model = NULL;
     }
+    apq_model_destroy(model);
     return st;
 }
