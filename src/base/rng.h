@@ -22,6 +22,7 @@ typedef enum apq_rng_purpose {
     APQ_RNG_POLICY,      /* policies asked for by number */
     APQ_RNG_TEST,
     APQ_RNG_BOOTSTRAP, /* resampled records; index = replicate */
+    APQ_RNG_BITS,      /* bits of sampled sub-networks; index = step */
 } apq_rng_purpose;
 
 enum { APQ_RNG_BLOCK = 16 }; /* words made at once */

@@ -17,7 +17,8 @@ typedef struct apq_train_env {
     const apq_train_options *options;
     apq_arena *arena; /* of the sub-network at work */
     int64_t steps_per_epoch, n_steps;
-    uint64_t *policies; /* digest of the step's sub-networks; NULL: none */
+    int64_t first_bits_step; /* of sub-networks in bits; n_steps: never */
+    uint64_t *policies;      /* digest of the step's sub-networks; NULL: none */
 } apq_train_env;
 
 typedef struct apq_train_batch {
@@ -32,8 +33,9 @@ typedef struct apq_train_batch {
  * on (seed, step) alone, so that a resumed training repeats an undisturbed
  * one. */
 typedef struct apq_train_method {
-    const char *name;   /* the recipe's train.schedule */
-    size_t state_bytes; /* allocated and zeroed by the caller */
+    const char *name;    /* the recipe's train.schedule */
+    size_t state_bytes;  /* allocated and zeroed by the caller */
+    bool can_share_bits; /* trains in bits from env->first_bits_step on */
 
     /* REQUIRED. */
     apq_status (*init)(void *state, const apq_train_env *env);
@@ -68,12 +70,14 @@ typedef struct apq_lesson {
     double label_weight; /* 0 or 1: of the cross-entropy to the labels */
     double smoothing;    /* of the labels */
     const float *soft;   /* (n, n_classes) teacher's softmax; NULL: none */
+    bool is_quantised;   /* in the policy's bits by the shared steps, float32 */
 } apq_lesson;
 
 /* Forward and backward of one sub-network in the environment's arena, which is
  * reset; gradients accumulate. *sum is of all the lesson's losses and the
  * images that it got right. `probabilities` (n, n_classes), if not NULL,
- * receives its softmax. Errors: APQ_ERR_NOMEM. */
+ * receives its softmax. Errors: NOMEM; ARG, bits that the space does not have.
+ */
 APQ_NODISCARD apq_status apq_train_subnet(const apq_train_env *env,
                                           const apq_policy *policy,
                                           const apq_train_batch *batch,

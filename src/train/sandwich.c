@@ -1,7 +1,10 @@
 /* The sandwich rule: each step trains the largest sub-network on the labels,
- * and the smallest and a few random ones on the largest's soft output.
- * Source: BigNAS (ECCV 2020); METHODS 10.1. */
+ * and the smallest and a few random ones on the largest's soft output; with
+ * shared bits these are quantised, in random bits, and the largest is not.
+ * Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021); METHODS 10.1, 1.3. */
 #include "train/method.h"
+
+#include "space/gene.h"
 
 #include <stdlib.h>
 
@@ -40,10 +43,36 @@ static apq_status train_largest(sandwich *s, const apq_train_batch *batch,
     return APQ_OK;
 }
 
-static apq_status train_other(sandwich *s, const apq_policy *policy,
+/* One bit-width for all genes as often as one for each: networks of a single
+ * one are hardly ever drawn otherwise, and they are what others are compared
+ * with. Their kernels are repaired as those of apq_policy_largest(). */
+static void draw_bits(const apq_space *space, apq_rng *rng,
+                      apq_policy *policy) {
+    if (apq_rng_chance(rng, 0.5)) {
+        uint32_t k = apq_rng_below(rng, (uint32_t)space->n_bits);
+        apq_policy_set_bits(space, space->bits[k], policy);
+        for (int b = 0; b < space->n_blocks; b++) {
+            if (apq_block_is_forbidden(space, policy, b)) {
+                policy->kernel[b] =
+                    (int8_t)space->kernels[space->n_kernels - 2];
+            }
+        }
+    } else {
+        apq_policy_random_bits(space, rng, policy);
+    }
+}
+
+/* `bits` is where the bits are drawn from. */
+static apq_status train_other(sandwich *s, apq_policy *policy, apq_rng *bits,
                               const apq_train_batch *batch,
                               apq_train_sums *sums) {
-    const apq_lesson lesson = {.soft = s->teacher};
+    const apq_lesson lesson = {
+        .soft = s->teacher,
+        .is_quantised = batch->step >= s->env->first_bits_step,
+    };
+    if (lesson.is_quantised) {
+        draw_bits(apq_supernet_space(s->env->supernet), bits, policy);
+    }
     apq_loss_sum sum;
     APQ_TRY(apq_train_subnet(s->env, policy, batch, &lesson, NULL, &sum));
     apq_train_sums_others(sums, sum, batch->n);
@@ -61,11 +90,12 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
     }
     apq_policy policy;
     apq_policy_smallest(space, 8, &policy);
-    APQ_TRY(train_other(s, &policy, batch, sums));
     apq_rng rng = apq_rng_make(o->seed, APQ_RNG_SUBNET, (uint64_t)batch->step);
+    apq_rng bits = apq_rng_make(o->seed, APQ_RNG_BITS, (uint64_t)batch->step);
+    APQ_TRY(train_other(s, &policy, &bits, batch, sums));
     for (int i = 0; i < o->random_subnets; i++) {
         apq_policy_random(space, &rng, &policy);
-        APQ_TRY(train_other(s, &policy, batch, sums));
+        APQ_TRY(train_other(s, &policy, &bits, batch, sums));
     }
     return APQ_OK;
 }
@@ -102,6 +132,7 @@ static apq_status sandwich_flop_per_image(const apq_space *space,
 const apq_train_method apq_train_sandwich = {
     .name = "sandwich",
     .state_bytes = sizeof(sandwich),
+    .can_share_bits = true,
     .init = sandwich_init,
     .gradients = sandwich_gradients,
     .learning_rate = sandwich_learning_rate,

@@ -43,8 +43,12 @@ apq_status apq_train_subnet(const apq_train_env *env, const apq_policy *policy,
                                     env->options->backend, env->arena, &subnet);
     int k = subnet.net.n_classes;
     float *logits = NULL, *dlogits = NULL;
+    if (st == APQ_OK && lesson->is_quantised) {
+        st = apq_subnet_quantise(&subnet);
+    }
     if (st == APQ_OK) {
-        subnet.net.precision = env->options->precision;
+        subnet.net.precision =
+            lesson->is_quantised ? APQ_FLOAT32 : env->options->precision;
         st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, batch->images, batch->n,
                             &logits);
     }

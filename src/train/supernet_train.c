@@ -19,11 +19,14 @@
 #include <string.h>
 #include <time.h>
 
+enum { CALIBRATION_BATCH = 250 }; /* as of fine-tuning */
+
 typedef struct trainer {
     apq_train_env env;
     const apq_train_method *method;
     void *state; /* the method's */
     apq_loader *loader;
+    apq_loader *calibration; /* of shared steps; NULL: there are none */
     apq_train_position position;
     apq_probe *probe;    /* NULL: none */
     apq_train_sums sums; /* since the last line of the log, as up to start_s */
@@ -61,6 +64,28 @@ static apq_status find_method(const char *name, const apq_train_method **out) {
     return APQ_OK;
 }
 
+int apq_train_first_bits_epoch(int largest_epochs, int float_epochs) {
+    return largest_epochs > float_epochs ? largest_epochs : float_epochs;
+}
+
+apq_status apq_train_check_bits(const char *schedule, int first_bits_epoch,
+                                int epochs) {
+    const apq_train_method *method;
+    APQ_TRY(find_method(schedule, &method));
+    if (!method->can_share_bits) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "train.bits: shared is for train.schedule sandwich, not %s",
+                 method->name);
+    }
+    if (first_bits_epoch >= epochs) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "train.bits: shared begins after %d epochs of %d; lower "
+                 "train.largest_epochs or train.float_epochs",
+                 first_bits_epoch, epochs);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_train_flop(const apq_space *space,
                           const apq_train_options *options, size_t n_images,
                           double *flop) {
@@ -88,10 +113,39 @@ static apq_status compute(trainer *t, apq_train_sums *sums) {
     return APQ_OK;
 }
 
+/* Before the first step in bits: from images that depend on the seed alone, so
+ * that a checkpoint of this position, written before, may be taken up. */
+static apq_status enter_bits(trainer *t) {
+    const float *images;
+    const int *labels;
+    int n;
+    APQ_TRY(apq_loader_start(t->calibration, 0, 0));
+    APQ_TRY(apq_loader_next(t->calibration, &images, &labels, &n));
+    APQ_ASSERT(n > 0);
+    return apq_supernet_start_steps(t->env.supernet, t->env.options->backend,
+                                    t->env.arena, images, n);
+}
+
+/* As process 0 rounds. */
+static apq_status enter_bits_together(trainer *t) {
+    apq_comm *comm = t->env.options->comm;
+    apq_params *params = apq_supernet_params(t->env.supernet);
+    size_t n_bytes = params->n_values * sizeof *params->value;
+    APQ_TRY(apq_comm_agree(comm, enter_bits(t)));
+    apq_comm_broadcast(comm, 0, params->value, n_bytes);
+    if (params->average != NULL) {
+        apq_comm_broadcast(comm, 0, params->average, n_bytes);
+    }
+    return APQ_OK;
+}
+
 static apq_status train_step(trainer *t, apq_train_outcome *outcome) {
     const apq_train_options *o = t->env.options;
     apq_params *params = apq_supernet_params(t->env.supernet);
     int64_t step = t->position.step;
+    if (step == t->env.first_bits_step) {
+        APQ_TRY(enter_bits_together(t));
+    }
     /* The rate alone: momentum is at hand when the stem begins to learn. */
     bool is_frozen = step < o->stem_frozen_epochs * t->env.steps_per_epoch;
     params->items[apq_supernet_stem(t->env.supernet)].rate =
@@ -310,12 +364,36 @@ static apq_status open_loader(trainer *t, const apq_dataset *dataset) {
                  o->batch, apq_dataset_length(dataset, APQ_SPLIT_TRAIN));
     }
     t->env.n_steps = o->epochs * t->env.steps_per_epoch;
+    t->env.first_bits_step = t->env.n_steps;
     t->position = (apq_train_position){
         .input = o->input,
         .seed = o->seed,
         .n_steps = t->env.n_steps,
     };
     return APQ_OK;
+}
+
+static apq_status open_bits(trainer *t, const apq_dataset *dataset) {
+    const apq_train_options *o = t->env.options;
+    if (!o->shares_bits) {
+        return APQ_OK;
+    }
+    int first = apq_train_first_bits_epoch(o->largest_epochs, o->float_epochs);
+    APQ_TRY(apq_train_check_bits(o->schedule, first, o->epochs));
+    if (!apq_supernet_has_steps(t->env.supernet)) {
+        APQ_FAIL(APQ_ERR_ARG, "training: the supernet has no steps to share");
+    }
+    t->env.first_bits_step = first * t->env.steps_per_epoch;
+    return apq_loader_create(dataset,
+                             &(apq_loader_options){
+                                 .split = APQ_SPLIT_TRAIN,
+                                 .batch = CALIBRATION_BATCH,
+                                 .augment = true,
+                                 .shuffle = true,
+                                 .seed = o->seed,
+                                 .n_threads = 1,
+                             },
+                             &t->calibration);
 }
 
 static apq_status open_probe(trainer *t, const apq_dataset *dataset) {
@@ -356,6 +434,9 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     APQ_TRY(find_method(options->schedule, &t.method));
     apq_status st = open_loader(&t, dataset);
     if (st == APQ_OK) {
+        st = open_bits(&t, dataset);
+    }
+    if (st == APQ_OK) {
         st = apq_arena_create(&t.env.arena);
     }
     if (st == APQ_OK) {
@@ -391,6 +472,7 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     apq_probe_destroy(t.probe);
     close_method(&t);
     apq_arena_destroy(t.env.arena);
+    apq_loader_destroy(t.calibration);
     apq_loader_destroy(t.loader);
     return st;
 }

@@ -45,9 +45,14 @@ typedef struct apq_train_options {
     double checkpoint_s; /* seconds between checkpoints */
     uint64_t seed;
     int epochs, batch;
-    const char *schedule;     /* of apq_train_schedule_names; NULL: sandwich */
-    int random_subnets;       /* sandwich: of a step */
-    int largest_epochs;       /* sandwich: first that train only the largest */
+    const char *schedule; /* of apq_train_schedule_names; NULL: sandwich */
+    int random_subnets;   /* sandwich: of a step */
+    int largest_epochs;   /* sandwich: first that train only the largest */
+    /* sandwich, of a supernet with steps: the others are trained in random
+     * bits once both kinds of first epochs are over; steps start from the
+     * weights as they are then. */
+    bool shares_bits;
+    int float_epochs;
     apq_train_phases phases;  /* progressive */
     const apq_policy *policy; /* alone: legal; NULL: the largest */
     double learning_rate, momentum, weight_decay, label_smoothing;
@@ -64,6 +69,13 @@ typedef struct apq_train_options {
     const apq_augmentation *augmentation; /* NULL: the usual one */
 } apq_train_options;
 
+/* The epoch that bits are shared from, 0 is the first. */
+int apq_train_first_bits_epoch(int largest_epochs, int float_epochs);
+/* ARG where the schedule (NULL: sandwich) cannot share bits, or would do so
+ * from an epoch beyond the last. */
+APQ_NODISCARD apq_status apq_train_check_bits(const char *schedule,
+                                              int first_bits_epoch, int epochs);
+
 /* Trains in place. Resumes from the checkpoint file if it is there, bit for
  * bit on one machine and thread count. Returns
  * APQ_ERR_INTERRUPTED when asked to stop, with a checkpoint written if it has
@@ -71,7 +83,8 @@ typedef struct apq_train_options {
  * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
  * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
  * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
- * first phase holds no image or step, or the schedule is unknown.
+ * first phase holds no image or step, the schedule is unknown, or bits are
+ * shared by another schedule than sandwich or a supernet without steps.
  *
  * With a comm, each of its processes calls this with equal arguments and takes
  * its part of every batch; options->batch must be a multiple of their number
