@@ -2,6 +2,7 @@
  * in the records, so that a killed collection goes on where it was. */
 #include "app/active.h"
 
+#include "app/collect_plan.h"
 #include "app/fit.h"
 #include "app/search.h"
 
@@ -87,9 +88,7 @@ static apq_status known_hashes(apq_records *records, apq_record_kind kind,
 apq_status apq_active_choose(apq_session *session, apq_records *records,
                              apq_target *target, int64_t seq, size_t n,
                              apq_policy *out) {
-    apq_record_kind kind = session->recipe->collect.qat_steps > 0
-                               ? APQ_RECORD_QAT
-                               : APQ_RECORD_QUANTISED;
+    apq_record_kind kind = apq_collect_quantised_kind(session->recipe);
     uint64_t *known = NULL;
     size_t n_known = 0;
     APQ_TRY(known_hashes(records, kind, seq, n, &known, &n_known));

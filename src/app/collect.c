@@ -365,10 +365,9 @@ static apq_status collect_all(apq_session *session, apq_records *records,
         st = collect_kind(&c, APQ_RECORD_FLOAT, r->collect.float_records, 0);
     }
     if (st == APQ_OK) {
-        st = collect_kind(
-            &c,
-            r->collect.qat_steps > 0 ? APQ_RECORD_QAT : APQ_RECORD_QUANTISED,
-            r->collect.quantised_records, r->collect.active_records);
+        st = collect_kind(&c, apq_collect_quantised_kind(r),
+                          r->collect.quantised_records,
+                          r->collect.active_records);
     }
     apq_meter_fini(&c.meter);
     session->progress = c.outer;
@@ -380,12 +379,13 @@ static apq_status collect_all(apq_session *session, apq_records *records,
 static apq_status bind_labels(apq_session *session) {
     const apq_recipe *r = session->recipe;
     char labels[256], group[16];
+    bool is_trained = apq_collect_quantised_kind(r) == APQ_RECORD_QAT;
     (void)snprintf(labels, sizeof labels,
                    "%d validation images, %d to recalibrate, %d QAT steps of "
                    "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
                    "%llu%s",
                    r->collect.val_images, r->collect.recalibrate_images,
-                   r->collect.qat_steps, r->finetune.batch,
+                   is_trained ? r->collect.qat_steps : 0, r->finetune.batch,
                    r->collect.qat_learning_rate, r->train.momentum,
                    r->finetune.weight_decay, r->finetune.label_smoothing,
                    (unsigned long long)r->seed, apq_meter_label_kind(r));
@@ -425,8 +425,15 @@ static apq_status prepare(apq_session *session, collect_files *files) {
     if (files->is_done) {
         return APQ_OK;
     }
-    APQ_TRY(bind_labels(session));
-    return apq_session_load_supernet(session, files->supernet);
+    APQ_TRY(apq_session_load_supernet(session, files->supernet));
+    if (session->recipe->collect.quantised == 1 &&
+        !apq_supernet_has_steps(session->supernet)) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "%s: has no shared steps, which collect.quantised: shared "
+                 "needs; train with train.bits: shared",
+                 files->supernet);
+    }
+    return bind_labels(session);
 }
 
 static apq_status collect_into(apq_session *session, const collect_files *files,

@@ -22,6 +22,12 @@ static bool is_corner(const apq_space *space, apq_record_kind kind, int64_t seq,
     return true;
 }
 
+apq_record_kind apq_collect_quantised_kind(const apq_recipe *recipe) {
+    bool is_trained =
+        recipe->collect.quantised == 0 && recipe->collect.qat_steps > 0;
+    return is_trained ? APQ_RECORD_QAT : APQ_RECORD_QUANTISED;
+}
+
 void apq_collect_plan(const apq_recipe *recipe, const apq_space *space,
                       apq_record_kind kind, int64_t seq, apq_policy *out) {
     if (!is_corner(space, kind, seq, out)) {

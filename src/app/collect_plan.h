@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* The kind of the quantised records that the recipe asks for. */
+apq_record_kind apq_collect_quantised_kind(const apq_recipe *recipe);
+
 /* The policy of record `seq` of a kind, canonical: the corners of the space
  * first, so that predictors see the extremes, then random ones. It depends on
  * the seed, the kind, seq and, of quantised kinds, on

@@ -39,6 +39,10 @@ apq_status apq_meter_subnet(apq_meter *meter, const apq_policy *policy,
                         meter->session->backend, meter->arena, &subnet);
     subnet.net.quantiser =
         (apq_quantiser)meter->session->recipe->collect.quantiser;
+    bool has_steps = apq_supernet_has_steps(meter->session->supernet);
+    if (st == APQ_OK && is_quantised && has_steps) {
+        st = apq_subnet_quantise(&subnet);
+    }
     if (st == APQ_OK) {
         st = is_quantised
                  ? apq_calibrate(&subnet.net, meter->calibration, n_batches)
@@ -108,5 +112,8 @@ apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
 const char *apq_meter_label_kind(const apq_recipe *recipe) {
     static const char *const kinds[2][2] = {{"", " distilled"},
                                             {" lsq", " lsq distilled"}};
+    if (recipe->collect.quantised == 1) {
+        return " shared";
+    }
     return kinds[recipe->collect.quantiser][recipe->collect.distill];
 }

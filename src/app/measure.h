@@ -22,7 +22,8 @@ APQ_NODISCARD apq_status apq_meter_open(apq_meter *meter, apq_session *session,
 void apq_meter_fini(apq_meter *meter);
 
 /* The shared weights as they are, recalibrated; with is_quantised in the
- * policy's bits, by the recipe's collect.quantiser. */
+ * policy's bits, by the supernet's shared steps or, where it has none, by the
+ * recipe's collect.quantiser. */
 APQ_NODISCARD apq_status apq_meter_subnet(apq_meter *meter,
                                           const apq_policy *policy,
                                           bool is_quantised,
@@ -34,8 +35,9 @@ APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
                                              const apq_policy *policy,
                                              int n_steps, apq_evaluation *out);
 
-/* " lsq", " distilled" or both, where the recipe's collect section asks for
- * other labels than those of old, for texts that tell labels apart. Static. */
+/* " lsq", " distilled" or both, or " shared", where the recipe's collect
+ * section asks for other labels than those of old, for texts that tell labels
+ * apart. Static. */
 const char *apq_meter_label_kind(const apq_recipe *recipe);
 
 #endif

@@ -54,6 +54,8 @@ typedef struct recipe_field {
 #define LARGEST 9007199254740992.0
 
 /* In the order of the enums that they are turned into. */
+static const char *const bit_modes[] = {"float", "shared", NULL};
+static const char *const label_modes[] = {"qat", "shared", NULL};
 static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const qat_distills[] = {"none", "largest", NULL};
 static const char *const quantisers[] = {"apq", "lsq", NULL};
@@ -87,6 +89,9 @@ static const recipe_field fields[] = {
           100000),
     FIELD("train", "schedule", train.schedule, FIELD_TEXT, 0, 0),
     FIELD("train", "policy", train.policy, FIELD_TEXT, 0, 0),
+    FIELD("train", "from", train.from, FIELD_TEXT, 0, 0),
+    CHOICE("train", "bits", train.bits, bit_modes),
+    FIELD("train", "float_epochs", train.float_epochs, FIELD_INT, 0, 100000),
     PHASE("largest", APQ_PHASE_LARGEST),
     PHASE("kernel", APQ_PHASE_KERNEL),
     PHASE("depth_1", APQ_PHASE_DEPTH_1),
@@ -128,6 +133,7 @@ static const recipe_field fields[] = {
     FIELD("collect", "lease_s", collect.lease_s, FIELD_DOUBLE, 0.1, 1e6),
     FIELD("collect", "qat_learning_rate", collect.qat_learning_rate,
           FIELD_DOUBLE, 0, 100),
+    CHOICE("collect", "quantised", collect.quantised, label_modes),
     CHOICE("collect", "quantiser", collect.quantiser, quantisers),
     CHOICE("collect", "distill", collect.distill, qat_distills),
     FIELD("predictor", "hidden", predictor.hidden, FIELD_INT, 1, 65536),

@@ -29,6 +29,9 @@ typedef struct apq_recipe {
         double warmup_epochs;
         char schedule[16];         /* of apq_train_schedule_names */
         char policy[APQ_PATH_MAX]; /* trained alone: as of `apq eval` */
+        char from[APQ_PATH_MAX];   /* run or supernet file to start from; "" */
+        int bits;                  /* 1: shared, see apq_train_options */
+        int float_epochs;          /* of them */
         int random_subnets;      /* beside largest and smallest: the sandwich */
         int largest_epochs;      /* first epochs that train the largest only */
         apq_train_phases phases; /* of the progressive schedule */
@@ -55,6 +58,7 @@ typedef struct apq_recipe {
         int qat_steps; /* short quantisation-aware training per quantised
                           record; 0 measures without it */
         double qat_learning_rate;
+        int quantised;      /* 1: by the supernet's shared steps, without QAT */
         int quantiser;      /* apq_quantiser */
         int distill;        /* 1: by the supernet's largest network */
         int active_records; /* more, of what the predictor finds best */

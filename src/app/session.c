@@ -233,6 +233,9 @@ apq_status apq_session_save_supernet(apq_session *session, const char *path) {
     apq_status st = apq_session_tensor_file(session, "apq supernet 1", "recipe",
                                             recipe, &file);
     free(recipe);
+    if (st == APQ_OK && apq_supernet_has_steps(session->supernet)) {
+        st = apq_tensor_file_put_meta(file, "bits", "shared");
+    }
     if (st == APQ_OK) {
         st =
             apq_params_put(apq_supernet_params(session->supernet), false, file);
@@ -268,16 +271,41 @@ static apq_status check_supernet(const apq_session *session,
     return APQ_OK;
 }
 
-apq_status apq_session_load_supernet(apq_session *session, const char *path) {
+apq_status apq_session_open_supernet(const apq_session *session,
+                                     const char *path, int *n_classes,
+                                     apq_tensor_file **out) {
     apq_tensor_file *file;
     APQ_TRY(apq_tensor_file_load(path, &file));
-    int n_classes;
-    apq_status st = check_supernet(session, file, path, &n_classes);
-    if (st == APQ_OK) {
-        apq_space_set_classes(&session->space, n_classes);
-        st = apq_supernet_create(&session->space, session->recipe->seed,
-                                 &session->supernet);
+    apq_status st = check_supernet(session, file, path, n_classes);
+    if (st != APQ_OK) {
+        apq_tensor_file_destroy(file);
+        return st;
     }
+    *out = file;
+    return APQ_OK;
+}
+
+/* Of the file's kind, with first weights. */
+static apq_status create_for(apq_session *session, const apq_tensor_file *file,
+                             const char *path) {
+    const char *bits = apq_tensor_file_meta(file, "bits");
+    if (bits == NULL) {
+        return apq_supernet_create(&session->space, session->recipe->seed,
+                                   &session->supernet);
+    }
+    if (strcmp(bits, "shared") != 0) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: unknown bits \"%s\"", path, bits);
+    }
+    return apq_supernet_create_shared(&session->space, session->recipe->seed,
+                                      &session->supernet);
+}
+
+apq_status apq_session_load_supernet(apq_session *session, const char *path) {
+    apq_tensor_file *file;
+    int n_classes;
+    APQ_TRY(apq_session_open_supernet(session, path, &n_classes, &file));
+    apq_space_set_classes(&session->space, n_classes);
+    apq_status st = create_for(session, file, path);
     if (st == APQ_OK) {
         st =
             apq_params_get(apq_supernet_params(session->supernet), false, file);

@@ -83,8 +83,16 @@ APQ_NODISCARD apq_status apq_session_tensor_file(const apq_session *session,
                                                  const char *value,
                                                  apq_tensor_file **out);
 
-/* The run's supernet.safetensors. APQ_ERR_MISMATCH when it is of another
- * space. */
+/* A file of a supernet of the session's space and its number of classes, which
+ * is that of the data where they are open; the caller destroys *out. Errors:
+ * IO; FORMAT no such file, or damaged; MISMATCH of another space or other
+ * classes. */
+APQ_NODISCARD apq_status apq_session_open_supernet(const apq_session *session,
+                                                   const char *path,
+                                                   int *n_classes,
+                                                   apq_tensor_file **out);
+/* The run's supernet.safetensors, with steps if it has any. Errors: as above;
+ * NOMEM. */
 APQ_NODISCARD apq_status apq_session_load_supernet(apq_session *session,
                                                    const char *path);
 APQ_NODISCARD apq_status apq_session_save_supernet(apq_session *session,

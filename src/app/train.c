@@ -13,32 +13,71 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A fresh supernet as the recipe wants it to start. */
-static apq_status create_supernet(apq_session *session) {
+/* Trained weights to go on from; of process 0, none elsewhere. */
+typedef struct train_start {
+    apq_tensor_file *file; /* NULL: none */
+    char hash[APQ_HASH_MAX];
+} train_start;
+
+/* train.from is a supernet's file or the run that has it. */
+static apq_status open_start(const apq_session *session, train_start *start) {
+    const char *from = session->recipe->train.from;
+    if (from[0] == '\0') {
+        return APQ_OK;
+    }
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, from, "supernet.safetensors"));
+    from = apq_file_exists(path) ? path : from;
+    APQ_TRY(apq_file_hash(from, start->hash));
+    int n_classes;
+    return apq_session_open_supernet(session, from, &n_classes, &start->file);
+}
+
+/* Fresh weights as the recipe wants them to start. */
+static apq_status init_weights(apq_session *session) {
     const apq_recipe *r = session->recipe;
-    APQ_TRY(apq_supernet_create(&session->space, r->seed, &session->supernet));
     if (r->train.residual_zero) {
         apq_supernet_zero_residuals(session->supernet);
     }
-    apq_supernet_set_shift_rate(session->supernet, r->train.bias_rate);
     return r->train.stem == 1
                ? apq_train_whiten_stem(session->supernet, session->dataset)
                : APQ_OK;
 }
 
+/* The others take process 0's weights when the training begins. */
+static apq_status create_supernet(apq_session *session,
+                                  const train_start *start) {
+    const apq_recipe *r = session->recipe;
+    APQ_TRY(r->train.bits == 1
+                ? apq_supernet_create_shared(&session->space, r->seed,
+                                             &session->supernet)
+                : apq_supernet_create(&session->space, r->seed,
+                                      &session->supernet));
+    apq_supernet_set_shift_rate(session->supernet, r->train.bias_rate);
+    if (r->train.from[0] == '\0') {
+        return init_weights(session);
+    }
+    return start->file == NULL
+               ? APQ_OK
+               : apq_supernet_get_weights(session->supernet, start->file);
+}
+
 /* Hash of all that decides the weights: not how often they are measured. */
 static apq_status training_input(const apq_session *session,
                                  const apq_policy *policy,
+                                 const train_start *start,
                                  char input[APQ_HASH_MAX]) {
     apq_recipe recipe = *session->recipe;
-    char salt[2 * APQ_HASH_MAX] = "", policy_hash[APQ_HASH_MAX] = "";
+    char salt[3 * APQ_HASH_MAX] = "", policy_hash[APQ_HASH_MAX] = "";
     if (policy != NULL) { /* what it is, not where it was read */
         uint64_t hash = apq_policy_hash(&session->space, policy);
         apq_hash_hex(&hash, sizeof hash, policy_hash);
         recipe.train.policy[0] = '\0';
     }
-    (void)snprintf(salt, sizeof salt, "%s%s",
-                   apq_dataset_hash(session->dataset), policy_hash);
+    recipe.train.from[0] = '\0';
+    (void)snprintf(salt, sizeof salt, "%s%s%s",
+                   apq_dataset_hash(session->dataset), policy_hash,
+                   start->hash);
     recipe.train.eval_epochs = 0;
     recipe.train.eval_images = 1;
     apq_session silent = *session;
@@ -54,7 +93,7 @@ typedef struct train_files {
 } train_files;
 
 static apq_status prepare(apq_session *session, const apq_policy *policy,
-                          train_files *files) {
+                          const train_start *start, train_files *files) {
     APQ_TRY(
         apq_rundir_file(session->dir, "supernet.safetensors", files->supernet));
     APQ_TRY(
@@ -62,7 +101,7 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     APQ_TRY(apq_rundir_file(session->dir, "train.jsonl", files->log));
     APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq",
                             files->events));
-    APQ_TRY(training_input(session, policy, files->input));
+    APQ_TRY(training_input(session, policy, start, files->input));
     APQ_TRY(apq_rundir_bind(session->dir, "train_input", files->input));
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
@@ -85,7 +124,8 @@ static apq_status finish(apq_session *session, const train_files *files,
     return APQ_OK;
 }
 
-static apq_status train_into(apq_session *session, const apq_policy *policy) {
+static apq_status train_into(apq_session *session, const apq_policy *policy,
+                             const train_start *start) {
     const apq_recipe *r = session->recipe;
     apq_comm *comm = session->comm;
     bool is_first = apq_comm_rank(comm) == 0;
@@ -93,13 +133,13 @@ static apq_status train_into(apq_session *session, const apq_policy *policy) {
     APQ_TRY(
         apq_comm_agree(comm, apq_session_check_precision(session, precision)));
     train_files files = {.is_done = false};
-    APQ_TRY(apq_comm_agree(comm, is_first ? prepare(session, policy, &files)
-                                          : APQ_OK));
+    APQ_TRY(apq_comm_agree(
+        comm, is_first ? prepare(session, policy, start, &files) : APQ_OK));
     apq_comm_broadcast(comm, 0, &files.is_done, sizeof files.is_done);
     if (files.is_done) {
         return APQ_OK;
     }
-    APQ_TRY(apq_comm_agree(comm, create_supernet(session)));
+    APQ_TRY(apq_comm_agree(comm, create_supernet(session, start)));
     const apq_augmentation augmentation = {
         .flip = (apq_flip)r->train.flip,
         .crop_padding = r->train.crop_padding,
@@ -124,6 +164,8 @@ static apq_status train_into(apq_session *session, const apq_policy *policy) {
         .schedule = r->train.schedule,
         .random_subnets = r->train.random_subnets,
         .largest_epochs = r->train.largest_epochs,
+        .shares_bits = r->train.bits == 1,
+        .float_epochs = r->train.float_epochs,
         .phases = r->train.phases,
         .policy = policy,
         .learning_rate = r->train.learning_rate,
@@ -144,6 +186,16 @@ static apq_status train_into(apq_session *session, const apq_policy *policy) {
                                          : APQ_OK);
 }
 
+/* What would otherwise be refused when the run directory is there. */
+static apq_status check_recipe(const apq_recipe *r, const apq_comm *comm) {
+    APQ_TRY(apq_train_check_parts(comm, r->train.batch));
+    int first = apq_train_first_bits_epoch(r->train.largest_epochs,
+                                           r->train.float_epochs);
+    return r->train.bits == 1
+               ? apq_train_check_bits(r->train.schedule, first, r->train.epochs)
+               : APQ_OK;
+}
+
 apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
                                   apq_comm *comm,
                                   const apq_progress *progress) {
@@ -151,8 +203,7 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
     apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
         apq_session_join(&session, comm);
-        /* Before the run directory is bound to this batch. */
-        st = apq_train_check_parts(comm, recipe->train.batch);
+        st = check_recipe(recipe, comm);
     }
     if (st == APQ_OK) {
         st = apq_session_open_data(&session);
@@ -163,6 +214,10 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
         st = apq_app_choose_policy(&session.space, recipe->train.policy,
                                    &policy);
     }
+    train_start start = {.file = NULL};
+    if (st == APQ_OK && apq_comm_rank(comm) == 0) {
+        st = open_start(&session, &start);
+    }
     st = apq_comm_agree(comm, st);
     if (st == APQ_OK) {
         st = apq_comm_agree(comm, apq_comm_rank(comm) == 0
@@ -170,8 +225,9 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
                                       : APQ_OK);
     }
     if (st == APQ_OK) {
-        st = train_into(&session, is_alone ? &policy : NULL);
+        st = train_into(&session, is_alone ? &policy : NULL, &start);
     }
+    apq_tensor_file_destroy(start.file);
     apq_session_fini(&session);
     return st;
 }

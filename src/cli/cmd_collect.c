@@ -158,14 +158,19 @@ const apq_command apq_command_collect = {
     .brief = "measure accuracies for the predictor",
     .usage = "apq collect [RECIPE] [KEY=VALUE ...] --run DIR [options]\n"
              "       apq collect export|import --run DIR ...",
-    .summary =
-        "Measures sub-networks of the supernet, the predictor's training "
-        "data:\ncollect.float_records in float, collect.quantised_records in "
-        "random bits (with\ncollect.policies_per_architecture=P half of them "
-        "as P settings of one\narchitecture), collect.active_records found by "
-        "search. collect.repeats measures\nsome twice to tell the labels' "
-        "noise. Several processes, by mpirun or by hand,\nmay be at one run. "
-        "All keys: docs/formats/records.md.",
+    .summary = "Measures sub-networks of the supernet, the predictor's "
+               "training data:\n"
+               "collect.float_records in float, collect.quantised_records in "
+               "random bits (with\n"
+               "collect.policies_per_architecture=P half of them as P settings "
+               "of one\n"
+               "architecture), collect.active_records found by search. "
+               "collect.quantised=shared\n"
+               "measures them without training, if trained with --bits shared. "
+               "collect.repeats\n"
+               "measures some twice to tell the labels' noise. Several "
+               "processes, by mpirun or\n"
+               "by hand, may be at one run. All keys: docs/formats/records.md.",
     .examples =
         "  apq collect --run runs/first\n"
         "  apq collect --run runs/first collect.quantised_records=3000\n"

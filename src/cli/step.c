@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const bit_modes[] = {"float", "shared", NULL};
 const apq_option apq_step_table[] = {
     APQ_STEP_TABLE,
     {.name = "dtype",
@@ -17,6 +18,12 @@ const apq_option apq_step_table[] = {
      .help = "train.dtype, supernet training",
      .offset = APQ_STEP_AT(dtype),
      .choices = dtypes},
+    {.name = "bits",
+     .type = APQ_OPTION_TEXT,
+     .argument = "MODE",
+     .help = "train.bits, supernet training",
+     .offset = APQ_STEP_AT(bits),
+     .choices = bit_modes},
     {.name = NULL},
 };
 
@@ -58,7 +65,8 @@ apq_status apq_step_recipe(const apq_step_options *options, int first_word,
     APQ_TRY(set_if(out, "target", options->target));
     APQ_TRY(set_if(out, "data", options->data));
     APQ_TRY(set_if(out, "backend", options->backend));
-    return set_if(out, "train.dtype", options->dtype);
+    APQ_TRY(set_if(out, "train.dtype", options->dtype));
+    return set_if(out, "train.bits", options->bits);
 }
 
 /* Kept from the first step on, so that later steps need no recipe again. */

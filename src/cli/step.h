@@ -8,7 +8,7 @@
  * and KEY=VALUE settings of its fields. */
 typedef struct apq_step_options {
     apq_common_options common;
-    const char *recipe, *space, *target, *data, *backend, *dtype;
+    const char *recipe, *space, *target, *data, *backend, *dtype, *bits;
 } apq_step_options;
 
 enum { APQ_STEP_MAX_WORDS = 64 };
@@ -32,7 +32,7 @@ enum { APQ_STEP_MAX_WORDS = 64 };
         .help = "arithmetic: auto, cpu or ref", .offset = APQ_STEP_AT(backend) \
     }
 
-/* These rows and --dtype. */
+/* These rows, --dtype and --bits. */
 extern const apq_option apq_step_table[];
 
 /* The recipe these options make: file, then settings, then options. Words

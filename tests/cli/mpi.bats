@@ -76,6 +76,21 @@ finish() {
       "$(jq -r .decisions "$scratch/other/train.jsonl" | head -1)" ]
 }
 
+@test "shared bits: steps start alike, bits are drawn alike" {
+    "$APQ" train "$scratch/r.yaml" --run "$scratch/float" --threads 1 --quiet
+    settings=(train.from="$scratch/float" train.largest_epochs=1 --bits shared)
+    for n in 1 2; do
+        "${mpi[@]}" -n $n "$APQ" train "$scratch/r.yaml" "${settings[@]}" \
+            --run "$scratch/by$n" --threads 1 --quiet
+    done
+    [ "$(jq -r .decisions "$scratch/by1/train.jsonl")" = \
+      "$(jq -r .decisions "$scratch/by2/train.jsonl")" ]
+    for n in 1 2; do
+        "$APQ" eval --run "$scratch/by$n" --policy smallest --bits policy \
+            --split val --threads 1 --json --quiet | jq .loss
+    done | jq -es '(.[0] - .[1]) / .[0] | . < 0.05 and . > -0.05'
+}
+
 @test "more processes learn as one does" {
     for n in 1 4; do
         "${mpi[@]}" -n $n "$APQ" train "$scratch/r.yaml" train.epochs=12 \
