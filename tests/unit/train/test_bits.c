@@ -1,11 +1,14 @@
 /* Training with shared bits: it learns, ends in the same bits when it was
  * interrupted, draws the same at any number of threads, and refuses what it
- * cannot do. */
+ * cannot do; fine-tuning goes on from the steps. */
 #include "train/supernet_train.h"
+
+#include "train/finetune.h"
 
 #include "unit/train/trainee.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -150,6 +153,87 @@ static void choices_do_not_depend_on_threads(void **state) {
     assert_string_not_equal(one, in_float);
 }
 
+/* A network of 6 bits cut out of a supernet, and tuned for n_steps, or until it
+ * is stopped. */
+typedef struct pupil {
+    apq_model *model;
+    apq_nn_net net;
+    apq_arena *arena;
+} pupil;
+
+static pupil tune(const trainee *t, apq_supernet *supernet, int n_steps,
+                  const char *checkpoint, const apq_progress *progress) {
+    pupil p = {0};
+    apq_policy policy;
+    apq_policy_largest(&t->space, 6, &policy);
+    assert_int_equal(
+        apq_supernet_extract(supernet, &policy, APQ_QUANTISER_LSQ, &p.model),
+        APQ_OK);
+    assert_int_equal(apq_arena_create(&p.arena), APQ_OK);
+    assert_int_equal(apq_model_bind(p.model, t->backend, p.arena, &p.net),
+                     APQ_OK);
+    const apq_finetune_options o = {
+        .backend = t->backend,
+        .progress = progress,
+        .checkpoint_path = checkpoint,
+        .checkpoint_s = 1e9,
+        .seed = 11,
+        .n_steps = n_steps,
+        .batch = TRAINEE_BATCH,
+        .learning_rate = 0.02,
+        .momentum = 0.9,
+        .recalibrate_images = 64,
+        .loader_threads = 1,
+    };
+    assert_int_equal(apq_finetune(p.model, &p.net, t->dataset, &o),
+                     progress == NULL ? APQ_OK : APQ_ERR_INTERRUPTED);
+    return p;
+}
+
+static void discard(pupil *p) {
+    apq_nn_net_fini(&p->net);
+    apq_model_destroy(p->model);
+    apq_arena_destroy(p->arena);
+}
+
+/* Without a step a network has the steps it was cut with, and its own ranges
+ * of streams; interrupted, its tuning ends in the same bits. */
+static void tuning_starts_from_the_steps(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    apq_supernet *s = train(t, &o, APQ_OK);
+    const apq_params *p = apq_supernet_params(s);
+    size_t i = 0;
+    while (strcmp(p->items[i].name, "block0.project.weight_log_step") != 0) {
+        i++;
+    }
+    /* The second of three bit-widths. */
+    float log_step = apq_params_value(p, i)[p->items[i].shape[1]];
+    pupil start = tune(t, s, 0, NULL, NULL);
+    assert_true(fabsf(start.net.layers[5].weight_step[0] - expf(log_step)) <=
+                1e-6F);
+    assert_true(start.net.layers[5].out_range > 0.0F);
+    assert_false(start.net.has_float_streams);
+    discard(&start);
+    pupil whole = tune(t, s, 6, NULL, NULL);
+    assert_true(fabsf(whole.net.layers[5].weight_step[0] - expf(log_step)) >
+                1e-7F);
+    char path[APQ_PATH_MAX];
+    void *folder = trainee_open_checkpoint(path);
+    stopper stop_soon;
+    stopper_set(&stop_soon, 2);
+    pupil stopped = tune(t, s, 6, path, &stop_soon.progress);
+    discard(&stopped);
+    pupil resumed = tune(t, s, 6, path, NULL);
+    assert_same_params(&whole.model->params, &resumed.model->params);
+    assert_true(whole.net.layers[5].out_range ==
+                resumed.net.layers[5].out_range);
+    discard(&whole);
+    discard(&resumed);
+    apq_supernet_destroy(s);
+    trainee_close_checkpoint(folder);
+}
+
 static void wrong_use_is_refused(void **state) {
     const trainee *t = *state;
     apq_train_options o = options_of(t);
@@ -174,6 +258,7 @@ int main(void) {
         WITH_TRAINEE(resumed_training_repeats_the_bits),
         WITH_TRAINEE(losses_fall_and_steps_move),
         WITH_TRAINEE(choices_do_not_depend_on_threads),
+        WITH_TRAINEE(tuning_starts_from_the_steps),
         WITH_TRAINEE(wrong_use_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
