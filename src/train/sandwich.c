@@ -1,12 +1,17 @@
 /* The sandwich rule: each step trains the largest sub-network on the labels,
  * and the smallest and a few random ones on the largest's soft output; with
- * shared bits these are quantised, in random bits, and the largest is not.
+ * shared bits these are quantised, in random bits, and the teacher is not.
  * Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021); METHODS 10.1, 1.3. */
 #include "train/method.h"
 
 #include "space/gene.h"
 
 #include <stdlib.h>
+
+/* With shared bits the largest is quantised, too, in every so many steps: or
+ * its last channels would hardly be seen in bits, and it alone would lose at 4.
+ */
+enum { LARGEST_EVERY = 4 };
 
 typedef struct sandwich {
     const apq_train_env *env;
@@ -95,6 +100,10 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
     APQ_TRY(train_other(s, &policy, &bits, batch, sums));
     for (int i = 0; i < o->random_subnets; i++) {
         apq_policy_random(space, &rng, &policy);
+        if (i == 0 && batch->step >= s->env->first_bits_step &&
+            batch->step % LARGEST_EVERY == 0) {
+            apq_policy_largest(space, 8, &policy);
+        }
         APQ_TRY(train_other(s, &policy, &bits, batch, sums));
     }
     return APQ_OK;
@@ -125,6 +134,12 @@ static apq_status sandwich_flop_per_image(const apq_space *space,
     *flop = 6 * options->epochs * largest;
     if (shared > 0) {
         *flop += 6 * shared * (smallest + options->random_subnets * random);
+    }
+    int in_bits =
+        options->epochs - apq_train_first_bits_epoch(options->largest_epochs,
+                                                     options->float_epochs);
+    if (options->shares_bits && in_bits > 0 && options->random_subnets > 0) {
+        *flop += 6 * in_bits * (largest - random) / LARGEST_EVERY;
     }
     return APQ_OK;
 }
