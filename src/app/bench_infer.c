@@ -198,24 +198,19 @@ static double runtime_rate(const bench *b, infer_type type) {
     return (double)NAN;
 }
 
-static int best_class(const float *logits, int n) {
-    int best = 0;
-    for (int k = 1; k < n; k++) {
-        best = logits[k] > logits[best] ? k : best;
-    }
-    return best;
-}
-
-/* Images of the last batch that ONNX Runtime gives another class than our
- * integers: that both ran the same network. */
-static int count_other_classes(const bench *b, const contender *own,
+/* The largest difference of a logit of the last batch, in parts of the range of
+ * ours: whether both ran the same network. */
+static double worst_difference(const bench *b, const contender *own,
                                const contender *other, int batch) {
-    int n_classes = b->model->n_classes, n = 0;
-    for (int i = 0; i < batch; i++) {
-        n += best_class(own->logits + i * n_classes, n_classes) !=
-             best_class(other->logits + i * n_classes, n_classes);
+    double low = (double)INFINITY, high = -low, worst = 0;
+    for (int i = 0; i < batch * b->model->n_classes; i++) {
+        double logit = (double)own->logits[i];
+        double d = fabs(logit - (double)other->logits[i]);
+        low = fmin(low, logit);
+        high = fmax(high, logit);
+        worst = d >= 0 ? fmax(worst, d) : (double)INFINITY; /* not a number */
     }
-    return n;
+    return high > low ? worst / (high - low) : worst;
 }
 
 static apq_status add_rows(bench *b, int n_threads, int batch) {
@@ -236,8 +231,8 @@ static apq_status add_rows(bench *b, int n_threads, int batch) {
         /* Ours stands before the runtime's. */
         if (row != NULL && c->session != NULL && c->type == INT8) {
             (void)json_object_set_new(
-                row, "other_class",
-                json_integer(count_other_classes(b, c - 1, c, batch)));
+                row, "worst",
+                apq_json_number(worst_difference(b, c - 1, c, batch)));
         }
         if (json_array_append_new(b->results, row) != 0) {
             APQ_FAIL(APQ_ERR_NOMEM, "bench infer: out of memory");
