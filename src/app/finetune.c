@@ -45,19 +45,24 @@ static apq_status read_policy(const apq_session *session, const json_t *object,
 }
 
 /* What the search chose, and the network of one bit-width that it is compared
- * with: the best found under the budget, or the largest there is. */
+ * with: the best found under the budget, if there is one, or the largest. */
 static apq_status read_contenders(const apq_session *session,
                                   const char *baseline, apq_policy *winner,
-                                  apq_policy *uniform) {
+                                  apq_policy *uniform, bool *has_uniform) {
     char path[APQ_PATH_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
     json_t *root;
     APQ_TRY(apq_json_read(path, &root));
     apq_status st = read_policy(session, root, path, "the search", winner);
-    if (st == APQ_OK && strcmp(baseline, "none") != 0) {
-        const json_t *all = json_object_get(root, "baselines");
-        st = read_policy(session, json_object_get(all, baseline), path,
-                         baseline, uniform);
+    const json_t *all = json_object_get(root, "baselines");
+    const json_t *object = json_object_get(all, baseline);
+    *has_uniform = json_is_object(object);
+    if (st == APQ_OK && *has_uniform) {
+        st = read_policy(session, object, path, baseline, uniform);
+    } else if (st == APQ_OK && strcmp(baseline, "none") != 0) {
+        apq_note(session->progress,
+                 "%s: no %s under its budget, nothing to compare with", path,
+                 baseline);
     }
     json_decref(root);
     return st;
@@ -213,9 +218,9 @@ static apq_status tune_all(apq_session *session, apq_teacher *teacher,
                          .checkpoint = k_checkpoints[1],
                          .input = input,
                          .teacher = teacher};
-    bool has_baseline = strcmp(baseline, "none") != 0;
-    APQ_TRY(
-        read_contenders(session, baseline, &winner.policy, &uniform.policy));
+    bool has_baseline;
+    APQ_TRY(read_contenders(session, baseline, &winner.policy, &uniform.policy,
+                            &has_baseline));
     APQ_TRY(price(session, &winner));
     APQ_TRY(tune_contender(session, &winner));
     if (has_baseline) {

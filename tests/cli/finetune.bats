@@ -22,3 +22,16 @@ load 'helper'
     expect_status 3
     expect_output 'finetune\.seed.*-1'
 }
+
+@test "a baseline that no budget allows is left out" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        finetune.baseline=best_uniform8 --run run --quiet
+    jq -e '.baseline.test_count > 0' run/finetune.json
+    run "$APQ" search --run run --latency-ms 0.0075
+    expect_status 0
+    jq -e '.baselines.best_uniform8 == null' run/best.json
+    run "$APQ" finetune --run run finetune.baseline=best_uniform8
+    expect_status 0
+    expect_output 'no best_uniform8 under its budget'
+    jq -e '.baseline == null and .network.test_count > 0' run/finetune.json
+}
