@@ -135,7 +135,9 @@ static apq_status resolve_space(const apq_tensor_file *file, const char *path,
         if (st != APQ_OK) {
             return APQ_ERROR(st, "%s: %s", path, apq_error_message());
         }
-        int n_classes = out->n_classes;
+    }
+    if (given == NULL || given->n_classes == 0) {
+        int n_classes = given == NULL ? out->n_classes : 1;
         APQ_TRY(apq_tensor_file_meta_int(file, "n_classes", 1, APQ_MAX_CLASSES,
                                          &n_classes));
         apq_space_set_classes(out, n_classes);

@@ -112,7 +112,7 @@ header() {
     expect_output 'fitted to the records of hash'
     run "$APQ" predictor eval --run "$RUN" --space cifar10
     expect_status 6
-    expect_output 'made for space tiny .*, the run is of cifar10'
+    expect_output "made for space 'tiny' .*, used with 'cifar10'"
 }
 
 @test "what was held out is the fit's: --seed draws only the intervals" {
