@@ -1,7 +1,8 @@
 /* Training of the predictor: Adam with decoupled weight decay and a cosine
  * step size on standardised targets, keeping the epoch that ranks the
- * validation samples best. Sources: Kingma and Ba 2015; Loshchilov and Hutter
- * 2019; transfer from float to quantised as in APQ, CVPR 2020, section 3.3. */
+ * validation samples best where there are enough of them. Sources: Kingma and
+ * Ba 2015; Loshchilov and Hutter 2019; transfer from float to quantised as in
+ * APQ, CVPR 2020, section 3.3. */
 #include "predictor/predictor.h"
 
 #include "base/memory.h"
@@ -14,6 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Fewer validation samples can neither choose an epoch nor set a scale: five
+ * of them once chose the start, and the bits were never learnt. */
+enum { ENOUGH_VALIDATION = 20 };
 
 static const double pi = 3.14159265358979323846;
 static const double beta1 = 0.9, beta2 = 0.999; /* Adam's usual */
@@ -103,6 +108,9 @@ apq_status apq_predictor_split(const apq_predictor_fit_options *options,
     }
     apq_rng rng = apq_rng_make(options->seed, APQ_RNG_SPLIT, 0);
     apq_rng_shuffle(&rng, rows, n);
+    if (n_validation < ENOUGH_VALIDATION) {
+        n_validation = 0;
+    }
     *out =
         (apq_predictor_parts){n - n_validation - n_test, n_validation, n_test};
     return APQ_OK;
@@ -273,7 +281,7 @@ static void report_progress(const fit_run *run, int done, double best_tau) {
 static apq_status train(fit_run *run, apq_predictor_report *report) {
     const apq_predictor_fit_options *o = run->options;
     size_t n_bytes = run->n_params * sizeof(float);
-    bool selects = run->parts.n_validation > 1;
+    bool selects = run->parts.n_validation > 0;
     scores best = {.tau = -2.0};
     if (selects && run->p->is_fitted) {
         best = evaluate(run, run->parts.n_train, run->parts.n_validation);
@@ -329,8 +337,7 @@ static void fill_report(fit_run *run, apq_predictor_report *report) {
 /* A ranking loss leaves the scale open: least squares of the targets on the
  * outputs, of samples that were not trained on where there are enough. */
 static void set_scale(fit_run *run) {
-    enum { ENOUGH = 10 };
-    bool is_held_out = run->parts.n_validation >= ENOUGH;
+    bool is_held_out = run->parts.n_validation > 0;
     size_t first = is_held_out ? run->parts.n_train : 0;
     size_t n = is_held_out ? run->parts.n_validation : run->parts.n_train;
     (void)evaluate(run, first, n);

@@ -103,7 +103,8 @@ typedef struct apq_predictor_fit_options {
     double weight_decay;  /* decoupled, times the rate; not on biases */
     uint64_t seed;        /* split and order */
     /* Shares never trained on: one picks the epoch, the other is only
-     * reported. Each is rounded to the nearest whole number of samples. */
+     * reported. Each is rounded to the nearest whole number of samples. A first
+     * share of fewer than 20 samples is trained on and the last epoch kept. */
     double validation_fraction, test_fraction;
     bool with_bits; /* false: samples are of float networks */
     apq_predictor_loss loss;
@@ -124,7 +125,8 @@ typedef struct apq_predictor_parts {
 } apq_predictor_parts;
 
 /* How a fit divides n samples: rows (n) are the indices of the training, then
- * the validation, then the test samples. Errors: ARG none left to train on. */
+ * the validation (none or at least 20), then the test samples. Errors: ARG none
+ * left to train on. */
 APQ_NODISCARD apq_status
 apq_predictor_split(const apq_predictor_fit_options *options, size_t n,
                     uint32_t *rows, apq_predictor_parts *out);
@@ -145,7 +147,8 @@ typedef struct apq_predictor_report {
 
 /* Trains on from the present weights (transfer: fit float samples, then
  * quantised ones). Targets are standardised inside; the weights kept are those
- * of the epoch with the best Kendall tau on the validation samples. Members
+ * of the epoch with the best Kendall tau on the validation samples, or of the
+ * last where these are too few. Members
  * divide the samples alike and differ in their order. The same seed gives the
  * same weights on one machine at any number of threads. On failure the weights
  * are as before. Errors: ARG (option or sample out of range), NOMEM, NUMERIC

@@ -307,6 +307,44 @@ static void test_transfer(void **state) {
     assert_true(with > without + 0.02);
 }
 
+/* Few samples are all trained on, none chooses an epoch: the bits are learnt
+ * even where one epoch ranks a handful of samples no better than another. */
+static void test_few_samples_learn_bits(void **state) {
+    (void)state;
+    enum { N_FLOAT = 600, N_QUANTISED = 45 };
+    apq_space space = load_space("cifar10-small");
+    apq_predictor *p = NULL;
+    apq_predictor_report report;
+    assert_status(apq_predictor_create_random(&space, 48, 2, &p), APQ_OK);
+    apq_predictor_fit_options options = apq_predictor_fit_defaults();
+    apq_predictor_sample *samples = make_samples(&space, N_FLOAT, 6, false);
+    assert_status(apq_predictor_fit(p, samples, N_FLOAT, &options, &report),
+                  APQ_OK);
+    assert_int_equal(report.n_validation, 60);
+    free(samples);
+    options.with_bits = true;
+    options.batch = 16;
+    samples = make_samples(&space, N_QUANTISED, 7, true);
+    assert_status(apq_predictor_fit(p, samples, N_QUANTISED, &options, &report),
+                  APQ_OK);
+    assert_int_equal(report.n_validation, 0);
+    assert_int_equal(report.n_train, N_QUANTISED - report.n_test);
+    assert_int_equal(report.best_epoch, options.epochs);
+    for (int i = 0; i < N_QUANTISED; i++) {
+        apq_policy *policy = &samples[i].policy;
+        double accuracy[2];
+        for (int k = 0; k < 2; k++) {
+            memset(policy->bits, k == 0 ? 4 : 8, sizeof policy->bits);
+            assert_status(
+                apq_predictor_predict(p, policy, 1, true, &accuracy[k]),
+                APQ_OK);
+        }
+        assert_true(accuracy[1] > accuracy[0]);
+    }
+    free(samples);
+    apq_predictor_destroy(p);
+}
+
 static bool stop_at_once(void *ctx) {
     (void)ctx;
     return true;
@@ -362,6 +400,7 @@ int main(void) {
         cmocka_unit_test(test_options_learn),
         cmocka_unit_test(test_transfer_starts_there),
         cmocka_unit_test(test_transfer),
+        cmocka_unit_test(test_few_samples_learn_bits),
         cmocka_unit_test(test_determinism_and_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
