@@ -290,7 +290,8 @@ expect_sound() {
         >"$scratch/other"
     run "${import[@]}" "$scratch/other"
     expect_status 0
-    labels "$scratch/b" | grep -q '"seq":9007199254740993'
+    "$APQ" collect export --run "$scratch/b" --format jsonl |
+        grep -q '"seq":9007199254740993,'
 }
 
 @test "records of version 1 are read, and taken up" {
