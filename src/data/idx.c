@@ -12,6 +12,7 @@
 
 static const uint32_t magic_images = 0x00000803; /* bytes, three dimensions */
 static const uint32_t magic_labels = 0x00000801; /* bytes, one dimension */
+enum { FIRST_BYTES = 1 << 20 };
 static const size_t max_bytes = (size_t)2 << 30;
 
 typedef struct idx_file {
@@ -65,6 +66,26 @@ static bool read_u32(gzFile in, uint32_t *value) {
     return true;
 }
 
+/* As much as the header says, in memory that grows with what is there: a short
+ * file may tell of gigabytes. */
+static apq_status read_bytes(gzFile in, idx_file *file, size_t n,
+                             bool *is_whole) {
+    size_t n_read = 0;
+    *is_whole = true;
+    while (*is_whole && n_read < n) {
+        size_t part = n_read == 0 ? FIRST_BYTES : n_read;
+        part = part < n - n_read ? part : n - n_read;
+        uint8_t *grown = realloc(file->bytes, n_read + part);
+        if (grown == NULL) {
+            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", file->path);
+        }
+        file->bytes = grown;
+        *is_whole = read_exactly(in, grown + n_read, part);
+        n_read += part;
+    }
+    return APQ_OK;
+}
+
 static apq_status read_body(gzFile in, idx_file *file, uint32_t magic) {
     uint32_t found = 0;
     size_t n_dims = magic & 0xff, n_bytes = 1;
@@ -84,11 +105,7 @@ static apq_status read_body(gzFile in, idx_file *file, uint32_t magic) {
         n_bytes *= file->dims[d];
     }
     if (is_whole) {
-        file->bytes = malloc(n_bytes);
-        if (file->bytes == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", file->path);
-        }
-        is_whole = read_exactly(in, file->bytes, n_bytes);
+        APQ_TRY(read_bytes(in, file, n_bytes, &is_whole));
     }
     uint8_t extra = 0;
     if (!is_whole || gzread(in, &extra, 1) != 0) {
