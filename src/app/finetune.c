@@ -125,6 +125,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
     APQ_TRY(apq_finetune(model, net, session->dataset,
                          &(apq_finetune_options){
                              .backend = session->backend,
+                             .precision = (apq_precision)r->finetune.dtype,
                              .progress = session->progress,
                              .checkpoint_path = checkpoint,
                              .input = c->input,

@@ -64,6 +64,7 @@ static apq_status qat_and_evaluate(apq_meter *meter, int n_steps,
         apq_finetune(model, net, s->dataset,
                      &(apq_finetune_options){
                          .backend = s->backend,
+                         .precision = (apq_precision)r->collect.qat_dtype,
                          .progress = s->progress,
                          .seed = r->seed,
                          .n_steps = n_steps,
@@ -110,10 +111,14 @@ apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
 }
 
 const char *apq_meter_label_kind(const apq_recipe *recipe) {
-    static const char *const kinds[2][2] = {{"", " distilled"},
-                                            {" lsq", " lsq distilled"}};
+    static const char *const kinds[3][2] = {
+        {"", " distilled"},
+        {" lsq", " lsq distilled"},
+        {" bfloat16", " bfloat16 distilled"}};
     if (recipe->collect.quantised == 1) {
         return " shared";
     }
-    return kinds[recipe->collect.quantiser][recipe->collect.distill];
+    bool is_bfloat16 = recipe->collect.qat_dtype == APQ_BFLOAT16;
+    return kinds[is_bfloat16 ? 2 : recipe->collect.quantiser]
+                [recipe->collect.distill];
 }

@@ -35,9 +35,9 @@ APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
                                              const apq_policy *policy,
                                              int n_steps, apq_evaluation *out);
 
-/* " lsq", " distilled" or both, or " shared", where the recipe's collect
- * section asks for other labels than those of old, for texts that tell labels
- * apart. Static. */
+/* " lsq" or " bfloat16", " distilled", both, or " shared", where the recipe's
+ * collect section asks for other labels than those of old, for texts that tell
+ * labels apart. Static. */
 const char *apq_meter_label_kind(const apq_recipe *recipe);
 
 #endif

@@ -58,6 +58,7 @@ typedef struct apq_recipe {
         int qat_steps; /* short quantisation-aware training per quantised
                           record; 0 measures without it */
         double qat_learning_rate;
+        int qat_dtype;      /* apq_precision, of that training's arithmetic */
         int quantised;      /* 1: by the supernet's shared steps, without QAT */
         int quantiser;      /* apq_quantiser */
         int distill;        /* 1: by the supernet's largest network */
@@ -97,6 +98,7 @@ typedef struct apq_recipe {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
         int quantiser, distill; /* as of collect */
+        int dtype;              /* apq_precision, of the arithmetic */
         char baseline[24];      /* apq_baseline_name of search.h, or "none" */
         int seed; /* of order and augmentation; -1: the recipe's */
     } finetune;

@@ -230,7 +230,10 @@ static apq_status open_loaders(tuner *t, const apq_dataset *dataset) {
 apq_status apq_finetune(apq_model *model, apq_nn_net *net,
                         const apq_dataset *dataset,
                         const apq_finetune_options *options) {
+    APQ_ASSERT(options->precision == APQ_FLOAT32 ||
+               net->quantiser == APQ_QUANTISER_APQ);
     tuner t = {.model = model, .net = net, .options = options};
+    net->precision = options->precision;
     apq_status st = open_loaders(&t, dataset);
     if (st == APQ_OK) {
         st = begin(&t);

@@ -17,6 +17,7 @@
  * of its soft output. Source: METHODS 2.7. */
 typedef struct apq_finetune_options {
     const apq_backend *backend;
+    apq_precision precision; /* of the arithmetic; float32 with LSQ */
     const apq_progress *progress;
     const char *checkpoint_path; /* NULL: none */
     const char *input;           /* as of apq_train_options */

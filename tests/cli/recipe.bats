@@ -149,6 +149,31 @@ load 'helper'
     ! cmp float32/supernet.safetensors bfloat16/supernet.safetensors
 }
 
+@test "qat_dtype: refused before anything is done, where it cannot be" {
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --backend ref --run out --quiet \
+        collect.qat_dtype=bfloat16
+    expect_status 1
+    expect_output '"ref" computes in float32 only'
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet \
+        finetune.dtype=bfloat16 finetune.quantiser=lsq
+    expect_status 1
+    expect_output 'finetune\.dtype is bfloat16, but quantiser "lsq"'
+    [ ! -e out ]
+}
+
+@test "qat_dtype: other labels, which a run does not mix; dtype: another network" {
+    set -- "$ROOT/recipes/tiny.yaml" --run run --quiet
+    "$APQ" run "$@" train.epochs=1 finetune.epochs=1 finetune.baseline=none
+    cp run/network.safetensors float32
+    "$APQ" finetune --run run --quiet finetune.dtype=bfloat16
+    run cmp float32 run/network.safetensors
+    expect_status 1
+    jq -e '.network.test_count > 0' run/finetune.json
+    run "$APQ" collect --run run --quiet collect.qat_dtype=bfloat16
+    expect_status 6
+    expect_output 'bfloat16'
+}
+
 @test "bench eval: quantised networks in integers" {
     "$APQ" bench eval --space tiny --dtype int8 --threads 1 --json --quiet |
         jq -e '.int8_peak_gops > 0 and ([.results[].bits] == [8,8,8,4,4,4]) and

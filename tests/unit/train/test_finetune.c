@@ -42,22 +42,27 @@ static apq_finetune_options options_of(const trainee *t) {
     };
 }
 
-/* A network of mixed bits cut out of a supernet of random weights. */
-static tuned cut(const trainee *t, uint64_t number) {
+/* The policy cut out of a supernet of random weights. */
+static tuned cut_policy(const trainee *t, const apq_policy *policy) {
     tuned out = {0};
-    apq_rng rng = apq_rng_make(3, APQ_RNG_TEST, number);
-    apq_policy policy;
-    apq_policy_random(&t->space, &rng, &policy);
     apq_supernet *supernet = NULL;
     assert_int_equal(apq_supernet_create(&t->space, 11, &supernet), APQ_OK);
     assert_int_equal(
-        apq_supernet_extract(supernet, &policy, APQ_QUANTISER_APQ, &out.model),
+        apq_supernet_extract(supernet, policy, APQ_QUANTISER_APQ, &out.model),
         APQ_OK);
     apq_supernet_destroy(supernet);
     assert_int_equal(apq_arena_create(&out.arena), APQ_OK);
     assert_int_equal(apq_model_bind(out.model, t->backend, out.arena, &out.net),
                      APQ_OK);
     return out;
+}
+
+/* One of mixed bits. */
+static tuned cut(const trainee *t, uint64_t number) {
+    apq_rng rng = apq_rng_make(3, APQ_RNG_TEST, number);
+    apq_policy policy;
+    apq_policy_random(&t->space, &rng, &policy);
+    return cut_policy(t, &policy);
 }
 
 static void discard(tuned *n) {
@@ -357,6 +362,52 @@ static void other_checkpoints_are_refused(void **state) {
     assert_int_equal(scratch_remove(&folder), 0);
 }
 
+/* |moved - like| / |like|, moves from `start` of n values. */
+static double other_way(const float *start, const float *moved,
+                        const float *like, size_t n) {
+    double difference = 0.0, length = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)moved[i] - (double)like[i];
+        double m = (double)like[i] - (double)start[i];
+        difference += d * d;
+        length += m * m;
+    }
+    return sqrt(difference / length);
+}
+
+static tuned smallest_after(const trainee *t, apq_precision precision,
+                            int n_steps) {
+    apq_policy policy;
+    apq_policy_smallest(&t->space, 8, &policy);
+    tuned n = cut_policy(t, &policy);
+    apq_finetune_options o = options_of(t);
+    o.precision = precision;
+    o.n_steps = n_steps;
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, &o), APQ_OK);
+    return n;
+}
+
+/* Weights and ranges learn in bfloat16 what they learn in float32, but for its
+ * rounding. */
+static void bfloat16_learns_the_same(void **state) {
+    const trainee *t = *state;
+    tuned start = smallest_after(t, APQ_FLOAT32, 0);
+    tuned single = smallest_after(t, APQ_FLOAT32, 1);
+    tuned half = smallest_after(t, APQ_BFLOAT16, 1);
+    const apq_params *p = &half.model->params;
+    double all = other_way(start.model->params.value, p->value,
+                           single.model->params.value, p->n_values);
+    assert_true(all > 0.0 && all <= 0.4);
+    size_t k = half.model->act_range;
+    assert_true(other_way(apq_params_value(&start.model->params, k),
+                          apq_params_value(p, k),
+                          apq_params_value(&single.model->params, k),
+                          p->items[k].n) <= 0.3);
+    discard(&start);
+    discard(&single);
+    discard(&half);
+}
+
 #define WITH_TRAINEE(test)                                                     \
     cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
@@ -371,6 +422,7 @@ int main(void) {
         WITH_TRAINEE(float_evaluation_is_that_of_the_layers),
         WITH_TRAINEE(quantised_evaluation_is_in_integers),
         WITH_TRAINEE(other_checkpoints_are_refused),
+        WITH_TRAINEE(bfloat16_learns_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
