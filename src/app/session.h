@@ -111,8 +111,9 @@ APQ_NODISCARD apq_status apq_session_check_precision(const apq_session *session,
 
 enum { APQ_EVAL_BATCH = 64 };
 
-/* The loaders of calibration (augmented training images, fixed order) and
- * validation or test. The latter deliver this process's part. */
+/* The loaders of calibration (training images in a fixed order, augmented: as
+ * they are they cost a point of accuracy, see docs/results.md) and validation
+ * or test. The latter deliver this process's part. */
 APQ_NODISCARD apq_status
 apq_session_calibration_loader(const apq_session *session, apq_loader **out);
 APQ_NODISCARD apq_status apq_session_eval_loader(const apq_session *session,
