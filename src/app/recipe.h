@@ -46,6 +46,7 @@ typedef struct apq_recipe {
         int stem_frozen_epochs;
         int lr_schedule;   /* apq_rate_shape */
         double final_rate; /* of the peak */
+        int teacher;       /* apq_sandwich_teacher */
         int distill;       /* apq_distill */
         double bias_rate;  /* apq_supernet_set_shift_rate */
         int eval_epochs;   /* accuracies every so many epochs; 0: never */

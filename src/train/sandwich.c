@@ -1,9 +1,13 @@
 /* The sandwich rule: each step trains the largest sub-network on the labels,
  * and the smallest and a few random ones on the largest's soft output; with
  * shared bits these are quantised, in random bits, and the teacher is not.
- * Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021); METHODS 10.1, 1.3. */
+ * The largest of averaged weights may teach instead: it errs less than the one
+ * that is learning. Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021);
+ * METHODS 10.1, 1.3; averaged teachers, Tarvainen and Valpola (NeurIPS 2017).
+ */
 #include "train/method.h"
 
+#include "nn/loss.h"
 #include "space/gene.h"
 
 #include <stdlib.h>
@@ -15,13 +19,18 @@ enum { LARGEST_EVERY = 4 };
 
 typedef struct sandwich {
     const apq_train_env *env;
-    float *teacher; /* (batch, n_classes) softmax of the largest */
+    float *teacher; /* (batch, n_classes) softmax of who teaches */
 } sandwich;
 
 static apq_status sandwich_init(void *state, const apq_train_env *env) {
     sandwich *s = state;
     int n_classes = apq_supernet_space(env->supernet)->n_classes;
     s->env = env;
+    if (env->options->teacher == APQ_TEACHER_AVERAGE &&
+        !(env->options->weight_average > 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "train.teacher is average, but "
+                              "train.weight_average keeps none");
+    }
     s->teacher = apq_calloc((size_t)env->options->batch * (size_t)n_classes,
                             sizeof *s->teacher);
     if (s->teacher == NULL) {
@@ -35,15 +44,41 @@ static void sandwich_fini(void *state) {
     free(s->teacher);
 }
 
+/* Batch statistics, as the largest has in its training: those of the average
+ * would have to be measured anew in every step. */
+static apq_status ask_average(sandwich *s, const apq_train_batch *batch) {
+    const apq_train_env *env = s->env;
+    apq_policy policy;
+    apq_subnet subnet;
+    float *logits;
+    apq_policy_largest(apq_supernet_space(env->supernet), 8, &policy);
+    apq_arena_reset(env->arena);
+    apq_params_average_swap(apq_supernet_params(env->supernet));
+    apq_status st = apq_subnet_bind(env->supernet, &policy,
+                                    env->options->backend, env->arena, &subnet);
+    if (st == APQ_OK) {
+        subnet.net.precision = env->options->precision;
+        st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, batch->images, batch->n,
+                            &logits);
+    }
+    if (st == APQ_OK) {
+        apq_softmax(logits, batch->n, subnet.net.n_classes, s->teacher);
+    }
+    apq_subnet_fini(&subnet);
+    apq_params_average_swap(apq_supernet_params(env->supernet));
+    return st;
+}
+
 static apq_status train_largest(sandwich *s, const apq_train_batch *batch,
                                 apq_train_sums *sums) {
     const apq_lesson lesson = {.label_weight = 1,
                                .smoothing = s->env->options->label_smoothing};
     apq_policy policy;
     apq_loss_sum sum;
+    bool is_teacher = s->env->options->teacher == APQ_TEACHER_LARGEST;
     apq_policy_largest(apq_supernet_space(s->env->supernet), 8, &policy);
-    APQ_TRY(
-        apq_train_subnet(s->env, &policy, batch, &lesson, s->teacher, &sum));
+    APQ_TRY(apq_train_subnet(s->env, &policy, batch, &lesson,
+                             is_teacher ? s->teacher : NULL, &sum));
     apq_train_sums_largest(sums, sum, batch->n);
     return APQ_OK;
 }
@@ -93,6 +128,9 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
     if (batch->step < o->largest_epochs * s->env->steps_per_epoch) {
         return APQ_OK;
     }
+    if (o->teacher == APQ_TEACHER_AVERAGE) {
+        APQ_TRY(ask_average(s, batch));
+    }
     apq_policy policy;
     apq_policy_smallest(space, 8, &policy);
     apq_rng rng = apq_rng_make(o->seed, APQ_RNG_SUBNET, (uint64_t)batch->step);
@@ -134,6 +172,9 @@ static apq_status sandwich_flop_per_image(const apq_space *space,
     *flop = 6 * options->epochs * largest;
     if (shared > 0) {
         *flop += 6 * shared * (smallest + options->random_subnets * random);
+    }
+    if (shared > 0 && options->teacher == APQ_TEACHER_AVERAGE) {
+        *flop += 2 * shared * largest;
     }
     int in_bits =
         options->epochs - apq_train_first_bits_epoch(options->largest_epochs,
