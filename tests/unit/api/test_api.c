@@ -2,6 +2,8 @@
  * compared with tests/golden and with each other. */
 #include <apq/apq.h>
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,19 +23,6 @@ typedef struct parts {
     apq_target *target;
     apq_predictor *predictor;
 } parts;
-
-static void assert_status(apq_status actual, apq_status expected) {
-    if (actual != expected) {
-        fail_msg("status %d, not %d: %s", (int)actual, (int)expected,
-                 apq_error_message());
-    }
-}
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 static parts open_parts(void) {
     parts p = {NULL, NULL, NULL};

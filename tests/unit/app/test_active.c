@@ -5,6 +5,8 @@
 #include "space/space.h"
 #include "store/records.h"
 
+#include "unit/asserts.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,20 +20,14 @@
 static const double budget_ms = 0.009;
 enum { N_RANDOM = 12, N_ACTIVE = 24 };
 
-static void ok(apq_status st) {
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
-}
-
 static double latency(const apq_space *space, apq_target *target,
                       const char *text) {
     apq_policy policy;
     apq_ir_network network;
     apq_cost cost;
-    ok(apq_policy_from_json(space, text, "record", &policy));
-    ok(apq_policy_lower(space, &policy, &network));
-    ok(apq_cost_network(target, &network, &cost));
+    assert_status(apq_policy_from_json(space, text, "record", &policy), APQ_OK);
+    assert_status(apq_policy_lower(space, &policy, &network), APQ_OK);
+    assert_status(apq_cost_network(target, &network, &cost), APQ_OK);
     return cost.latency_ms;
 }
 
@@ -45,18 +41,19 @@ static void test_found_under_budget(void **state) {
     apq_records *records;
     apq_record *rows;
     size_t n;
-    ok(apq_recipe_load("recipes/tiny.yaml", &recipe));
+    assert_status(apq_recipe_load("recipes/tiny.yaml", &recipe), APQ_OK);
     recipe.search.latency_ms = budget_ms;
     recipe.collect.qat_steps = 0;
     recipe.collect.quantised_records = N_RANDOM;
     recipe.collect.active_records = N_ACTIVE;
-    ok(apq_app_train(&recipe, dir, NULL));
-    ok(apq_app_collect(&recipe, dir, NULL));
-    ok(apq_space_load("tiny", &space));
-    ok(apq_target_load("bitfusion", &target));
+    assert_status(apq_app_train(&recipe, dir, NULL), APQ_OK);
+    assert_status(apq_app_collect(&recipe, dir, NULL), APQ_OK);
+    assert_status(apq_space_load("tiny", &space), APQ_OK);
+    assert_status(apq_target_load("bitfusion", &target), APQ_OK);
     (void)snprintf(path, sizeof path, "%s/run.db", dir);
-    ok(apq_records_open(path, &records));
-    ok(apq_records_all(records, APQ_RECORD_QUANTISED, &rows, &n));
+    assert_status(apq_records_open(path, &records), APQ_OK);
+    assert_status(apq_records_all(records, APQ_RECORD_QUANTISED, &rows, &n),
+                  APQ_OK);
     assert_int_equal(n, N_RANDOM + N_ACTIVE);
     int n_dear = 0;
     for (size_t i = 0; i < n; i++) {

@@ -4,6 +4,8 @@
 #include "app/judge.h"
 #include "store/records.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,12 +26,6 @@ __attribute__((visibility("default"))) const char *
 __lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
     return "leak:libfontconfig\n";
-}
-
-static void ok(apq_status st) {
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
 }
 
 static double score(const apq_space *space, const apq_policy *policy,
@@ -64,7 +60,7 @@ static void add(apq_records *records, const apq_space *space,
                              .count = 10000,
                              .weights_hash = "0"};
         record.accuracy = score(space, &policy, kind != APQ_RECORD_FLOAT);
-        ok(apq_records_add(records, &record));
+        assert_status(apq_records_add(records, &record), APQ_OK);
         free(text);
     }
 }
@@ -74,8 +70,8 @@ static void make_run(const char *dir, bool has_float) {
     apq_space space;
     apq_records *records;
     (void)snprintf(path, sizeof path, "%s/run.db", dir);
-    ok(apq_space_load("tiny", &space));
-    ok(apq_records_open(path, &records));
+    assert_status(apq_space_load("tiny", &space), APQ_OK);
+    assert_status(apq_records_open(path, &records), APQ_OK);
     if (has_float) {
         add(records, &space, APQ_RECORD_FLOAT, N_FLOAT);
     }
@@ -111,7 +107,9 @@ static void test_transfer_wins(void **state) {
     static apq_curve curve[2];
     for (int threads = 1; threads <= 2; threads++) {
         recipe.threads = threads;
-        ok(apq_app_curve(&recipe, dir, &request, NULL, &curve[threads - 1]));
+        assert_status(
+            apq_app_curve(&recipe, dir, &request, NULL, &curve[threads - 1]),
+            APQ_OK);
     }
     assert_memory_equal(&curve[0], &curve[1], sizeof curve[0]);
     const apq_curve *c = &curve[0];
@@ -137,12 +135,12 @@ static void test_transfer_wins(void **state) {
                                         "-tau.svg",  "-tau.png",  "-tau.pdf",
                                         "-rmse.svg", "-rmse.png", "-rmse.pdf"};
     (void)snprintf(file, sizeof file, "%s/c.svg", dir);
-    ok(apq_curve_plot(c, file));
+    assert_status(apq_curve_plot(c, file), APQ_OK);
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         char path[APQ_PATH_MAX], *bytes;
         size_t n;
-        ok(apq_judge_plot_stem(file, tails[i], path));
-        ok(apq_file_read(path, &bytes, &n));
+        assert_status(apq_judge_plot_stem(file, tails[i], path), APQ_OK);
+        assert_status(apq_file_read(path, &bytes, &n), APQ_OK);
         assert_true(n > 1000);
         free(bytes);
     }
@@ -167,7 +165,7 @@ static void test_sizes(void **state) {
     (void)strcpy(dir + strlen(dir) - 6, "XXXXXX");
     assert_non_null(mkdtemp(dir));
     make_run(dir, true);
-    ok(apq_app_curve(&recipe, dir, &request, NULL, &curve));
+    assert_status(apq_app_curve(&recipe, dir, &request, NULL, &curve), APQ_OK);
     assert_int_equal(curve.n_sizes, 4); /* of 90: 11, 22, 45, 90 */
     assert_int_equal(curve.sizes[0], 11);
     assert_int_equal(curve.sizes[3], 90);

@@ -5,6 +5,8 @@
 #include "app/price.h"
 #include "cost/lut/dict.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,9 +55,7 @@ static void build(const char *space, int width_step,
                   apq_lut_build_report *report) {
     apq_lut_build_options options = options_for(space, path);
     options.width_step = width_step;
-    if (apq_app_lut_build(&options, NULL, report) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_app_lut_build(&options, NULL, report), APQ_OK);
 }
 
 /* Every priced layer of random policies has a row, and no row is alien. */

@@ -1,6 +1,8 @@
 /* Noise of labels, against numbers worked out by hand. */
 #include "app/noise.h"
 
+#include "unit/asserts.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +11,6 @@
 #include <cmocka.h>
 #include <math.h>
 #include <string.h>
-
-static void ok(apq_status st) {
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
-}
 
 static void expect_near(double a, double b) {
     if (!(fabs(a - b) <= 1e-12)) {
@@ -54,9 +50,9 @@ static void test_by_hand(void **state) {
     apq_noise noise;
     for (int i = 0; i < 3; i++) {
         apq_record record = example(i, accuracies[i], 1 + 0.1 * i, 0.5);
-        ok(apq_records_add(records, &record));
+        assert_status(apq_records_add(records, &record), APQ_OK);
     }
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     assert_int_equal(noise.n_records, 3);
     assert_int_equal(noise.n_repeats, 0);
     expect_near(noise.images, 100);
@@ -75,10 +71,10 @@ static void test_by_hand(void **state) {
 
     /* Differences of 0.1 and 0.02: sd = sqrt((0.01 + 0.0004) / 4). */
     apq_record repeat = example(0, 0.6, 1, 0.5);
-    ok(apq_records_add_repeat(records, &repeat));
+    assert_status(apq_records_add_repeat(records, &repeat), APQ_OK);
     repeat = example(1, 0.78, 1.1, 0.5);
-    ok(apq_records_add_repeat(records, &repeat));
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_records_add_repeat(records, &repeat), APQ_OK);
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     assert_int_equal(noise.n_repeats, 2);
     expect_near(noise.accuracy.repeat_error, sqrt(0.0104 / 4));
     expect_near(noise.accuracy.noise, sqrt(image * image + 0.0104 / 4));
@@ -93,9 +89,9 @@ static void test_ceiling(void **state) {
     for (int i = 0; i < 2; i++) {
         apq_record record =
             example(i, 0.5, i == 0 ? 1 - half : 1 + half, 10 * e);
-        ok(apq_records_add(records, &record));
+        assert_status(apq_records_add(records, &record), APQ_OK);
     }
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     expect_near(noise.loss.noise, e);
     expect_near(noise.loss.ceiling, 0.5 + atan(s / e) / acos(-1));
     assert_true(noise.loss.ceiling > 0.87 && noise.loss.ceiling < 0.88);
@@ -107,16 +103,16 @@ static void test_unknown(void **state) {
     apq_records *records = *state;
     apq_noise noise;
     char text[512];
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     assert_int_equal(noise.n_records, 0);
     apq_record record = example(0, 0.5, 1, (double)NAN);
-    ok(apq_records_add(records, &record));
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_records_add(records, &record), APQ_OK);
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     apq_noise_text(&noise, text, sizeof text);
     assert_non_null(strstr(text, "one record"));
     record = example(1, 0.6, 1.1, 0.1);
-    ok(apq_records_add(records, &record));
-    ok(apq_noise_of(records, APQ_RECORD_QAT, &noise));
+    assert_status(apq_records_add(records, &record), APQ_OK);
+    assert_status(apq_noise_of(records, APQ_RECORD_QAT, &noise), APQ_OK);
     assert_true(isnan(noise.loss.noise) && isnan(noise.loss.ceiling));
     apq_noise_text(&noise, text, sizeof text);
     assert_non_null(strstr(text, "noise not known"));

@@ -4,6 +4,8 @@
 
 #include "base/rng.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,16 +18,8 @@ static apq_cost cost_of(const apq_space *space, apq_target *target,
     apq_ir_network net;
     apq_cost cost;
     assert_int_equal(apq_policy_lower(space, policy, &net), APQ_OK);
-    if (apq_cost_network(target, &net, &cost) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_cost_network(target, &net, &cost), APQ_OK);
     return cost;
-}
-
-static void check_close(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.12g is not %.12g within %g", actual, expected, tolerance);
-    }
 }
 
 static apq_price_table *get_range(const apq_space *space, apq_target *target,
@@ -44,25 +38,25 @@ static void paper_space_has_its_known_range(void **state) {
     assert_int_equal(apq_space_load("imagenet-apq", &space), APQ_OK);
     assert_int_equal(apq_target_load("bitfusion", &target), APQ_OK);
     apq_price_table *table = get_range(&space, target, &low, &high);
-    check_close(low.latency_ms, 2.95915, 5e-6);
-    check_close(high.latency_ms, 46.792338, 5e-7);
-    check_close(low.energy_mj, 5.1071, 5e-5);
-    check_close(high.energy_mj, 41.6046, 5e-5);
+    assert_near(low.latency_ms, 2.95915, 5e-6);
+    assert_near(high.latency_ms, 46.792338, 5e-7);
+    assert_near(low.energy_mj, 5.1071, 5e-5);
+    assert_near(high.energy_mj, 41.6046, 5e-5);
     /* 32 channels in and out of the first depthwise layer, 112 x 112. */
-    check_close(low.peak_activation_bytes, 802816, 0.5);
+    assert_near(low.peak_activation_bytes, 802816, 0.5);
 
     /* The analytic fields peak at the corners. */
     apq_policy corner;
     apq_policy_largest(&space, 8, &corner);
     apq_cost largest = cost_of(&space, target, &corner);
-    check_close(high.bitops, largest.bitops, 1.0);
-    check_close(high.macs, largest.macs, 0.5);
-    check_close(high.params, largest.params, 0.5);
-    check_close(high.weight_bytes, largest.weight_bytes, 0.5);
+    assert_near(high.bitops, largest.bitops, 1.0);
+    assert_near(high.macs, largest.macs, 0.5);
+    assert_near(high.params, largest.params, 0.5);
+    assert_near(high.weight_bytes, largest.weight_bytes, 0.5);
     apq_policy_smallest(&space, 4, &corner);
     apq_cost smallest = cost_of(&space, target, &corner);
-    check_close(low.bitops, smallest.bitops, 1.0);
-    check_close(low.weight_bytes, smallest.weight_bytes, 0.5);
+    assert_near(low.bitops, smallest.bitops, 1.0);
+    assert_near(low.weight_bytes, smallest.weight_bytes, 0.5);
     /* Energy does not peak there: 41.6046 against 40.6846 mJ. */
     assert_true(high.energy_mj > largest.energy_mj + 0.5);
 
@@ -91,12 +85,12 @@ static void full_network_costs_more(void **state) {
     }
     const double ms = (452500 + 83649 + 53721) / 5e5;
     const double mj = 0.881686 + 0.291441 + 0.179853;
-    check_close(ms, 1.180, 5e-4);
-    check_close(mj, 1.353, 5e-4);
-    check_close(low[1].latency_ms - low[0].latency_ms, ms, 1e-9);
-    check_close(high[1].latency_ms - high[0].latency_ms, ms, 1e-9);
-    check_close(low[1].energy_mj - low[0].energy_mj, mj, 2e-6);
-    check_close(high[1].energy_mj - high[0].energy_mj, mj, 2e-6);
+    assert_near(ms, 1.180, 5e-4);
+    assert_near(mj, 1.353, 5e-4);
+    assert_near(low[1].latency_ms - low[0].latency_ms, ms, 1e-9);
+    assert_near(high[1].latency_ms - high[0].latency_ms, ms, 1e-9);
+    assert_near(low[1].energy_mj - low[0].energy_mj, mj, 2e-6);
+    assert_near(high[1].energy_mj - high[0].energy_mj, mj, 2e-6);
     assert_true(low[1].macs == low[0].macs);
     apq_target_destroy(target);
 }
@@ -116,7 +110,7 @@ static void check_attained(const apq_price_table *table, apq_target *target,
         assert_int_equal(apq_price_cheapest(table, 0, weight, &policy), APQ_OK);
         apq_cost cost = cost_of(space, target, &policy);
         apq_budget_of_cost(&cost, costs);
-        check_close(costs[f], bounds[f], 1e-9 * bounds[f]);
+        assert_near(costs[f], bounds[f], 1e-9 * bounds[f]);
         assert_true(bounds[f] < upper[f]);
     }
 }
@@ -212,8 +206,8 @@ static void peak_is_that_of_all_policies(void **state) {
         least = fmin(least, peak);
         most = fmax(most, peak);
     }
-    check_close(low.peak_activation_bytes, least, 0.0);
-    check_close(high.peak_activation_bytes, most, 0.0);
+    assert_near(low.peak_activation_bytes, least, 0.0);
+    assert_near(high.peak_activation_bytes, most, 0.0);
     assert_true(least < most);
     apq_target_destroy(target);
 }

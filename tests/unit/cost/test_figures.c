@@ -4,6 +4,8 @@
 
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,9 +55,7 @@ static void load_mobilenet(apq_ir_network *net) {
     apq_policy policy;
     apq_status st = apq_space_load(path, &space);
     (void)unlink(path);
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(st, APQ_OK);
     apq_policy_largest(&space, 8, &policy);
     assert_int_equal(apq_policy_lower(&space, &policy, net), APQ_OK);
 }

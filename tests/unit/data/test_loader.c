@@ -1,5 +1,6 @@
 /* Batches: the same at any thread count and after a restart; augmentation;
  * errors of worker threads. */
+#include "unit/asserts.h"
 #include "unit/data/make.h"
 
 #include "data/data_internal.h"
@@ -24,9 +25,7 @@ typedef struct epoch_data {
 static apq_loader *must_create(const apq_dataset *dataset,
                                apq_loader_options options) {
     apq_loader *loader = NULL;
-    if (apq_loader_create(dataset, &options, &loader) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_loader_create(dataset, &options, &loader), APQ_OK);
     return loader;
 }
 

@@ -4,6 +4,7 @@
 
 #include "deploy/int_reference.h"
 #include "nn/quantised.h"
+#include "unit/asserts.h"
 #include "unit/deploy/subnets.h"
 
 #include <math.h>
@@ -30,12 +31,6 @@ static void open_fixture(fixture *f, int bits, apq_quantiser quantiser) {
 static void close_fixture(fixture *f) {
     apq_subnet_fini(&f->subnet);
     subnets_close(&f->all);
-}
-
-static void assert_near(double a, double b, double tolerance) {
-    if (!(fabs(a - b) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", a, b, tolerance);
-    }
 }
 
 /* Fake-quantised weights times the gain, and the offset. */
@@ -130,9 +125,7 @@ static void refuse(const apq_nn_net *net, apq_status expected,
     apq_int_model *model = NULL;
     assert_int_equal(apq_int_model_create(net, &model), expected);
     assert_null(model);
-    if (strstr(apq_error_message(), word) == NULL) {
-        fail_msg("'%s' has no '%s'", apq_error_message(), word);
-    }
+    assert_message(word);
 }
 
 static void illegal_nets_are_refused(void **state) {

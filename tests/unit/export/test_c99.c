@@ -8,6 +8,7 @@
 #include "export/c99/arith.h"
 #include "export/verify_c.h"
 #include "model_builder.h"
+#include "unit/asserts.h"
 #include "unit/deploy/subnets.h"
 
 #include <math.h>
@@ -159,10 +160,7 @@ static void close_fixture(fixture *f) {
 
 static void verify_equal(fixture *f) {
     apq_verify_c_result result;
-    apq_status st = apq_verify_c(f->model, f->dir, &f->verify, &result);
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_verify_c(f->model, f->dir, &f->verify, &result), APQ_OK);
     assert_string_equal(result.difference, "");
     assert_int_equal(result.n_equal, N_IMAGES);
 }

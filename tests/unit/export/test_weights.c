@@ -7,6 +7,8 @@
 #include "model_builder.h"
 #include "tensor/safetensors.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,9 +54,8 @@ static const void *get(const apq_tensor_file *file, const char *layer,
     char name[80];
     const void *data = NULL;
     (void)snprintf(name, sizeof name, "%s.%s", layer, what);
-    if (apq_tensor_file_get(file, name, dtype, rank, shape, &data) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_tensor_file_get(file, name, dtype, rank, shape, &data),
+                  APQ_OK);
     return data;
 }
 

@@ -7,6 +7,8 @@
 #include "measure/program.h"
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,9 +92,7 @@ static void every_layer_can_be_surrounded(void **state) {
 static double measure_layer(apq_measure *measure, apq_ir_layer layer) {
     apq_lut_source source = apq_measure_source(measure);
     apq_lut_sample sample;
-    if (source.layer(source.ctx, &layer, &sample) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(source.layer(source.ctx, &layer, &sample), APQ_OK);
     assert_true(sample.latency_ms > 0.0 && sample.latency_ms < 1e3);
     assert_true(sample.latency_spread_ms >= 0.0);
     assert_true(isnan(sample.energy_mj) && isnan(sample.energy_spread_mj));

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -64,9 +66,7 @@ static apq_target *make_target(const char *script, bool is_shell,
                   timeout_s, is_shell ? "  - sh\n  - -c\n" : "", script);
     assert_int_equal(fclose(file), 0);
     apq_target *target = NULL;
-    if (apq_target_load(path, &target) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_target_load(path, &target), APQ_OK);
     (void)unlink(path);
     return target;
 }
@@ -89,10 +89,7 @@ static void refuses(const char *script, apq_status expected,
     apq_lut_sample sample = {.count = -1};
     assert_int_equal(ask(script, 10.0, &sample), expected);
     assert_int_equal(sample.count, -1); /* nothing written */
-    if (strstr(apq_error_message(), message) == NULL) {
-        fail_msg("'%s' lacks '%s'", apq_error_message(), message);
-    }
-    assert_null(strchr(apq_error_message(), '\n'));
+    assert_message(message);
 }
 
 static void answers_are_read(void **state) {
@@ -134,9 +131,7 @@ static void requests_describe_the_layer(void **state) {
         "case $line in *\"$word\"*) ;; *) echo \"no $word\"; exit;; esac; "
         "done; echo '{\"latency_ms\": 1}'";
     apq_lut_sample sample;
-    if (ask(script, 10.0, &sample) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(ask(script, 10.0, &sample), APQ_OK);
 }
 
 static void one_process_answers_all(void **state) {
@@ -286,9 +281,7 @@ static void unknown_commands_are_reported(void **state) {
         apq_measure *measure = NULL;
         assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_ERR_IO);
         assert_null(measure);
-        if (strstr(apq_error_message(), cases[i][1]) == NULL) {
-            fail_msg("'%s' lacks '%s'", apq_error_message(), cases[i][1]);
-        }
+        assert_message(cases[i][1]);
         apq_target_destroy(target);
     }
 }
@@ -375,10 +368,9 @@ static void whole_networks_are_one_request(void **state) {
     assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
     double predicted_ms = 1.0, measured_ms = 0.0;
     apq_measure_agreement agreement;
-    if (apq_measure_compare(measure, &network, 1, &predicted_ms, &measured_ms,
-                            &agreement) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_measure_compare(measure, &network, 1, &predicted_ms,
+                                      &measured_ms, &agreement),
+                  APQ_OK);
     assert_true(measured_ms > 200.0 * (double)network.n_layers);
     assert_true(fabs(agreement.max_error - (1.0 - 1.0 / measured_ms)) < 1e-12);
     assert_true(agreement.median_error == agreement.max_error);

@@ -1,5 +1,6 @@
 /* Forward pass: fake quantisation worked out by hand, calibration, and the
  * averaging of batch-norm statistics. */
+#include "unit/asserts.h"
 #include "unit/nn/toy.h"
 
 #include <math.h>
@@ -9,12 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 /* Two 1 x 1 convolutions on one pixel and a classifier of one class; the
  * statistics make batch norm the identity. */

@@ -3,6 +3,8 @@
 
 #include "base/rng.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +14,6 @@
 #include <cmocka.h>
 
 enum { N = 3, K = 5 };
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 /* Logits 0 and log 3 give probabilities 1/4 and 3/4. */
 static void two_classes_match_the_hand_computation(void **state) {

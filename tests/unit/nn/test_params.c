@@ -2,6 +2,8 @@
  * storage that refuses tensors of another shape. */
 #include "nn/params.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,12 +25,6 @@ static apq_params make(int64_t rows, int64_t cols) {
     assert_int_equal(index, 1);
     assert_int_equal(apq_params_allocate(&p), APQ_OK);
     return p;
-}
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
 }
 
 /* lr 0.1, momentum 0.9, decay 0.01, w 1, gradient 0.5 twice:

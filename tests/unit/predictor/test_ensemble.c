@@ -6,6 +6,8 @@
 #include "predictor/predictor_private.h"
 #include "tensor/safetensors.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,19 +18,6 @@
 #include <cmocka.h>
 
 enum { N_MEMBERS = 3, N = 60 };
-
-static void assert_status(apq_status actual, apq_status expected) {
-    if (actual != expected) {
-        fail_msg("status %d, not %d: %s", (int)actual, (int)expected,
-                 apq_error_message());
-    }
-}
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 static apq_space load_space(const char *name) {
     apq_space space;

@@ -5,6 +5,8 @@
 #include "predictor/metrics.h"
 #include "predictor/predictor_private.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void assert_status(apq_status actual, apq_status expected) {
-    if (actual != expected) {
-        fail_msg("status %d, not %d: %s", (int)actual, (int)expected,
-                 apq_error_message());
-    }
-}
 
 static apq_space load_space(const char *name) {
     apq_space space;

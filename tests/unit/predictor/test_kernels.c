@@ -6,6 +6,8 @@
 
 #include "base/memory.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <omp.h>
 #include <setjmp.h>
@@ -20,13 +22,7 @@ enum { N_ISAS = 3 };
 static const int sizes[] = {1, 3, 17, 100, 400};
 enum { N_SIZES = 5 };
 
-static void assert_ok(apq_status st) {
-    if (st != APQ_OK) {
-        fail_msg("status %d: %s", (int)st, apq_error_message());
-    }
-}
-
-static void assert_near(double actual, double expected, double tolerance,
+static void expect_near(double actual, double expected, double tolerance,
                         const char *isa) {
     if (!(fabs(actual - expected) <= tolerance)) {
         fail_msg("%s: %.9g is not %.9g within %g", isa, actual, expected,
@@ -74,7 +70,7 @@ static void check_gemm(const apq_mlp_kernels *kernels, int m, int n, int k,
                        (double)b[l * un + j];
             }
             sum = job.relu && sum < 0.0 ? 0.0 : sum;
-            assert_near((double)c[i * un + j], sum, 5e-6, kernels->isa);
+            expect_near((double)c[i * un + j], sum, 5e-6, kernels->isa);
         }
     }
     assert_true(c[um * un] == guard);
@@ -131,7 +127,7 @@ static void test_gather(void **state) {
                 }
                 sum = job.relu && sum < 0.0 ? 0.0 : sum;
                 sum += job.is_added ? (double)before[j] : 0.0;
-                assert_near((double)out[j], sum, 2e-6, kernels->isa);
+                expect_near((double)out[j], sum, 2e-6, kernels->isa);
             }
             assert_true(out[n] == before[n]);
         }
@@ -156,7 +152,7 @@ static void test_dot(void **state) {
             const apq_mlp_kernels *kernels = apq_mlp_kernels_find(isas[i]);
             if (kernels != NULL) {
                 double got = kernels->dot(0.25, a, b, n);
-                assert_near(got, sum, 1e-12, kernels->isa);
+                expect_near(got, sum, 1e-12, kernels->isa);
                 assert_true(got == plain->dot(0.25, a, b, n));
             }
         }
@@ -179,7 +175,7 @@ enum { BATCH = 257 };
 /* A predictor whose every part is random; values are about a fraction. */
 static apq_predictor *random_predictor(const apq_space *space, int hidden) {
     apq_predictor *p = NULL;
-    assert_ok(apq_predictor_create_random(space, hidden, 11, &p));
+    assert_status(apq_predictor_create_random(space, hidden, 11, &p), APQ_OK);
     float *noise = random_floats(p->begin[APQ_N_PARTS], 9, 0.1);
     for (size_t i = 0; i < p->begin[APQ_N_PARTS]; i++) {
         bool is_large =
@@ -251,10 +247,11 @@ static void check_predictor(apq_predictor *p, const apq_policy *policies) {
     for (int i = 0; i < N_ISAS; i++) {
         p->kernels = apq_mlp_kernels_find(isas[i]);
         for (int bits = 0; p->kernels != NULL && bits < 2; bits++) {
-            assert_ok(
-                apq_predictor_predict(p, policies, BATCH, bits == 1, want));
+            assert_status(
+                apq_predictor_predict(p, policies, BATCH, bits == 1, want),
+                APQ_OK);
             for (int k = 0; k < BATCH; k += 16) {
-                assert_near(want[k], reference(p, &policies[k], bits == 1),
+                expect_near(want[k], reference(p, &policies[k], bits == 1),
                             1e-6, isas[i]);
             }
         }
@@ -264,7 +261,8 @@ static void check_predictor(apq_predictor *p, const apq_policy *policies) {
             omp_set_num_threads((int)(n % 3) + 1);
             memset(got, 0, sizeof got);
             const apq_policy *first = policies + BATCH - n;
-            assert_ok(apq_predictor_predict(p, first, n, true, got));
+            assert_status(apq_predictor_predict(p, first, n, true, got),
+                          APQ_OK);
             assert_memory_equal(got, want + BATCH - n, n * sizeof *got);
         }
         omp_set_num_threads(1);
@@ -274,7 +272,7 @@ static void check_predictor(apq_predictor *p, const apq_policy *policies) {
 static void test_predictions(void **state) {
     (void)state;
     apq_space space;
-    assert_ok(apq_space_load("imagenet-apq", &space));
+    assert_status(apq_space_load("imagenet-apq", &space), APQ_OK);
     static apq_policy policies[BATCH];
     make_policies(&space, policies);
     for (int s = 0; s < N_SIZES; s++) {
@@ -289,12 +287,13 @@ static void test_concurrent(void **state) {
     (void)state;
     enum { CALLS = 8 };
     apq_space space;
-    assert_ok(apq_space_load("tiny", &space));
+    assert_status(apq_space_load("tiny", &space), APQ_OK);
     static apq_policy policies[BATCH];
     make_policies(&space, policies);
     apq_predictor *p = random_predictor(&space, 37);
     static double want[BATCH], got[CALLS][BATCH];
-    assert_ok(apq_predictor_predict(p, policies, BATCH, true, want));
+    assert_status(apq_predictor_predict(p, policies, BATCH, true, want),
+                  APQ_OK);
     int n_failed = 0;
 #pragma omp parallel for num_threads(4) reduction(+ : n_failed)
     for (int i = 0; i < CALLS; i++) {

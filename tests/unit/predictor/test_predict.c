@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "tensor/safetensors.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,19 +20,6 @@
 #include <jansson.h>
 
 #define GOLDEN "tests/golden/predictor_tiny"
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
-
-static void assert_status(apq_status actual, apq_status expected) {
-    if (actual != expected) {
-        fail_msg("status %d, not %d: %s", (int)actual, (int)expected,
-                 apq_error_message());
-    }
-}
 
 static apq_policy *random_policies(const apq_space *space, size_t n) {
     apq_policy *policies = calloc(n, sizeof *policies);

@@ -5,6 +5,8 @@
 #include "base/rng.h"
 #include "predictor/metrics.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,18 +16,6 @@
 #include <cmocka.h>
 
 static const double pi = 3.14159265358979323846;
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.15g is not %.15g within %g", actual, expected, tolerance);
-    }
-}
-
-static void assert_ok(apq_status st) {
-    if (st != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
-}
 
 /* Values with many ties: few levels. */
 static void draw(apq_rng *rng, uint32_t levels, size_t n, double *x,
@@ -45,7 +35,7 @@ static void test_brute_force(void **state) {
         size_t n = 1 + apq_rng_below(&rng, N);
         draw(&rng, 2 + round % 40, n, x, y);
         apq_ranking *ranking = NULL;
-        assert_ok(apq_ranking_create(x, y, n, &ranking));
+        assert_status(apq_ranking_create(x, y, n, &ranking), APQ_OK);
         apq_scores s = apq_ranking_scores(ranking, NULL);
         assert_near(s.kendall_tau, apq_kendall_tau_b(x, y, n), 1e-12);
         assert_near(s.pairwise_accuracy, apq_pairwise_accuracy(x, y, n), 1e-12);
@@ -88,7 +78,7 @@ static void test_coverage(void **state) {
             y[i] = r * x[i] + sqrt(1.0 - r * r) * apq_rng_normal(&rng);
         }
         apq_quality q;
-        assert_ok(apq_quality_measure(x, y, N, round, &q));
+        assert_status(apq_quality_measure(x, y, N, round, &q), APQ_OK);
         assert_int_equal(q.n, N);
         const apq_interval *intervals[3] = {&q.pairwise_accuracy,
                                             &q.kendall_tau, &q.rmse};
@@ -125,13 +115,13 @@ static void test_seeded(void **state) {
     }
     apq_quality q[3];
     for (uint64_t i = 0; i < 3; i++) {
-        assert_ok(apq_quality_measure(x, y, N, i / 2, &q[i]));
+        assert_status(apq_quality_measure(x, y, N, i / 2, &q[i]), APQ_OK);
     }
     assert_true(q[0].rmse.low == q[1].rmse.low);
     assert_true(q[0].kendall_tau.high == q[1].kendall_tau.high);
     assert_true(q[0].rmse.low != q[2].rmse.low);
     /* One record has no pairs. */
-    assert_ok(apq_quality_measure(x, y, 1, 1, &q[0]));
+    assert_status(apq_quality_measure(x, y, 1, 1, &q[0]), APQ_OK);
     assert_near(q[0].pairwise_accuracy.value, 0.5, 0.0);
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/rng.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,12 +13,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 static void random_values(float *x, size_t n, uint64_t index) {
     apq_rng rng = apq_rng_make(8, APQ_RNG_TEST, index);

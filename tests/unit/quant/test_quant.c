@@ -4,6 +4,8 @@
 
 #include "base/rng.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +14,6 @@
 
 #include <cmocka.h>
 #include <jansson.h>
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.9g is not %.9g within %g", actual, expected, tolerance);
-    }
-}
 
 static int load_golden(void **state) {
     const char *path = getenv("APQ_QUANT_VECTORS");

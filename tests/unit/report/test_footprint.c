@@ -1,6 +1,8 @@
 /* Search costs as published: every entry to its printed digit. */
 #include "report/footprint.h"
 
+#include "unit/asserts.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +11,6 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
-
-static void check_close(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.12g is not %.12g within %g", actual, expected, tolerance);
-    }
-}
 
 static apq_footprint of_gpu_hours(double hours) {
     apq_footprint_rates rates = apq_footprint_defaults();
@@ -54,17 +50,17 @@ static void published_table(void **state) {
         (void)format_usd(f.usd_high, text, sizeof text);
         assert_string_equal(text, rows[i].usd_high);
     }
-    check_close(of_gpu_hours(1).co2_lbs, 0.28360, 5e-6);
+    assert_near(of_gpu_hours(1).co2_lbs, 0.28360, 5e-6);
 }
 
 /* Strubell et al., table 3: BERT base, 79.2 h on 64 V100. */
 static void bert_row(void **state) {
     (void)state;
     apq_footprint f = of_gpu_hours(79.2 * 64);
-    check_close(f.kwh, 1507, 0.5);
-    check_close(f.co2_lbs, 1438, 0.5);
-    check_close(f.usd_low, 3751, 0.5);
-    check_close(f.usd_high, 12571, 0.5);
+    assert_near(f.kwh, 1507, 0.5);
+    assert_near(f.co2_lbs, 1438, 0.5);
+    assert_near(f.usd_low, 3751, 0.5);
+    assert_near(f.usd_high, 12571, 0.5);
 }
 
 static void processor_time(void **state) {
@@ -75,24 +71,24 @@ static void processor_time(void **state) {
     apq_footprint_use use = {.wall_hours = 10, .core_hours = 15};
     apq_footprint f = apq_footprint_estimate(&rates, &use);
     /* 10 h at 1.5 cores of 20 W and 10 W of memory: 40 W. */
-    check_close(f.kwh, 1.58 * 0.4, 1e-12);
-    check_close(f.co2_lbs, 0.954 * 1.58 * 0.4, 1e-12);
-    check_close(f.co2_kg, 0.954 * 1.58 * 0.4 * 0.45359237, 1e-12);
-    check_close(f.usd_low, 0.15, 1e-12);
-    check_close(f.usd_high, 15 * 0.0475, 1e-12);
+    assert_near(f.kwh, 1.58 * 0.4, 1e-12);
+    assert_near(f.co2_lbs, 0.954 * 1.58 * 0.4, 1e-12);
+    assert_near(f.co2_kg, 0.954 * 1.58 * 0.4 * 0.45359237, 1e-12);
+    assert_near(f.usd_low, 0.15, 1e-12);
+    assert_near(f.usd_high, 15 * 0.0475, 1e-12);
     apq_footprint m = apq_footprint_measured(&rates, &use, 0.4 * 3.6e6);
-    check_close(m.kwh, f.kwh, 1e-12);
-    check_close(m.usd_high, f.usd_high, 1e-12);
+    assert_near(m.kwh, f.kwh, 1e-12);
+    assert_near(m.usd_high, f.usd_high, 1e-12);
     use.gpu_hours = 2;
     m = apq_footprint_measured(&rates, &use, 0.4 * 3.6e6);
-    check_close(m.kwh, f.kwh + 1.58 * 0.188149 * 2, 1e-12);
+    assert_near(m.kwh, f.kwh + 1.58 * 0.188149 * 2, 1e-12);
 }
 
 static void v100_hours(void **state) {
     (void)state;
     apq_footprint_rates rates = apq_footprint_defaults();
     /* A hundredth of its speed: a hundredth of the hours. */
-    check_close(apq_footprint_v100_hours(&rates, 50, 0.157e12), 0.5, 1e-12);
+    assert_near(apq_footprint_v100_hours(&rates, 50, 0.157e12), 0.5, 1e-12);
 }
 
 int main(void) {

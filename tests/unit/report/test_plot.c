@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 
+#include "unit/asserts.h"
+
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -270,9 +272,7 @@ static void test_degenerate_ranges(void **state) {
 static void expect_refused(const fixture *f, const apq_plot *plot,
                            apq_status status, const char *word) {
     assert_int_equal(apq_plot_write(plot, f->stem), status);
-    if (strstr(apq_error_message(), word) == NULL) {
-        fail_msg("'%s' lacks '%s'", apq_error_message(), word);
-    }
+    assert_message(word);
     assert_int_equal(count_files(f->dir), 0);
 }
 

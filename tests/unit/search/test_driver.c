@@ -1,4 +1,5 @@
 /* The driver's own duties, and evolution against random sampling. */
+#include "unit/asserts.h"
 #include "unit/search/toy.h"
 
 #include "search/cache.h"
@@ -77,9 +78,7 @@ static void expect_refused(const toy *t, apq_driver_options options,
     apq_search_result *result = NULL;
     assert_int_equal(apq_search_run(&t->space, &options, &result), APQ_ERR_ARG);
     assert_null(result);
-    if (strstr(apq_error_message(), word) == NULL) {
-        fail_msg("'%s' lacks '%s'", apq_error_message(), word);
-    }
+    assert_message(word);
 }
 
 static void test_options(void **state) {

@@ -2,6 +2,8 @@
  * refusals that name place and legal values. */
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,9 +71,8 @@ static void test_golden_encodings(void **state) {
         char *spec = json_dumps(json_object_get(row, "spec"), 0);
         assert_non_null(spec);
         apq_policy policy, again;
-        if (apq_policy_from_json(&space, spec, "row", &policy) != APQ_OK) {
-            fail_msg("%s", apq_error_message());
-        }
+        assert_status(apq_policy_from_json(&space, spec, "row", &policy),
+                      APQ_OK);
         assert_encoding(&space, &policy, true, json_object_get(row, "active"));
         assert_encoding(&space, &policy, false,
                         json_object_get(row, "active_float"));
@@ -179,9 +180,7 @@ static void assert_ratio_refused(const char *ratios, const char *message) {
     apq_policy policy;
     assert_int_equal(apq_policy_from_json(&space, text, "t", &policy),
                      APQ_ERR_FORMAT);
-    if (strstr(apq_error_message(), message) == NULL) {
-        fail_msg("'%s' lacks '%s'", apq_error_message(), message);
-    }
+    assert_message(message);
 }
 
 static void test_ratio_refusals(void **state) {

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,13 +15,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static void assert_message_has(const char *part) {
-    if (strstr(apq_error_message(), part) == NULL) {
-        fail_msg("'%s' lacks '%s'", apq_error_message(), part);
-    }
-    assert_null(strchr(apq_error_message(), '\n'));
-}
 
 static void test_imagenet(void **state) {
     (void)state;
@@ -69,10 +64,10 @@ static void test_unknown_name(void **state) {
     (void)state;
     apq_space space;
     assert_int_equal(apq_space_load("cifar", &space), APQ_ERR_ARG);
-    assert_message_has("did you mean 'cifar10'");
-    assert_message_has("imagenet-apq, cifar10, cifar10-small, tiny");
+    assert_message("did you mean 'cifar10'");
+    assert_message("imagenet-apq, cifar10, cifar10-small, tiny");
     assert_int_equal(apq_space_load("./absent.yaml", &space), APQ_ERR_IO);
-    assert_message_has("absent.yaml");
+    assert_message("absent.yaml");
 }
 
 /* tiny.yaml with `from` replaced by `to`, loaded from a temporary file. */
@@ -129,7 +124,7 @@ static void test_refusals(void **state) {
         apq_space before = space;
         assert_int_equal(load_changed(cases[i].from, cases[i].to, &space),
                          APQ_ERR_FORMAT);
-        assert_message_has(cases[i].message);
+        assert_message(cases[i].message);
         assert_memory_equal(&space, &before, sizeof space);
     }
 }
@@ -159,7 +154,7 @@ static void test_data_path(void **state) {
     assert_int_equal(apq_data_path("configs/spaces/tiny.yaml", path), APQ_OK);
     assert_true(apq_file_exists(path));
     assert_int_equal(apq_data_path("configs/absent", path), APQ_ERR_IO);
-    assert_message_has("APQ_DATA_DIR");
+    assert_message("APQ_DATA_DIR");
     /* The override comes first, yet an incomplete one falls through. */
     char folder[] = "/tmp/apq-data-XXXXXX", file[64];
     assert_non_null(mkdtemp(folder));

@@ -2,6 +2,8 @@
  * sources and pricing. */
 #include "space/space.h"
 
+#include "unit/asserts.h"
+
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,9 +20,7 @@ static apq_space load(const char *name) {
 
 static apq_ir_network lower(const apq_space *space, const apq_policy *policy) {
     apq_ir_network net;
-    if (apq_policy_lower(space, policy, &net) != APQ_OK) {
-        fail_msg("%s", apq_error_message());
-    }
+    assert_status(apq_policy_lower(space, policy, &net), APQ_OK);
     return net;
 }
 

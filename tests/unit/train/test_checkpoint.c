@@ -2,18 +2,14 @@
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.12g is not %.12g within %g", actual, expected, tolerance);
-    }
-}
 
 /* Steps are taken at their middle: step 0 of 4 warm-up steps at 0.5 of 4. */
 static void rate_warms_up_then_falls(void **state) {

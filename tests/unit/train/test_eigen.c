@@ -4,6 +4,8 @@
 
 #include "base/rng.h"
 
+#include "unit/asserts.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +16,6 @@
 #include <cmocka.h>
 
 enum { MAX = 27 };
-
-static void assert_near(double actual, double expected, double tolerance) {
-    if (!(fabs(actual - expected) <= tolerance)) {
-        fail_msg("%.12g is not %.12g within %g", actual, expected, tolerance);
-    }
-}
 
 /* [2 1; 1 2]: 3 along (1, 1), 1 along (1, -1). */
 static void two_dimensions_match_the_hand_computation(void **state) {
