@@ -3,8 +3,9 @@
  * extracted network has them. */
 #include "supernet/supernet.h"
 
-#include "nn/loss.h"
 #include "nn/streams.h"
+
+#include "unit/supernet/sample.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,102 +16,45 @@
 
 #include <cmocka.h>
 
-enum { N_IMAGES = 6, SIDE = 16, N_CLASSES = 10 };
-
-typedef struct fixture {
-    apq_space space;
-    apq_supernet *supernet; /* its steps are started */
-    apq_arena *arena;
-    const apq_backend *backend;
-    float images[N_IMAGES * SIDE * SIDE * 3];
-    int labels[N_IMAGES];
-} fixture;
-
-static int setup(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    assert_int_equal(apq_space_load("tiny", &f->space), APQ_OK);
-    apq_space_set_classes(&f->space, N_CLASSES);
-    assert_int_equal(apq_supernet_create_shared(&f->space, 3, &f->supernet),
-                     APQ_OK);
-    assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
-    assert_int_equal(apq_backend_find("ref", &f->backend), APQ_OK);
-    apq_rng rng = apq_rng_make(5, APQ_RNG_TEST, 0);
-    for (size_t i = 0; i < sizeof f->images / sizeof f->images[0]; i++) {
-        f->images[i] = (float)apq_rng_normal(&rng);
-    }
-    for (int i = 0; i < N_IMAGES; i++) {
-        f->labels[i] = i % N_CLASSES;
-    }
-    assert_int_equal(apq_supernet_start_steps(f->supernet, f->backend, f->arena,
-                                              f->images, N_IMAGES),
-                     APQ_OK);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    fixture *f = *state;
-    apq_supernet_destroy(f->supernet);
-    apq_arena_destroy(f->arena);
-    free(f);
-    return 0;
-}
-
-static size_t find(const apq_params *p, const char *name) {
-    for (size_t t = 0; t < p->n_items; t++) {
-        if (strcmp(p->items[t].name, name) == 0) {
-            return t;
-        }
-    }
-    fail_msg("no tensor %s", name);
-    return 0;
-}
-
-static void bind(const fixture *f, const apq_policy *policy, apq_subnet *out) {
-    assert_int_equal(
-        apq_subnet_bind(f->supernet, policy, f->backend, f->arena, out),
-        APQ_OK);
-}
-
 /* Steps come after all else, so that the same seed gives the same weights, and
  * have a row for each kernel size and bit-width. */
 static void weights_are_those_without_steps(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_supernet *plain = NULL;
-    assert_int_equal(apq_supernet_create(&f->space, 3, &plain), APQ_OK);
+    assert_int_equal(apq_supernet_create(&s->space, 3, &plain), APQ_OK);
     assert_false(apq_supernet_has_steps(plain));
-    assert_true(apq_supernet_has_steps(f->supernet));
+    assert_true(apq_supernet_has_steps(s->supernet));
     const apq_params *a = apq_supernet_params(plain);
-    const apq_params *b = apq_supernet_params(f->supernet);
+    const apq_params *b = apq_supernet_params(s->supernet);
     assert_memory_equal(a->value, b->value, a->n_values * sizeof *a->value);
-    assert_int_equal(b->n_items - a->n_items, 2 * (5 + 3 * f->space.n_blocks));
+    assert_int_equal(b->n_items - a->n_items, 2 * (5 + 3 * s->space.n_blocks));
     for (size_t t = a->n_items; t < b->n_items; t++) {
         assert_false(b->items[t].has_decay);
     }
     const apq_param *depthwise =
-        &b->items[find(b, "block0.depthwise.weight_log_step")];
-    assert_int_equal(depthwise->shape[0], f->space.n_kernels * f->space.n_bits);
-    assert_int_equal(depthwise->shape[1], f->space.blocks[0].max_channels);
-    assert_int_equal(b->items[find(b, "stem.weight_log_step")].shape[0], 1);
-    assert_int_equal(b->items[find(b, "block1.project.act_log_range")].n,
-                     f->space.n_bits);
+        &b->items[sample_find(b, "block0.depthwise.weight_log_step")];
+    assert_int_equal(depthwise->shape[0], s->space.n_kernels * s->space.n_bits);
+    assert_int_equal(depthwise->shape[1], s->space.blocks[0].max_channels);
+    assert_int_equal(b->items[sample_find(b, "stem.weight_log_step")].shape[0],
+                     1);
+    assert_int_equal(b->items[sample_find(b, "block1.project.act_log_range")].n,
+                     s->space.n_bits);
     apq_supernet_destroy(plain);
 }
 
 /* What calibration finds for a network is what a network of these bits and
  * kernels starts with; fewer bits have larger steps. */
 static void steps_start_from_calibration(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_policy policy;
     apq_subnet shared, plain;
-    apq_policy_largest(&f->space, 6, &policy);
+    apq_policy_largest(&s->space, 6, &policy);
     policy.kernel[0] = 3;
-    bind(f, &policy, &shared);
-    bind(f, &policy, &plain);
+    sample_bind(s, &policy, &shared);
+    sample_bind(s, &policy, &plain);
     assert_int_equal(apq_subnet_quantise(&shared), APQ_OK);
     plain.net.quantiser = APQ_QUANTISER_LSQ;
-    assert_int_equal(apq_nn_calibrate(&plain.net, f->images, N_IMAGES), APQ_OK);
+    assert_int_equal(apq_nn_calibrate(&plain.net, s->images, N_IMAGES), APQ_OK);
     for (size_t i = 0; i < plain.net.n_layers; i++) {
         const apq_nn_layer *a = &shared.net.layers[i];
         const apq_nn_layer *b = &plain.net.layers[i];
@@ -122,26 +66,13 @@ static void steps_start_from_calibration(void **state) {
     }
     apq_subnet_fini(&shared);
     apq_subnet_fini(&plain);
-    const apq_params *p = apq_supernet_params(f->supernet);
-    size_t t = find(p, "block1.expand.weight_log_step");
+    const apq_params *p = apq_supernet_params(s->supernet);
+    size_t t = sample_find(p, "block1.expand.weight_log_step");
     const float *steps = apq_params_value(p, t);
     int64_t n = p->items[t].shape[1];
     for (int64_t k = 0; k < n; k++) {
         assert_true(steps[k] > steps[n + k] && steps[n + k] > steps[2 * n + k]);
     }
-}
-
-/* Mean loss of a net, with gradients. */
-static double pass(const fixture *f, apq_nn_net *net) {
-    float *logits;
-    float dlogits[N_IMAGES * N_CLASSES];
-    assert_int_equal(
-        apq_nn_forward(net, APQ_NN_TRAIN, f->images, N_IMAGES, &logits),
-        APQ_OK);
-    apq_loss_sum sum =
-        apq_loss_labels(logits, f->labels, N_IMAGES, N_CLASSES, 0.1, dlogits);
-    assert_int_equal(apq_nn_backward(net, dlogits), APQ_OK);
-    return sum.loss / N_IMAGES;
 }
 
 /* Whether x is the gradient of the logarithms of a model's tensor, whose own is
@@ -171,27 +102,28 @@ static double range_scale(const apq_ir_layer *ir) {
 /* An extracted network has the steps and computes the same; its gradients,
  * which are tested against differences, are those of the rows in use. */
 static void extraction_has_the_steps(void **state) {
-    fixture *f = *state;
-    apq_params *p = apq_supernet_params(f->supernet);
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
     for (uint64_t round = 0; round < 4; round++) {
         apq_rng rng = apq_rng_make(2, APQ_RNG_TEST, round);
         apq_policy policy;
-        apq_policy_random(&f->space, &rng, &policy);
-        apq_arena_reset(f->arena);
+        apq_policy_random(&s->space, &rng, &policy);
+        apq_arena_reset(s->arena);
         apq_params_zero_grad(p);
         apq_model *model;
-        assert_int_equal(apq_supernet_extract(f->supernet, &policy,
+        assert_int_equal(apq_supernet_extract(s->supernet, &policy,
                                               APQ_QUANTISER_LSQ, &model),
                          APQ_OK);
         assert_true(model->has_steps);
         apq_nn_net net;
-        assert_int_equal(apq_model_bind(model, f->backend, f->arena, &net),
+        assert_int_equal(apq_model_bind(model, s->backend, s->arena, &net),
                          APQ_OK);
         assert_true(net.is_quantised && net.has_float_streams);
         apq_subnet subnet;
-        bind(f, &policy, &subnet);
+        sample_bind(s, &policy, &subnet);
         assert_int_equal(apq_subnet_quantise(&subnet), APQ_OK);
-        double a = pass(f, &subnet.net), b = pass(f, &net);
+        double a = sample_loss(s, &subnet.net, true);
+        double b = sample_loss(s, &net, true);
         assert_true(fabs(a - b) <= 1e-6);
         assert_int_equal(apq_subnet_collect_grads(&subnet), APQ_OK);
         apq_model_push_range_grads(model, &net);
@@ -200,14 +132,14 @@ static void extraction_has_the_steps(void **state) {
             size_t layer = is_depthwise ? 4 : 3;
             const apq_ir_layer *ir = &net.layers[layer].ir;
             int row = 0, column = 0;
-            for (int i = 0; i < f->space.n_bits; i++) {
-                row += f->space.bits[i] < ir->weight_bits;
-                column += f->space.bits[i] < ir->act_bits;
+            for (int i = 0; i < s->space.n_bits; i++) {
+                row += s->space.bits[i] < ir->weight_bits;
+                column += s->space.bits[i] < ir->act_bits;
             }
-            row += is_depthwise && ir->kernel == 5 ? f->space.n_bits : 0;
+            row += is_depthwise && ir->kernel == 5 ? s->space.n_bits : 0;
             char name[APQ_PARAM_NAME_MAX];
             (void)snprintf(name, sizeof name, "%s.weight_log_step", ir->name);
-            size_t t = find(p, name);
+            size_t t = sample_find(p, name);
             const float *g = apq_params_grad(p, t);
             size_t width = (size_t)p->items[t].shape[1];
             size_t n = (size_t)ir->out_channels;
@@ -222,7 +154,8 @@ static void extraction_has_the_steps(void **state) {
             assert_true(inside > 0 && !(all > inside));
             (void)snprintf(name, sizeof name, "%s.act_log_range", ir->name);
             expect_gradient(model, model->act_range, layer, range_scale(ir),
-                            apq_params_grad(p, find(p, name)) + column, 1);
+                            apq_params_grad(p, sample_find(p, name)) + column,
+                            1);
         }
         apq_subnet_fini(&subnet);
         apq_nn_net_fini(&net);
@@ -232,20 +165,21 @@ static void extraction_has_the_steps(void **state) {
 
 /* Calibration of such a network finds what is missing and leaves the rest. */
 static void calibration_finds_streams_only(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_policy policy;
-    apq_policy_smallest(&f->space, 4, &policy);
+    apq_policy_smallest(&s->space, 4, &policy);
     apq_subnet subnet;
-    bind(f, &policy, &subnet);
-    apq_params *p = apq_supernet_params(f->supernet);
-    float *ranges = apq_params_value(p, find(p, "block0.expand.act_log_range"));
+    sample_bind(s, &policy, &subnet);
+    apq_params *p = apq_supernet_params(s->supernet);
+    float *ranges =
+        apq_params_value(p, sample_find(p, "block0.expand.act_log_range"));
     ranges[0] = logf(1.25F);
     assert_int_equal(apq_subnet_quantise(&subnet), APQ_OK);
     apq_nn_net *net = &subnet.net;
     float range = net->layers[3].act_range;
     assert_true(fabsf(range - 1.25F) <= 1e-6F);
     float step = net->layers[3].weight_step[0];
-    assert_int_equal(apq_nn_calibrate(net, f->images, N_IMAGES), APQ_OK);
+    assert_int_equal(apq_nn_calibrate(net, s->images, N_IMAGES), APQ_OK);
     assert_true(net->is_quantised && !net->has_float_streams);
     assert_true(net->layers[3].act_range == range);
     assert_true(net->layers[3].weight_step[0] == step);
@@ -258,31 +192,32 @@ static void calibration_finds_streams_only(void **state) {
 }
 
 static void bits_of_another_space_are_refused(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_policy policy;
-    apq_policy_largest(&f->space, 5, &policy);
+    apq_policy_largest(&s->space, 5, &policy);
     apq_subnet subnet;
-    bind(f, &policy, &subnet);
+    sample_bind(s, &policy, &subnet);
     assert_int_equal(apq_subnet_quantise(&subnet), APQ_ERR_ARG);
     assert_non_null(strstr(apq_error_message(), "block0.expand"));
     apq_subnet_fini(&subnet);
     apq_model *model = NULL;
     assert_int_equal(
-        apq_supernet_extract(f->supernet, &policy, APQ_QUANTISER_LSQ, &model),
+        apq_supernet_extract(s->supernet, &policy, APQ_QUANTISER_LSQ, &model),
         APQ_ERR_ARG);
     assert_null(model);
 }
 
 static void steps_stay_positive(void **state) {
-    fixture *f = *state;
-    apq_params *p = apq_supernet_params(f->supernet);
-    apq_params_init_constant(p, find(p, "stem.weight_log_step"), -1000.0F);
-    apq_params_init_constant(p, find(p, "block0.project.act_log_range"),
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
+    apq_params_init_constant(p, sample_find(p, "stem.weight_log_step"),
+                             -1000.0F);
+    apq_params_init_constant(p, sample_find(p, "block0.project.act_log_range"),
                              -1000.0F);
     apq_policy policy;
     apq_subnet subnet;
-    apq_policy_smallest(&f->space, 6, &policy);
-    bind(f, &policy, &subnet);
+    apq_policy_smallest(&s->space, 6, &policy);
+    sample_bind(s, &policy, &subnet);
     assert_int_equal(apq_subnet_quantise(&subnet), APQ_OK);
     const apq_nn_layer *layers = subnet.net.layers;
     assert_true(layers[0].weight_step[0] > 0.0F &&
@@ -293,17 +228,18 @@ static void steps_stay_positive(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(weights_are_those_without_steps, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(steps_start_from_calibration, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(extraction_has_the_steps, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(calibration_finds_streams_only, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(weights_are_those_without_steps,
+                                        sample_open_shared, sample_close),
+        cmocka_unit_test_setup_teardown(steps_start_from_calibration,
+                                        sample_open_shared, sample_close),
+        cmocka_unit_test_setup_teardown(extraction_has_the_steps,
+                                        sample_open_shared, sample_close),
+        cmocka_unit_test_setup_teardown(calibration_finds_streams_only,
+                                        sample_open_shared, sample_close),
         cmocka_unit_test_setup_teardown(bits_of_another_space_are_refused,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(steps_stay_positive, setup, teardown),
+                                        sample_open_shared, sample_close),
+        cmocka_unit_test_setup_teardown(steps_stay_positive, sample_open_shared,
+                                        sample_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,9 @@
  * meaning of views: extraction, kernel transforms, masks of unused weights. */
 #include "supernet/supernet.h"
 
-#include "nn/loss.h"
 #include "supernet/kernel.h"
+
+#include "unit/supernet/sample.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,80 +15,28 @@
 
 #include <cmocka.h>
 
-enum { N_IMAGES = 6, SIDE = 16, N_CLASSES = 10 };
-
-typedef struct fixture {
-    apq_space space;
-    apq_supernet *supernet;
-    apq_arena *arena;
-    const apq_backend *backend;
-    float images[N_IMAGES * SIDE * SIDE * 3];
-    int labels[N_IMAGES];
-} fixture;
-
-static int setup(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    assert_int_equal(apq_space_load("tiny", &f->space), APQ_OK);
-    assert_int_equal(f->space.resolution, SIDE);
-    apq_space_set_classes(&f->space, N_CLASSES);
-    assert_int_equal(apq_supernet_create(&f->space, 3, &f->supernet), APQ_OK);
-    assert_int_equal(apq_arena_create(&f->arena), APQ_OK);
-    assert_int_equal(apq_backend_find("ref", &f->backend), APQ_OK);
-    apq_rng rng = apq_rng_make(5, APQ_RNG_TEST, 0);
-    for (size_t i = 0; i < sizeof f->images / sizeof f->images[0]; i++) {
-        f->images[i] = (float)apq_rng_normal(&rng);
-    }
-    for (int i = 0; i < N_IMAGES; i++) {
-        f->labels[i] = i % N_CLASSES;
-    }
-    /* Away from gamma 1, beta 0 and identity matrices. */
-    apq_params *p = apq_supernet_params(f->supernet);
-    for (size_t i = 0; i < p->n_values; i++) {
-        p->value[i] += 0.05F * (float)apq_rng_normal(&rng);
-    }
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    fixture *f = *state;
-    apq_supernet_destroy(f->supernet);
-    apq_arena_destroy(f->arena);
-    free(f);
-    return 0;
-}
-
 /* Mean loss; with gradients into the supernet when asked. */
-static double loss_of(fixture *f, const apq_policy *policy,
-                      bool with_gradient) {
-    apq_arena_reset(f->arena);
+static double loss_of(sample *s, const apq_policy *policy, bool with_gradient) {
+    apq_arena_reset(s->arena);
     apq_subnet subnet;
-    assert_int_equal(
-        apq_subnet_bind(f->supernet, policy, f->backend, f->arena, &subnet),
-        APQ_OK);
-    float *logits;
-    float dlogits[N_IMAGES * N_CLASSES];
-    assert_int_equal(
-        apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &logits),
-        APQ_OK);
-    apq_loss_sum sum =
-        apq_loss_labels(logits, f->labels, N_IMAGES, N_CLASSES, 0.1, dlogits);
+    sample_bind(s, policy, &subnet);
     if (with_gradient) {
-        apq_params_zero_grad(apq_supernet_params(f->supernet));
-        assert_int_equal(apq_nn_backward(&subnet.net, dlogits), APQ_OK);
+        apq_params_zero_grad(apq_supernet_params(s->supernet));
+    }
+    double loss = sample_loss(s, &subnet.net, with_gradient);
+    if (with_gradient) {
         assert_int_equal(apq_subnet_collect_grads(&subnet), APQ_OK);
     }
     apq_subnet_fini(&subnet);
-    return sum.loss / N_IMAGES;
+    return loss;
 }
 
 /* Central difference along the gradient g of tensor t against |g|^2. ReLU6
  * has kinks, so the best of three steps counts. */
-static bool difference_agrees(fixture *f, const apq_policy *policy, size_t t,
+static bool difference_agrees(sample *s, const apq_policy *policy, size_t t,
                               const float *g, double norm2,
                               const float *saved) {
-    apq_params *p = apq_supernet_params(f->supernet);
+    apq_params *p = apq_supernet_params(s->supernet);
     double best = (double)INFINITY;
     for (double step = 1e-3; step > 5e-5; step /= 4) {
         double h = step / sqrt(norm2);
@@ -97,7 +46,7 @@ static bool difference_agrees(fixture *f, const apq_policy *policy, size_t t,
             for (size_t i = 0; i < p->items[t].n; i++) {
                 w[i] += (float)((side == 0 ? h : -h) * (double)g[i]);
             }
-            sides[side] = loss_of(f, policy, false);
+            sides[side] = loss_of(s, policy, false);
             memcpy(p->value, saved, p->n_values * sizeof *saved);
         }
         double measured = (sides[0] - sides[1]) / (2 * h);
@@ -109,8 +58,8 @@ static bool difference_agrees(fixture *f, const apq_policy *policy, size_t t,
 /* d loss along each tensor's own gradient equals the gradient's squared
  * norm. One policy after another must touch every tensor of the space. */
 static void gradients_match_differences(void **state) {
-    fixture *f = *state;
-    apq_params *p = apq_supernet_params(f->supernet);
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
     bool *is_checked = calloc(p->n_items, sizeof *is_checked);
     float *saved = malloc(p->n_values * sizeof *saved);
     float *gradient = malloc(p->n_values * sizeof *gradient);
@@ -121,16 +70,16 @@ static void gradients_match_differences(void **state) {
     for (int round = 0; round < 4; round++) {
         apq_policy policy;
         apq_rng rng = apq_rng_make(9, APQ_RNG_TEST, (uint64_t)round);
-        apq_policy_random(&f->space, &rng, &policy);
+        apq_policy_random(&s->space, &rng, &policy);
         if (round < 2) { /* full depth: every block has gradients */
-            apq_policy_largest(&f->space, 8, &policy);
+            apq_policy_largest(&s->space, 8, &policy);
         }
         if (round == 1) {
-            for (int b = 0; b < f->space.n_blocks; b++) {
-                policy.kernel[b] = (int8_t)f->space.kernels[0];
+            for (int b = 0; b < s->space.n_blocks; b++) {
+                policy.kernel[b] = (int8_t)s->space.kernels[0];
             }
         }
-        (void)loss_of(f, &policy, true);
+        (void)loss_of(s, &policy, true);
         memcpy(gradient, p->grad, p->n_values * sizeof *gradient);
         for (size_t t = 0; t < p->n_items; t++) {
             const float *g = gradient + p->items[t].offset;
@@ -141,7 +90,7 @@ static void gradients_match_differences(void **state) {
             if (norm2 < 1e-12) {
                 continue;
             }
-            if (!difference_agrees(f, &policy, t, g, norm2, saved)) {
+            if (!difference_agrees(s, &policy, t, g, norm2, saved)) {
                 fail_msg("round %d, %s: gradient does not match", round,
                          p->items[t].name);
             }
@@ -164,14 +113,14 @@ static void gradients_match_differences(void **state) {
 }
 
 static void skipped_weights_get_no_gradient(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_policy policy;
-    apq_policy_smallest(&f->space, 8, &policy);
-    (void)loss_of(f, &policy, true);
-    const apq_params *p = apq_supernet_params(f->supernet);
+    apq_policy_smallest(&s->space, 8, &policy);
+    (void)loss_of(s, &policy, true);
+    const apq_params *p = apq_supernet_params(s->supernet);
     int b = -1; /* a block that the smallest policy skips */
-    for (int i = 0; i < f->space.n_blocks; i++) {
-        b = apq_space_block_active(&f->space, &policy, i) ? b : i;
+    for (int i = 0; i < s->space.n_blocks; i++) {
+        b = apq_space_block_active(&s->space, &policy, i) ? b : i;
     }
     assert_true(b >= 0);
     char prefix[32];
@@ -190,29 +139,27 @@ static void skipped_weights_get_no_gradient(void **state) {
 }
 
 static void extraction_computes_the_same(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     for (uint64_t i = 0; i < 5; i++) {
         apq_rng rng = apq_rng_make(1, APQ_RNG_TEST, i);
         apq_policy policy;
-        apq_policy_random(&f->space, &rng, &policy);
-        apq_arena_reset(f->arena);
+        apq_policy_random(&s->space, &rng, &policy);
+        apq_arena_reset(s->arena);
         apq_subnet subnet;
-        assert_int_equal(apq_subnet_bind(f->supernet, &policy, f->backend,
-                                         f->arena, &subnet),
-                         APQ_OK);
+        sample_bind(s, &policy, &subnet);
         apq_model *model;
-        assert_int_equal(apq_supernet_extract(f->supernet, &policy,
+        assert_int_equal(apq_supernet_extract(s->supernet, &policy,
                                               APQ_QUANTISER_APQ, &model),
                          APQ_OK);
         apq_nn_net net;
-        assert_int_equal(apq_model_bind(model, f->backend, f->arena, &net),
+        assert_int_equal(apq_model_bind(model, s->backend, s->arena, &net),
                          APQ_OK);
         float *a, *b;
         assert_int_equal(
-            apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &a),
+            apq_nn_forward(&subnet.net, APQ_NN_TRAIN, s->images, N_IMAGES, &a),
             APQ_OK);
         assert_int_equal(
-            apq_nn_forward(&net, APQ_NN_TRAIN, f->images, N_IMAGES, &b),
+            apq_nn_forward(&net, APQ_NN_TRAIN, s->images, N_IMAGES, &b),
             APQ_OK);
         for (int k = 0; k < N_IMAGES * N_CLASSES; k++) {
             assert_true(fabsf(a[k] - b[k]) <= 1e-5F);
@@ -224,20 +171,18 @@ static void extraction_computes_the_same(void **state) {
 }
 
 static void recalibration_averages_batches(void **state) {
-    fixture *f = *state;
+    sample *s = *state;
     apq_policy policy;
-    apq_policy_largest(&f->space, 8, &policy);
+    apq_policy_largest(&s->space, 8, &policy);
     apq_subnet subnet;
-    assert_int_equal(
-        apq_subnet_bind(f->supernet, &policy, f->backend, f->arena, &subnet),
-        APQ_OK);
+    sample_bind(s, &policy, &subnet);
     float *logits;
     apq_nn_recalibrate_reset(&subnet.net);
-    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, f->images,
+    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, s->images,
                                     N_IMAGES, &logits),
                      APQ_OK);
     float first = subnet.net.layers[0].mean[0];
-    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, f->images,
+    assert_int_equal(apq_nn_forward(&subnet.net, APQ_NN_RECALIBRATE, s->images,
                                     N_IMAGES / 2, &logits),
                      APQ_OK);
     float half = subnet.net.layers[0].y_norm.mean[0];
@@ -246,16 +191,14 @@ static void recalibration_averages_batches(void **state) {
     apq_subnet_fini(&subnet);
 }
 
-static void logits_of(fixture *f, const apq_policy *policy,
+static void logits_of(sample *s, const apq_policy *policy,
                       float out[N_IMAGES * N_CLASSES]) {
-    apq_arena_reset(f->arena);
+    apq_arena_reset(s->arena);
     apq_subnet subnet;
     float *logits;
+    sample_bind(s, policy, &subnet);
     assert_int_equal(
-        apq_subnet_bind(f->supernet, policy, f->backend, f->arena, &subnet),
-        APQ_OK);
-    assert_int_equal(
-        apq_nn_forward(&subnet.net, APQ_NN_TRAIN, f->images, N_IMAGES, &logits),
+        apq_nn_forward(&subnet.net, APQ_NN_TRAIN, s->images, N_IMAGES, &logits),
         APQ_OK);
     memcpy(out, logits, N_IMAGES * N_CLASSES * sizeof *out);
     apq_subnet_fini(&subnet);
@@ -270,15 +213,11 @@ static double logit_distance(const float *a, const float *b) {
     return worst;
 }
 
-static double importance(fixture *f, int b, int channel) {
-    const apq_params *p = apq_supernet_params(f->supernet);
+static double importance(sample *s, int b, int channel) {
+    const apq_params *p = apq_supernet_params(s->supernet);
     char name[64];
     (void)snprintf(name, sizeof name, "block%d.project.weight", b);
-    size_t t = 0;
-    while (strcmp(p->items[t].name, name) != 0) {
-        t++;
-        assert_true(t < p->n_items);
-    }
+    size_t t = sample_find(p, name);
     double sum = 0;
     for (int64_t k = 0; k < p->items[t].shape[0]; k++) {
         sum += fabs(
@@ -290,33 +229,33 @@ static double importance(fixture *f, int b, int channel) {
 /* All channels, then only those of the narrower half: the largest computes
  * what it did both times, an 8 channels narrower one after the second. */
 static void sorting_channels_keeps_the_function(void **state) {
-    fixture *f = *state;
-    apq_params *p = apq_supernet_params(f->supernet);
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
     int all[APQ_MAX_BLOCKS], narrow[APQ_MAX_BLOCKS];
     apq_policy largest, narrower;
-    apq_policy_largest(&f->space, 8, &largest);
+    apq_policy_largest(&s->space, 8, &largest);
     narrower = largest;
-    for (int b = 0; b < f->space.n_blocks; b++) {
-        all[b] = f->space.blocks[b].max_channels;
+    for (int b = 0; b < s->space.n_blocks; b++) {
+        all[b] = s->space.blocks[b].max_channels;
         narrow[b] = all[b] - 8;
         narrower.channels[b] = (int16_t)narrow[b];
     }
     float before[N_IMAGES * N_CLASSES], after[N_IMAGES * N_CLASSES];
     float narrow_before[N_IMAGES * N_CLASSES];
-    logits_of(f, &largest, before);
-    logits_of(f, &narrower, narrow_before);
+    logits_of(s, &largest, before);
+    logits_of(s, &narrower, narrow_before);
     memcpy(p->momentum, p->value, p->n_values * sizeof *p->value);
     float *const arrays[] = {p->value, p->momentum};
-    assert_int_equal(apq_supernet_sort_channels(f->supernet, all, arrays, 2),
+    assert_int_equal(apq_supernet_sort_channels(s->supernet, all, arrays, 2),
                      APQ_OK);
     assert_memory_equal(p->momentum, p->value, p->n_values * sizeof *p->value);
-    logits_of(f, &largest, after);
+    logits_of(s, &largest, after);
     assert_true(logit_distance(before, after) <= 1e-4);
-    logits_of(f, &narrower, after); /* has other channels now */
+    logits_of(s, &narrower, after); /* has other channels now */
     assert_true(logit_distance(narrow_before, after) >= 1e-2);
-    for (int b = 0; b < f->space.n_blocks; b++) {
+    for (int b = 0; b < s->space.n_blocks; b++) {
         for (int c = 1; c < all[b]; c++) {
-            assert_true(importance(f, b, c - 1) >= importance(f, b, c));
+            assert_true(importance(s, b, c - 1) >= importance(s, b, c));
         }
     }
     /* Sorted, so turn the narrower's channels about. */
@@ -324,30 +263,29 @@ static void sorting_channels_keeps_the_function(void **state) {
     for (size_t i = 0; i < p->n_values; i++) {
         p->value[i] += 0.1F * (float)apq_rng_normal(&rng);
     }
-    logits_of(f, &largest, before);
-    logits_of(f, &narrower, narrow_before);
-    assert_int_equal(apq_supernet_sort_channels(f->supernet, narrow, arrays, 1),
+    logits_of(s, &largest, before);
+    logits_of(s, &narrower, narrow_before);
+    assert_int_equal(apq_supernet_sort_channels(s->supernet, narrow, arrays, 1),
                      APQ_OK);
     assert_memory_not_equal(p->momentum, p->value,
                             p->n_values * sizeof *p->value);
-    logits_of(f, &largest, after);
+    logits_of(s, &largest, after);
     assert_true(logit_distance(before, after) <= 1e-4);
-    logits_of(f, &narrower, after);
+    logits_of(s, &narrower, after);
     assert_true(logit_distance(narrow_before, after) <= 1e-4);
 }
 
-/* With identity matrices the smaller kernel is the centre of the larger. */
 /* Blocks with a residual then add nothing but beta: their weights do not
  * matter and have no gradient, but the scales do, so that training goes on. */
 static void zero_residuals_are_identities(void **state) {
-    fixture *f = *state;
-    apq_params *p = apq_supernet_params(f->supernet);
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
     apq_policy policy;
-    apq_policy_largest(&f->space, 8, &policy);
-    apq_supernet_zero_residuals(f->supernet);
-    double loss = loss_of(f, &policy, true);
+    apq_policy_largest(&s->space, 8, &policy);
+    apq_supernet_zero_residuals(s->supernet);
+    double loss = loss_of(s, &policy, true);
     int n_residuals = 0;
-    for (int b = 0; b < f->space.n_blocks; b++) {
+    for (int b = 0; b < s->space.n_blocks; b++) {
         char weight[APQ_PARAM_NAME_MAX], gamma[APQ_PARAM_NAME_MAX];
         (void)snprintf(weight, sizeof weight, "block%d.project.weight", b);
         (void)snprintf(gamma, sizeof gamma, "block%d.project.gamma", b);
@@ -358,21 +296,21 @@ static void zero_residuals_are_identities(void **state) {
             const float *grad = apq_params_grad(p, t);
             for (size_t i = 0; i < p->items[t].n && is_gamma; i++) {
                 assert_true((value[i] == 0.0F) ==
-                            f->space.blocks[b].has_residual);
+                            s->space.blocks[b].has_residual);
                 assert_true(grad[i] != 0.0F && isfinite(grad[i]));
             }
             for (size_t i = 0; i < p->items[t].n && is_weight; i++) {
                 assert_true((grad[i] == 0.0F) ==
-                            f->space.blocks[b].has_residual);
+                            s->space.blocks[b].has_residual);
             }
         }
-        if (f->space.blocks[b].has_residual) {
+        if (s->space.blocks[b].has_residual) {
             n_residuals++;
-            policy.kernel[b] = (int8_t)f->space.kernels[0];
+            policy.kernel[b] = (int8_t)s->space.kernels[0];
         }
     }
-    assert_true(n_residuals > 0 && n_residuals < f->space.n_blocks);
-    assert_true(loss_of(f, &policy, false) == loss);
+    assert_true(n_residuals > 0 && n_residuals < s->space.n_blocks);
+    assert_true(loss_of(s, &policy, false) == loss);
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -382,9 +320,9 @@ static bool ends_with(const char *text, const char *end) {
 
 /* Shifts, and nothing else, learn at their own rate; only weights decay. */
 static void shifts_have_their_own_rate(void **state) {
-    fixture *f = *state;
-    apq_supernet_set_shift_rate(f->supernet, 8.0);
-    const apq_params *p = apq_supernet_params(f->supernet);
+    sample *s = *state;
+    apq_supernet_set_shift_rate(s->supernet, 8.0);
+    const apq_params *p = apq_supernet_params(s->supernet);
     int n_shifts = 0;
     for (size_t t = 0; t < p->n_items; t++) {
         bool is_shift = ends_with(p->items[t].name, ".beta");
@@ -393,9 +331,10 @@ static void shifts_have_their_own_rate(void **state) {
         assert_int_equal(p->items[t].has_decay,
                          ends_with(p->items[t].name, ".weight"));
     }
-    assert_int_equal(n_shifts, 4 + 3 * f->space.n_blocks);
+    assert_int_equal(n_shifts, 4 + 3 * s->space.n_blocks);
 }
 
+/* With identity matrices the smaller kernel is the centre of the larger. */
 static void identity_shrinks_to_the_centre(void **state) {
     (void)state;
     enum { C = 3, LD = 5 };
@@ -417,20 +356,20 @@ static void identity_shrinks_to_the_centre(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(gradients_match_differences, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(skipped_weights_get_no_gradient, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(extraction_computes_the_same, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(recalibration_averages_batches, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(gradients_match_differences,
+                                        sample_open, sample_close),
+        cmocka_unit_test_setup_teardown(skipped_weights_get_no_gradient,
+                                        sample_open, sample_close),
+        cmocka_unit_test_setup_teardown(extraction_computes_the_same,
+                                        sample_open, sample_close),
+        cmocka_unit_test_setup_teardown(recalibration_averages_batches,
+                                        sample_open, sample_close),
         cmocka_unit_test_setup_teardown(sorting_channels_keeps_the_function,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(zero_residuals_are_identities, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(shifts_have_their_own_rate, setup,
-                                        teardown),
+                                        sample_open, sample_close),
+        cmocka_unit_test_setup_teardown(zero_residuals_are_identities,
+                                        sample_open, sample_close),
+        cmocka_unit_test_setup_teardown(shifts_have_their_own_rate, sample_open,
+                                        sample_close),
         cmocka_unit_test(identity_shrinks_to_the_centre),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
