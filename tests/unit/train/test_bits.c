@@ -24,41 +24,22 @@ static apq_train_options options_of(const trainee *t) {
     return o;
 }
 
-static apq_supernet *train(const trainee *t, const apq_train_options *o,
-                           apq_status expected) {
-    apq_supernet *s = NULL;
-    assert_int_equal(apq_supernet_create_shared(&t->space, 11, &s), APQ_OK);
-    assert_int_equal(apq_train_supernet(s, t->dataset, o), expected);
-    return s;
-}
-
-static void stop(const trainee *t, apq_train_options o, int steps) {
-    stopper s;
-    stopper_set(&s, steps);
-    o.progress = &s.progress;
-    apq_supernet_destroy(train(t, &o, APQ_ERR_INTERRUPTED));
-}
-
 /* Before bits, at the last float step, where steps are started after the
  * checkpoint, and in bits; the average goes through it as well. */
 static void resumed_training_repeats_the_bits(void **state) {
     const trainee *t = *state;
     apq_train_options o = options_of(t);
     o.weight_average = 0.9;
-    apq_supernet *whole = train(t, &o, APQ_OK);
+    apq_supernet *whole = trainee_train(t, &o);
     char path[APQ_PATH_MAX];
     void *folder = trainee_open_checkpoint(path);
     o.checkpoint_path = path;
-    stop(t, o, 3);
-    stop(t, o, FIRST_BITS_STEP - 3);
-    stop(t, o, 1);
-    stop(t, o, 3);
+    trainee_stop(t, o, 3);
+    trainee_stop(t, o, FIRST_BITS_STEP - 3);
+    trainee_stop(t, o, 1);
+    trainee_stop(t, o, 3);
     assert_non_null(strstr(apq_error_message(), "at step 9"));
-    apq_supernet *resumed = train(t, &o, APQ_OK);
-    assert_same_params(apq_supernet_params(whole),
-                       apq_supernet_params(resumed));
-    apq_supernet_destroy(resumed);
-    apq_supernet_destroy(whole);
+    trainee_expect_same(t, &o, whole);
     trainee_close_checkpoint(folder);
 }
 
@@ -95,7 +76,7 @@ static void losses_fall_and_steps_move(void **state) {
     apq_train_options o = options_of(t);
     o.log_path = path;
     o.epochs = 50;
-    apq_supernet *s = train(t, &o, APQ_OK);
+    apq_supernet *s = trainee_train(t, &o);
     assert_true(loss_at(path, 49) < 0.95 * loss_at(path, 1));
     apq_params *p = apq_supernet_params(s);
     float *trained = malloc(p->n_values * sizeof *trained);
@@ -133,7 +114,7 @@ static void decisions_of(const trainee *t, apq_train_options o, int threads,
     o.log_path = path;
     o.loader_threads = threads;
     apq_backend_set_threads(threads);
-    apq_supernet_destroy(train(t, &o, APQ_OK));
+    apq_supernet_destroy(trainee_train(t, &o));
     apq_backend_set_threads(1);
     json_t *value = last_of(path, "decisions", (size_t)o.epochs - 1);
     (void)snprintf(out, 17, "%s", json_string_value(value));
@@ -172,19 +153,11 @@ static pupil tune(const trainee *t, apq_supernet *supernet, int n_steps,
     assert_int_equal(apq_arena_create(&p.arena), APQ_OK);
     assert_int_equal(apq_model_bind(p.model, t->backend, p.arena, &p.net),
                      APQ_OK);
-    const apq_finetune_options o = {
-        .backend = t->backend,
-        .progress = progress,
-        .checkpoint_path = checkpoint,
-        .checkpoint_s = 1e9,
-        .seed = 11,
-        .n_steps = n_steps,
-        .batch = TRAINEE_BATCH,
-        .learning_rate = 0.02,
-        .momentum = 0.9,
-        .recalibrate_images = 64,
-        .loader_threads = 1,
-    };
+    apq_finetune_options o = trainee_finetune_options(t);
+    o.progress = progress;
+    o.checkpoint_path = checkpoint;
+    o.n_steps = n_steps;
+    o.learning_rate = 0.02;
     assert_int_equal(apq_finetune(p.model, &p.net, t->dataset, &o),
                      progress == NULL ? APQ_OK : APQ_ERR_INTERRUPTED);
     return p;
@@ -201,12 +174,9 @@ static void discard(pupil *p) {
 static void tuning_starts_from_the_steps(void **state) {
     const trainee *t = *state;
     apq_train_options o = options_of(t);
-    apq_supernet *s = train(t, &o, APQ_OK);
+    apq_supernet *s = trainee_train(t, &o);
     const apq_params *p = apq_supernet_params(s);
-    size_t i = 0;
-    while (strcmp(p->items[i].name, "block0.project.weight_log_step") != 0) {
-        i++;
-    }
+    size_t i = find_tensor(p, "block0.project.weight_log_step");
     /* The second of three bit-widths. */
     float log_step = apq_params_value(p, i)[p->items[i].shape[1]];
     pupil start = tune(t, s, 0, NULL, NULL);
@@ -238,20 +208,17 @@ static void wrong_use_is_refused(void **state) {
     const trainee *t = *state;
     apq_train_options o = options_of(t);
     o.schedule = "progressive";
-    apq_supernet_destroy(train(t, &o, APQ_ERR_ARG));
+    trainee_refuse(t, &o, APQ_ERR_ARG);
     assert_non_null(strstr(apq_error_message(), "not progressive"));
     o = options_of(t);
     o.float_epochs = o.epochs;
-    apq_supernet_destroy(train(t, &o, APQ_ERR_ARG));
+    trainee_refuse(t, &o, APQ_ERR_ARG);
     assert_non_null(strstr(apq_error_message(), "after 3 epochs of 3"));
     o.float_epochs = 0;
     apq_supernet *plain = trainee_supernet(&t->space);
     assert_int_equal(apq_train_supernet(plain, t->dataset, &o), APQ_ERR_ARG);
     apq_supernet_destroy(plain);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

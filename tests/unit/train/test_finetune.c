@@ -5,7 +5,6 @@
 #include "supernet/supernet.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
-#include "unit/store/scratch.h"
 #include "unit/train/trainee.h"
 
 #include "base/file.h"
@@ -25,22 +24,6 @@ typedef struct tuned {
     apq_nn_net net;
     apq_arena *arena;
 } tuned;
-
-static apq_finetune_options options_of(const trainee *t) {
-    return (apq_finetune_options){
-        .backend = t->backend,
-        .checkpoint_s = 1e9,
-        .seed = 11,
-        .n_steps = 8, /* an epoch and a part of the next */
-        .batch = TRAINEE_BATCH,
-        .learning_rate = 0.01,
-        .momentum = 0.9,
-        .weight_decay = 1e-4,
-        .label_smoothing = 0.1,
-        .recalibrate_images = 64,
-        .loader_threads = 1,
-    };
-}
 
 /* The policy cut out of a supernet of random weights. */
 static tuned cut_policy(const trainee *t, const apq_policy *policy) {
@@ -104,16 +87,14 @@ static void assert_same_nets(const tuned *a, const tuned *b) {
 
 static void resumed_tuning_repeats_the_bits(void **state) {
     const trainee *t = *state;
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     tuned start = cut(t, 0);
     tuned whole = finished(t, &o);
     assert_memory_not_equal(start.model->params.value,
                             whole.model->params.value,
                             start.model->params.n_values * sizeof(float));
-    void *folder = NULL;
-    assert_int_equal(scratch_make(&folder), 0);
     char path[APQ_PATH_MAX];
-    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
+    void *folder = trainee_open_checkpoint(path);
     o.checkpoint_path = path;
     tune_and_stop(t, o, 2);
     assert_non_null(strstr(apq_error_message(), "at step 2"));
@@ -125,17 +106,15 @@ static void resumed_tuning_repeats_the_bits(void **state) {
     discard(&start);
     discard(&whole);
     discard(&resumed);
-    assert_int_equal(scratch_remove(&folder), 0);
+    trainee_close_checkpoint(folder);
 }
 
 /* The last step's checkpoint stands for the whole training. */
 static void finished_tuning_is_not_repeated(void **state) {
     const trainee *t = *state;
-    void *folder = NULL;
-    assert_int_equal(scratch_make(&folder), 0);
     char path[APQ_PATH_MAX];
-    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
-    apq_finetune_options o = options_of(t);
+    void *folder = trainee_open_checkpoint(path);
+    apq_finetune_options o = trainee_finetune_options(t);
     o.checkpoint_path = path;
     o.input = "0123456789abcdef";
     tuned whole = finished(t, &o);
@@ -157,13 +136,13 @@ static void finished_tuning_is_not_repeated(void **state) {
     assert_int_equal(apq_checkpoint_drop_other(path, "other", &is_dropped),
                      APQ_OK);
     assert_false(is_dropped);
-    assert_int_equal(scratch_remove(&folder), 0);
+    trainee_close_checkpoint(folder);
 }
 
 /* Nothing to save to: it stops all the same, and claims nothing. */
 static void tuning_stops_without_a_checkpoint(void **state) {
     const trainee *t = *state;
-    tune_and_stop(t, options_of(t), 2);
+    tune_and_stop(t, trainee_finetune_options(t), 2);
     assert_non_null(strstr(apq_error_message(), "at step 2"));
     assert_null(strstr(apq_error_message(), "saved"));
 }
@@ -171,7 +150,7 @@ static void tuning_stops_without_a_checkpoint(void **state) {
 /* Without steps it calibrates only: weights stay, clips are set. */
 static void no_steps_only_calibrate(void **state) {
     const trainee *t = *state;
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     o.n_steps = 0;
     tuned start = cut(t, 0), n = finished(t, &o);
     const apq_params *p = &n.model->params;
@@ -218,7 +197,7 @@ static apq_loader *loader_of(const trainee *t, apq_split split, int batch) {
 /* The statistics left behind are those of the final weights. */
 static void tuning_ends_with_recalibration(void **state) {
     const trainee *t = *state;
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     tuned once = finished(t, &o), again = finished(t, &o);
     apq_loader *loader = loader_of(t, APQ_SPLIT_TRAIN, 250);
     assert_int_equal(apq_recalibrate(&again.net, loader, 1), APQ_OK);
@@ -231,7 +210,7 @@ static void tuning_ends_with_recalibration(void **state) {
 /* Accuracy and loss are means over images, whatever the batches. */
 static void evaluation_counts_images_once(void **state) {
     const trainee *t = *state;
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     tuned n = finished(t, &o);
     apq_evaluation by_four, whole;
     apq_loader *loader = loader_of(t, APQ_SPLIT_TEST, 4);
@@ -302,7 +281,7 @@ static void float_evaluation_is_that_of_the_layers(void **state) {
  * the plain kernels, and within an image of the simulation in float. */
 static void quantised_evaluation_is_in_integers(void **state) {
     const trainee *t = *state;
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     tuned n = finished(t, &o);
     apq_loader *loader = loader_of(t, APQ_SPLIT_TRAIN, TRAINEE_BATCH);
     apq_evaluation fused, plain;
@@ -332,11 +311,9 @@ static void quantised_evaluation_is_in_integers(void **state) {
 
 static void other_checkpoints_are_refused(void **state) {
     const trainee *t = *state;
-    void *folder = NULL;
-    assert_int_equal(scratch_make(&folder), 0);
     char path[APQ_PATH_MAX];
-    assert_int_equal(apq_path_join(path, folder, "checkpoint"), APQ_OK);
-    apq_finetune_options o = options_of(t);
+    void *folder = trainee_open_checkpoint(path);
+    apq_finetune_options o = trainee_finetune_options(t);
     o.checkpoint_path = path;
     tune_and_stop(t, o, 2);
     apq_finetune_options other = o;
@@ -359,7 +336,7 @@ static void other_checkpoints_are_refused(void **state) {
         expect_refusal(t, 0, &o, APQ_ERR_FORMAT);
     }
     free(bytes);
-    assert_int_equal(scratch_remove(&folder), 0);
+    trainee_close_checkpoint(folder);
 }
 
 /* |moved - like| / |like|, moves from `start` of n values. */
@@ -380,7 +357,7 @@ static tuned smallest_after(const trainee *t, apq_precision precision,
     apq_policy policy;
     apq_policy_smallest(&t->space, 8, &policy);
     tuned n = cut_policy(t, &policy);
-    apq_finetune_options o = options_of(t);
+    apq_finetune_options o = trainee_finetune_options(t);
     o.precision = precision;
     o.n_steps = n_steps;
     assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, &o), APQ_OK);
@@ -407,9 +384,6 @@ static void bfloat16_learns_the_same(void **state) {
     discard(&single);
     discard(&half);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -237,9 +237,6 @@ static void unusable_logs_are_reported(void **state) {
     apq_supernet_destroy(s);
 }
 
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(epochs_are_logged),

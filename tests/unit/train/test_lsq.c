@@ -66,19 +66,9 @@ static void discard(pupil *p) {
 }
 
 static apq_finetune_options options_of(const trainee *t) {
-    return (apq_finetune_options){
-        .backend = t->backend,
-        .checkpoint_s = 1e9,
-        .seed = 11,
-        .n_steps = 8,
-        .batch = TRAINEE_BATCH,
-        .learning_rate = 0.02,
-        .momentum = 0.9,
-        .weight_decay = 1e-4,
-        .label_smoothing = 0.1,
-        .recalibrate_images = 64,
-        .loader_threads = 1,
-    };
+    apq_finetune_options o = trainee_finetune_options(t);
+    o.learning_rate = 0.02;
+    return o;
 }
 
 static apq_status tune(const trainee *t, pupil *p, apq_finetune_options o,
@@ -293,9 +283,6 @@ static void a_step_follows_labels_and_teacher(void **state) {
     discard(&want);
     discard(&got);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

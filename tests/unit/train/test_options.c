@@ -12,19 +12,6 @@
 
 #include <cmocka.h>
 
-/* Largest difference of values over the largest value. */
-static double distance(apq_supernet *a, apq_supernet *b) {
-    const apq_params *p = apq_supernet_params(a);
-    const apq_params *q = apq_supernet_params(b);
-    double worst = 0, scale = 0;
-    for (size_t i = 0; i < p->n_values; i++) {
-        double difference = fabs((double)p->value[i] - (double)q->value[i]);
-        worst = difference <= worst ? worst : difference; /* keeps NaN */
-        scale = fmax(scale, fabs((double)p->value[i]));
-    }
-    return worst / scale;
-}
-
 static const apq_augmentation alternating = {.flip = APQ_FLIP_ALTERNATING,
                                              .crop_padding = 2,
                                              .crop_reflect = true,
@@ -52,11 +39,7 @@ static void expect_same_when_resumed(const trainee *t, apq_train_options o) {
     trainee_stop(t, o, 2);
     trainee_stop(t, o, 1);
     trainee_stop(t, o, 3);
-    apq_supernet *resumed = trainee_train(t, &o);
-    assert_same_params(apq_supernet_params(whole),
-                       apq_supernet_params(resumed));
-    apq_supernet_destroy(resumed);
-    apq_supernet_destroy(whole);
+    trainee_expect_same(t, &o, whole);
     trainee_close_checkpoint(folder);
 }
 
@@ -129,8 +112,8 @@ static void the_average_is_of_the_weights_after_each_step(void **state) {
     o.checkpoint_path = NULL;
     o.weight_average = 0.3;
     apq_supernet *averaged = trainee_train(t, &o);
-    assert_true(distance(averaged, followed) <= 1e-6);
-    assert_true(distance(averaged, at) >= 1e-4);
+    assert_true(trainee_distance(averaged, followed) <= 1e-6);
+    assert_true(trainee_distance(averaged, at) >= 1e-4);
     apq_supernet_destroy(averaged);
     apq_supernet_destroy(followed);
     apq_supernet_destroy(at);
@@ -225,7 +208,7 @@ static void the_average_teaches(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         apq_supernet *a = taught(t, APQ_TEACHER_LARGEST, cases[i].decay);
         apq_supernet *b = taught(t, APQ_TEACHER_AVERAGE, cases[i].decay);
-        double d = distance(a, b);
+        double d = trainee_distance(a, b);
         assert_true(d >= cases[i].low && d <= cases[i].high);
         apq_supernet_destroy(a);
         apq_supernet_destroy(b);
@@ -256,14 +239,11 @@ static void every_option_matters(void **state) {
     apq_supernet *a = trainee_train(t, &usual);
     for (int i = 0; i < N; i++) {
         apq_supernet *b = trainee_train(t, &o[i]);
-        assert_true(distance(a, b) >= 1e-3);
+        assert_true(trainee_distance(a, b) >= 1e-3);
         apq_supernet_destroy(b);
     }
     apq_supernet_destroy(a);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

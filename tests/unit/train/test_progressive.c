@@ -42,11 +42,7 @@ static void resumed_training_repeats_the_bits(void **state) {
         trainee_stop(t, o, 1);
     }
     assert_non_null(strstr(apq_error_message(), "at step 14"));
-    apq_supernet *resumed = trainee_train(t, &o);
-    assert_same_params(apq_supernet_params(whole),
-                       apq_supernet_params(resumed));
-    apq_supernet_destroy(resumed);
-    apq_supernet_destroy(whole);
+    trainee_expect_same(t, &o, whole);
     trainee_close_checkpoint(folder);
 }
 
@@ -148,18 +144,8 @@ static void driver_close(driver *d) {
     apq_supernet_destroy(d->env.supernet);
 }
 
-static size_t find(const apq_params *p, const char *name) {
-    for (size_t i = 0; i < p->n_items; i++) {
-        if (strcmp(p->items[i].name, name) == 0) {
-            return i;
-        }
-    }
-    fail_msg("no %s", name);
-    return 0;
-}
-
 static bool has_gradient(const apq_params *p, const char *name) {
-    size_t t = find(p, name);
+    size_t t = find_tensor(p, name);
     for (size_t i = 0; i < p->items[t].n; i++) {
         if (!(apq_params_grad(p, t)[i] == 0.0F)) {
             return true;
@@ -170,7 +156,7 @@ static bool has_gradient(const apq_params *p, const char *name) {
 
 /* Widest sub-network of a step in block 0, by its projection's gradient. */
 static int trained_width(const apq_params *p) {
-    size_t t = find(p, "block0.project.weight");
+    size_t t = find_tensor(p, "block0.project.weight");
     int64_t width = p->items[t].shape[1];
     while (width > 0 && apq_params_grad(p, t)[width - 1] == 0.0F) {
         width--;
@@ -280,7 +266,7 @@ static void pupils_learn_from_both(void **state) {
 }
 
 static double importance(const apq_params *p, int channel) {
-    size_t t = find(p, "block0.project.weight");
+    size_t t = find_tensor(p, "block0.project.weight");
     double sum = 0;
     for (int64_t k = 0; k < p->items[t].shape[0]; k++) {
         sum += fabs(
@@ -311,7 +297,7 @@ static void width_phases_sort_channels(void **state) {
     assert_true(disorder(p, block->max_channels) >= 1);
     (void)watch(&d, 12, 1);
     assert_int_equal(disorder(p, block->max_channels), 0);
-    size_t w = find(p, "block0.project.weight");
+    size_t w = find_tensor(p, "block0.project.weight");
     for (size_t i = 0; i < p->items[w].n; i++) {
         apq_params_value(p, w)[i] *= 1.0F + (float)(i % 31);
     }
@@ -457,9 +443,6 @@ static void checkpoints_without_a_teacher_are_a_mismatch(void **state) {
     apq_supernet_destroy(s);
     trainee_close_checkpoint(folder);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

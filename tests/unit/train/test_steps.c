@@ -148,9 +148,6 @@ static void bfloat16_repeats_its_bits(void **state) {
     }
 }
 
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(warm_steps_allocate_nothing),

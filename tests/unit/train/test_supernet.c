@@ -29,11 +29,7 @@ static void resumed_training_repeats_the_bits(void **state) {
     trainee_stop(t, o, 1);
     trainee_stop(t, o, 3);
     assert_non_null(strstr(apq_error_message(), "at step 9"));
-    apq_supernet *resumed = trainee_train(t, &o);
-    assert_same_params(apq_supernet_params(whole),
-                       apq_supernet_params(resumed));
-    apq_supernet_destroy(resumed);
-    apq_supernet_destroy(whole);
+    trainee_expect_same(t, &o, whole);
     trainee_close_checkpoint(folder);
 }
 
@@ -63,19 +59,6 @@ static void checkpoints_are_written_while_training(void **state) {
     trainee_close_checkpoint(folder);
 }
 
-/* Largest difference of values over the largest value. */
-static double distance(apq_supernet *a, apq_supernet *b) {
-    const apq_params *p = apq_supernet_params(a);
-    const apq_params *q = apq_supernet_params(b);
-    double worst = 0, scale = 0;
-    for (size_t i = 0; i < p->n_values; i++) {
-        double difference = fabs((double)p->value[i] - (double)q->value[i]);
-        worst = difference <= worst ? worst : difference; /* keeps NaN */
-        scale = fmax(scale, fabs((double)p->value[i]));
-    }
-    return worst / scale;
-}
-
 /* Sums may round differently with more threads; another choice of
  * sub-networks, as with one more of them, changes far more. */
 static void choices_do_not_depend_on_threads(void **state) {
@@ -91,8 +74,8 @@ static void choices_do_not_depend_on_threads(void **state) {
     apq_backend_set_threads(2);
     apq_supernet *two = trainee_train(t, &o);
     apq_backend_set_threads(1);
-    assert_true(distance(one, two) <= 1e-5);
-    assert_true(distance(one, other) >= 1e-3);
+    assert_true(trainee_distance(one, two) <= 1e-5);
+    assert_true(trainee_distance(one, other) >= 1e-3);
     apq_supernet_destroy(one);
     apq_supernet_destroy(two);
     apq_supernet_destroy(other);
@@ -186,7 +169,7 @@ static void alone_is_a_sandwich_of_one(void **state) {
     apq_policy_smallest(&t->space, 8, &smallest);
     o.policy = &smallest;
     apq_supernet *other = trainee_train(t, &o);
-    assert_true(distance(largest, other) > 1e-3);
+    assert_true(trainee_distance(largest, other) > 1e-3);
     double flop, flop_smallest;
     assert_int_equal(apq_train_flop(&t->space, &o, 1, &flop_smallest), APQ_OK);
     o.policy = NULL;
@@ -196,9 +179,6 @@ static void alone_is_a_sandwich_of_one(void **state) {
     apq_supernet_destroy(largest);
     apq_supernet_destroy(other);
 }
-
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -122,9 +122,6 @@ static void other_channels_are_refused(void **state) {
     apq_supernet_destroy(s);
 }
 
-#define WITH_TRAINEE(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(responses_do_not_correlate),

@@ -1,14 +1,10 @@
 /* Data, interruption and comparison for the tests of training loops. */
 #include "unit/train/trainee.h"
 
+#include "unit/asserts.h"
 #include "unit/store/scratch.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 int trainee_open(void **state) {
     trainee *t = calloc(1, sizeof *t);
@@ -73,20 +69,55 @@ apq_supernet *trainee_supernet(const apq_space *space) {
     return s;
 }
 
-apq_supernet *trainee_train(const trainee *t, const apq_train_options *o) {
-    apq_supernet *s = trainee_supernet(&t->space);
-    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_OK);
+static apq_supernet *train(const trainee *t, const apq_train_options *o,
+                           apq_status expected) {
+    apq_supernet *s = NULL;
+    assert_status(o->shares_bits ? apq_supernet_create_shared(&t->space, 11, &s)
+                                 : apq_supernet_create(&t->space, 11, &s),
+                  APQ_OK);
+    assert_status(apq_train_supernet(s, t->dataset, o), expected);
     return s;
+}
+
+apq_supernet *trainee_train(const trainee *t, const apq_train_options *o) {
+    return train(t, o, APQ_OK);
 }
 
 void trainee_stop(const trainee *t, apq_train_options o, int steps) {
     stopper s;
     stopper_set(&s, steps);
     o.progress = &s.progress;
-    apq_supernet *supernet = trainee_supernet(&t->space);
-    assert_int_equal(apq_train_supernet(supernet, t->dataset, &o),
-                     APQ_ERR_INTERRUPTED);
-    apq_supernet_destroy(supernet);
+    apq_supernet_destroy(train(t, &o, APQ_ERR_INTERRUPTED));
+}
+
+void trainee_refuse(const trainee *t, const apq_train_options *o,
+                    apq_status expected) {
+    apq_supernet_destroy(train(t, o, expected));
+}
+
+void trainee_expect_same(const trainee *t, const apq_train_options *o,
+                         apq_supernet *whole) {
+    apq_supernet *resumed = trainee_train(t, o);
+    assert_same_params(apq_supernet_params(whole),
+                       apq_supernet_params(resumed));
+    apq_supernet_destroy(resumed);
+    apq_supernet_destroy(whole);
+}
+
+apq_finetune_options trainee_finetune_options(const trainee *t) {
+    return (apq_finetune_options){
+        .backend = t->backend,
+        .checkpoint_s = 1e9,
+        .seed = 11,
+        .n_steps = 8,
+        .batch = TRAINEE_BATCH,
+        .learning_rate = 0.01,
+        .momentum = 0.9,
+        .weight_decay = 1e-4,
+        .label_smoothing = 0.1,
+        .recalibrate_images = 64,
+        .loader_threads = 1,
+    };
 }
 
 void *trainee_open_checkpoint(char path[APQ_PATH_MAX]) {
@@ -98,6 +129,29 @@ void *trainee_open_checkpoint(char path[APQ_PATH_MAX]) {
 
 void trainee_close_checkpoint(void *folder) {
     assert_int_equal(scratch_remove(&folder), 0);
+}
+
+size_t find_tensor(const apq_params *params, const char *name) {
+    for (size_t t = 0; t < params->n_items; t++) {
+        if (strcmp(params->items[t].name, name) == 0) {
+            return t;
+        }
+    }
+    fail_msg("no tensor %s", name);
+    return 0;
+}
+
+double trainee_distance(apq_supernet *a, apq_supernet *b) {
+    const apq_params *p = apq_supernet_params(a);
+    const apq_params *q = apq_supernet_params(b);
+    assert_int_equal(p->n_values, q->n_values);
+    double worst = 0, scale = 0;
+    for (size_t i = 0; i < p->n_values; i++) {
+        double difference = fabs((double)p->value[i] - (double)q->value[i]);
+        worst = difference <= worst ? worst : difference; /* keeps NaN */
+        scale = fmax(scale, fabs((double)p->value[i]));
+    }
+    return worst / scale;
 }
 
 void assert_same_params(const apq_params *a, const apq_params *b) {

@@ -8,6 +8,7 @@
 #include "nn/params.h"
 #include "space/space.h"
 #include "supernet/supernet.h"
+#include "train/finetune.h"
 #include "train/supernet_train.h"
 
 /* What a training of the tiny space on drawn images needs: 90 training
@@ -23,6 +24,8 @@ enum { TRAINEE_BATCH = 16, TRAINEE_STEPS_PER_EPOCH = 5 };
 /* cmocka set-up and tear-down; *state is the trainee. */
 int trainee_open(void **state);
 int trainee_close(void **state);
+#define WITH_TRAINEE(test)                                                     \
+    cmocka_unit_test_setup_teardown(test, trainee_open, trainee_close)
 
 /* A progress that asks to stop at the `left`-th question. */
 typedef struct stopper {
@@ -34,15 +37,31 @@ void stopper_set(stopper *s, int steps);
 /* Three epochs of the sandwich with a step of everything. */
 apq_train_options trainee_options(const trainee *t);
 apq_supernet *trainee_supernet(const apq_space *space);
-/* From new weights, or from the options' checkpoint, to the end. */
+/* From new weights, or from the options' checkpoint, to the end. The supernet
+ * has steps where the options share bits. */
 apq_supernet *trainee_train(const trainee *t, const apq_train_options *o);
 /* Stops after `steps` more steps, in a process that starts anew. */
 void trainee_stop(const trainee *t, apq_train_options o, int steps);
+/* A training with these options fails with `expected`. */
+void trainee_refuse(const trainee *t, const apq_train_options *o,
+                    apq_status expected);
+/* Goes on to the end, where the supernet is `whole` bit for bit; destroys
+ * that. */
+void trainee_expect_same(const trainee *t, const apq_train_options *o,
+                         apq_supernet *whole);
+
+/* Eight steps of quantisation-aware training: an epoch and a part of the
+ * next. */
+apq_finetune_options trainee_finetune_options(const trainee *t);
 
 /* A folder of its own for a checkpoint, whose path is written. */
 void *trainee_open_checkpoint(char path[APQ_PATH_MAX]);
 void trainee_close_checkpoint(void *folder);
 
+/* The tensor of this name; fails the test where there is none. */
+size_t find_tensor(const apq_params *params, const char *name);
+/* Largest difference of values over the largest value. */
+double trainee_distance(apq_supernet *a, apq_supernet *b);
 /* Values and momenta agree bit for bit. */
 void assert_same_params(const apq_params *a, const apq_params *b);
 
