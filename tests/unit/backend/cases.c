@@ -5,8 +5,11 @@
 #include "base/rng.h"
 
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 bool variant_use(const variant *v) {
     return apq_backend_limit_isa(v->isa) == APQ_OK;
@@ -33,6 +36,23 @@ int variants_all(variant *out, int capacity) {
         abort();
     }
     return n;
+}
+
+const apq_backend *reference(void) {
+    const apq_backend *ref = NULL;
+    assert_int_equal(apq_backend_find("ref", &ref), APQ_OK);
+    return ref;
+}
+
+void for_variants(void (*check)(const variant *v)) {
+    variant list[16];
+    int n = variants_all(list, 16);
+    assert_true(n >= 2);
+    for (int i = 0; i < n; i++) {
+        assert_true(variant_use(&list[i]));
+        check(&list[i]);
+    }
+    assert_int_equal(apq_backend_limit_isa(NULL), APQ_OK);
 }
 
 apq_arena *case_arena(void) {
@@ -92,4 +112,15 @@ int64_t first_difference(const float *a, const float *b, int64_t n,
         }
     }
     return -1;
+}
+
+void expect_equal(const variant *v, const char *what, const float *got,
+                  const float *want, int64_t n, double tol) {
+    int64_t i = first_difference(got, want, n, tol);
+    if (i >= 0) {
+        fail_msg("%s %s: %s[%lld] is %.9g, want %.9g", v->backend->name,
+                 v->isa != NULL ? v->isa : "auto", what, (long long)i,
+                 (double)got[i], (double)want[i]);
+    }
+    assert_true(guarded_intact(got, n));
 }

@@ -16,6 +16,11 @@ bool variant_use(const variant *v);
  * `capacity` and returns the count. */
 int variants_all(variant *out, int capacity);
 
+/* The backend ref, which defines the operators. */
+const apq_backend *reference(void);
+/* Calls `check` with every variant. */
+void for_variants(void (*check)(const variant *v));
+
 /* Workspace for operators, reset by each call; lives as long as the test. */
 apq_arena *case_arena(void);
 
@@ -32,5 +37,8 @@ bool guarded_intact(const float *p, int64_t n);
 
 /* Index of the first element with !(|a-b| <= tol * (1 + |b|)), or -1. */
 int64_t first_difference(const float *a, const float *b, int64_t n, double tol);
+/* Fails where there is one, or a guard of `got` is touched. */
+void expect_equal(const variant *v, const char *what, const float *got,
+                  const float *want, int64_t n, double tol);
 
 #endif

@@ -43,14 +43,6 @@ typedef struct expansion {
     float *dw, *dx;
 } expansion;
 
-const apq_backend *reference(void);
-/* Calls `check` with every variant. */
-void for_variants(void (*check)(const variant *v));
-/* Fails unless all n values are within tol * (1 + |want|) and the guards of
- * `got` intact. */
-void expect_equal(const variant *v, const char *what, const float *got,
-                  const float *want, int64_t n, double tol);
-
 /* `extra` floats between the weights' channels and their leading dimension. */
 conv make_pointwise(int64_t rows, int in, int out, int64_t extra);
 conv make_depthwise(int n, int height, int width, int channels, int kernel,

@@ -9,12 +9,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const apq_backend *reference(void) {
-    const apq_backend *ref = NULL;
-    assert_int_equal(apq_backend_find("ref", &ref), APQ_OK);
-    return ref;
-}
-
 static double dot(const float *a, const float *b, int64_t n) {
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++) {
