@@ -20,14 +20,6 @@
 
 enum { N_FLOAT = 500, N_QUANTISED = 150, N_ACTIVE = 20 };
 
-/* Fontconfig keeps its configuration until the process ends; the leak checker
- * asks for this by name, other builds ignore it. */
-__attribute__((visibility("default"))) const char *
-__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig\n";
-}
-
 static double score(const apq_space *space, const apq_policy *policy,
                     bool with_bits) {
     double sum = 0.0;

@@ -14,14 +14,6 @@
 
 #include <cmocka.h>
 
-/* Fontconfig keeps its configuration until the process ends; the leak checker
- * asks for this by name, other builds ignore it. */
-__attribute__((visibility("default"))) const char *
-__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig\n";
-}
-
 static int count(const char *text, const char *word) {
     int n = 0;
     for (const char *at = strstr(text, word); at != NULL;

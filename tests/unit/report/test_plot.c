@@ -17,14 +17,6 @@
 
 #include <cmocka.h>
 
-/* Fontconfig keeps its configuration until the process ends; the leak checker
- * asks for this by name, other builds ignore it. */
-__attribute__((visibility("default"))) const char *
-__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libfontconfig\n";
-}
-
 typedef struct fixture {
     char dir[32];
     char stem[64], svg[64], png[64], pdf[64];
