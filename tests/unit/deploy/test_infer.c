@@ -3,13 +3,15 @@
  * machine has. */
 #include "deploy/int_infer.h"
 
-#include "unit/allocations.h"
 #include "backend/backend.h"
 #include "base/rng.h"
 #include "deploy/int_engine.h"
 #include "deploy/int_plan.h"
 #include "deploy/int_reference.h"
 #include "nn/model.h"
+
+#include "unit/allocations.h"
+#include "unit/nn/chain.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -84,39 +86,19 @@ static void set_bits(apq_ir_network *net, int pair) {
     }
 }
 
-/* The first layer has `channels` inputs. */
-static apq_ir_layer *append_to(apq_ir_network *net, int channels,
-                               apq_ir_kind kind, int out, int kernel,
-                               int stride) {
-    const apq_ir_layer *last =
-        net->n_layers > 0 ? &net->layers[net->n_layers - 1] : NULL;
-    apq_ir_layer *l = &net->layers[net->n_layers];
-    int in_size = last != NULL ? last->out_size : net->resolution;
-    *l = (apq_ir_layer){
-        .kind = kind,
-        .block = -1,
-        .in_channels = last != NULL ? last->out_channels : channels,
-        .out_channels = out,
-        .kernel = kernel,
-        .stride = stride,
-        .in_size = in_size,
-        .out_size = (in_size + stride - 1) / stride,
-        .is_act_signed = last != NULL && !last->has_relu6,
-        .has_relu6 = true,
-        .residual_from = -1,
-    };
-    (void)snprintf(l->name, sizeof l->name, "layer%d", (int)net->n_layers++);
+/* What reads the output of ReLU6 has unsigned codes. */
+static apq_ir_layer *append(apq_ir_network *net, int channels, apq_ir_kind kind,
+                            int out, int kernel, int stride) {
+    bool is_signed =
+        net->n_layers > 0 && !net->layers[net->n_layers - 1].has_relu6;
+    apq_ir_layer *l = chain_append(net, channels, kind, out, kernel, stride);
+    l->is_act_signed = is_signed;
     return l;
-}
-
-static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
-                            int kernel, int stride) {
-    return append_to(net, 0, kind, out, kernel, stride);
 }
 
 static void build(const net_case *c, int pair, apq_ir_network *net) {
     *net = (apq_ir_network){.n_classes = c->classes, .resolution = c->side};
-    append_to(net, c->image_channels, APQ_IR_CONV, c->stem, 3, c->stem_stride)
+    append(net, c->image_channels, APQ_IR_CONV, c->stem, 3, c->stem_stride)
         ->is_input_image = true;
     for (int i = 0; i < c->n_blocks; i++) {
         const block_case *b = &c->blocks[i];
@@ -125,16 +107,16 @@ static void build(const net_case *c, int pair, apq_ir_network *net) {
         bool is_residual =
             b->stride == 1 && b->out == in->out_channels && !in->has_relu6;
         if (b->expand > 0) {
-            (void)append(net, APQ_IR_POINTWISE, b->expand, 1, 1);
+            (void)append(net, 0, APQ_IR_POINTWISE, b->expand, 1, 1);
         }
         int middle = b->expand > 0 ? b->expand : in->out_channels;
-        (void)append(net, APQ_IR_DEPTHWISE, middle, b->kernel, b->stride);
-        apq_ir_layer *l = append(net, APQ_IR_POINTWISE, b->out, 1, 1);
+        (void)append(net, 0, APQ_IR_DEPTHWISE, middle, b->kernel, b->stride);
+        apq_ir_layer *l = append(net, 0, APQ_IR_POINTWISE, b->out, 1, 1);
         l->has_relu6 = false;
         l->residual_from = is_residual ? from : -1;
     }
-    (void)append(net, APQ_IR_POINTWISE, c->mix, 1, 1);
-    apq_ir_layer *l = append(net, APQ_IR_LINEAR, c->classes, 1, 1);
+    (void)append(net, 0, APQ_IR_POINTWISE, c->mix, 1, 1);
+    apq_ir_layer *l = append(net, 0, APQ_IR_LINEAR, c->classes, 1, 1);
     l->out_size = 1;
     l->has_relu6 = false;
     set_bits(net, pair);

@@ -3,12 +3,12 @@
 #include "nn/infer.h"
 
 #include "unit/allocations.h"
+#include "unit/nn/chain.h"
 #include "unit/nn/toy.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,49 +49,27 @@ static const net_case cases[] = {
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
-static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind, int out,
-                            int kernel, int stride) {
-    const apq_ir_layer *last =
-        net->n_layers > 0 ? &net->layers[net->n_layers - 1] : NULL;
-    apq_ir_layer *l = &net->layers[net->n_layers];
-    int in_size = last != NULL ? last->out_size : net->resolution;
-    *l = (apq_ir_layer){
-        .kind = kind,
-        .block = -1,
-        .in_channels = last != NULL ? last->out_channels : 3,
-        .out_channels = out,
-        .kernel = kernel,
-        .stride = stride,
-        .in_size = in_size,
-        .out_size = (in_size + stride - 1) / stride,
-        .weight_bits = 8,
-        .act_bits = 8,
-        .has_relu6 = true,
-        .residual_from = -1,
-    };
-    (void)snprintf(l->name, sizeof l->name, "layer%d", (int)net->n_layers++);
-    return l;
-}
-
 static void build(const net_case *c, apq_ir_network *net) {
     *net = (apq_ir_network){.n_classes = c->classes, .resolution = c->side};
-    append(net, APQ_IR_CONV, c->stem, 3, c->stem_stride)->is_input_image = true;
+    chain_append(net, 3, APQ_IR_CONV, c->stem, 3, c->stem_stride)
+        ->is_input_image = true;
     for (int i = 0; i < c->n_blocks; i++) {
         const block_case *b = &c->blocks[i];
         const apq_ir_layer *in = &net->layers[net->n_layers - 1];
         int from = (int)net->n_layers - 1;
         bool is_residual = b->stride == 1 && b->out == in->out_channels;
         if (b->expand > 0) {
-            (void)append(net, APQ_IR_POINTWISE, b->expand, 1, 1);
+            (void)chain_append(net, 3, APQ_IR_POINTWISE, b->expand, 1, 1);
         }
         int middle = b->expand > 0 ? b->expand : in->out_channels;
-        (void)append(net, APQ_IR_DEPTHWISE, middle, b->kernel, b->stride);
-        apq_ir_layer *l = append(net, APQ_IR_POINTWISE, b->out, 1, 1);
+        (void)chain_append(net, 3, APQ_IR_DEPTHWISE, middle, b->kernel,
+                           b->stride);
+        apq_ir_layer *l = chain_append(net, 3, APQ_IR_POINTWISE, b->out, 1, 1);
         l->has_relu6 = is_residual && b->kernel == 3; /* after the sum */
         l->residual_from = is_residual ? from : -1;
     }
-    (void)append(net, APQ_IR_POINTWISE, c->mix, 1, 1);
-    apq_ir_layer *l = append(net, APQ_IR_LINEAR, c->classes, 1, 1);
+    (void)chain_append(net, 3, APQ_IR_POINTWISE, c->mix, 1, 1);
+    apq_ir_layer *l = chain_append(net, 3, APQ_IR_LINEAR, c->classes, 1, 1);
     l->out_size = 1;
     l->has_relu6 = false;
     assert_int_equal(apq_ir_check(net), APQ_OK);

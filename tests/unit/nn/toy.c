@@ -3,6 +3,8 @@
 
 #include "nn/loss.h"
 
+#include "unit/nn/chain.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,24 +15,11 @@
 static apq_ir_layer *append(apq_ir_network *net, apq_ir_kind kind,
                             const char *name, int out_channels, int stride,
                             int bits) {
-    const apq_ir_layer *last =
-        net->n_layers > 0 ? &net->layers[net->n_layers - 1] : NULL;
-    apq_ir_layer *l = &net->layers[net->n_layers++];
-    int in_size = last != NULL ? last->out_size : net->resolution;
-    *l = (apq_ir_layer){
-        .kind = kind,
-        .block = -1,
-        .in_channels = last != NULL ? last->out_channels : 3,
-        .out_channels = out_channels,
-        .kernel = kind == APQ_IR_DEPTHWISE || kind == APQ_IR_CONV ? 3 : 1,
-        .stride = stride,
-        .in_size = in_size,
-        .out_size = (in_size + stride - 1) / stride,
-        .weight_bits = bits,
-        .act_bits = bits,
-        .has_relu6 = true,
-        .residual_from = -1,
-    };
+    bool is_wide = kind == APQ_IR_DEPTHWISE || kind == APQ_IR_CONV;
+    apq_ir_layer *l =
+        chain_append(net, 3, kind, out_channels, is_wide ? 3 : 1, stride);
+    l->weight_bits = bits;
+    l->act_bits = bits;
     (void)snprintf(l->name, sizeof l->name, "%s", name);
     return l;
 }
