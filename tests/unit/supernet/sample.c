@@ -58,16 +58,6 @@ int sample_close(void **state) {
     return 0;
 }
 
-size_t sample_find(const apq_params *params, const char *name) {
-    for (size_t t = 0; t < params->n_items; t++) {
-        if (strcmp(params->items[t].name, name) == 0) {
-            return t;
-        }
-    }
-    fail_msg("no tensor %s", name);
-    return 0;
-}
-
 void sample_bind(const sample *s, const apq_policy *policy, apq_subnet *out) {
     assert_status(
         apq_subnet_bind(s->supernet, policy, s->backend, s->arena, out),

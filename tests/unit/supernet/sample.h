@@ -21,8 +21,6 @@ int sample_open(void **state);
 int sample_open_shared(void **state);
 int sample_close(void **state);
 
-/* The tensor of this name; fails the test where there is none. */
-size_t sample_find(const apq_params *params, const char *name);
 void sample_bind(const sample *s, const apq_policy *policy, apq_subnet *out);
 
 /* Mean smoothed loss of the images in training mode; `with_gradient` also adds

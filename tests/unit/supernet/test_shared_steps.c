@@ -5,6 +5,7 @@
 
 #include "nn/streams.h"
 
+#include "unit/nn/find.h"
 #include "unit/supernet/sample.h"
 
 #include <math.h>
@@ -32,12 +33,12 @@ static void weights_are_those_without_steps(void **state) {
         assert_false(b->items[t].has_decay);
     }
     const apq_param *depthwise =
-        &b->items[sample_find(b, "block0.depthwise.weight_log_step")];
+        &b->items[find_tensor(b, "block0.depthwise.weight_log_step")];
     assert_int_equal(depthwise->shape[0], s->space.n_kernels * s->space.n_bits);
     assert_int_equal(depthwise->shape[1], s->space.blocks[0].max_channels);
-    assert_int_equal(b->items[sample_find(b, "stem.weight_log_step")].shape[0],
+    assert_int_equal(b->items[find_tensor(b, "stem.weight_log_step")].shape[0],
                      1);
-    assert_int_equal(b->items[sample_find(b, "block1.project.act_log_range")].n,
+    assert_int_equal(b->items[find_tensor(b, "block1.project.act_log_range")].n,
                      s->space.n_bits);
     apq_supernet_destroy(plain);
 }
@@ -67,7 +68,7 @@ static void steps_start_from_calibration(void **state) {
     apq_subnet_fini(&shared);
     apq_subnet_fini(&plain);
     const apq_params *p = apq_supernet_params(s->supernet);
-    size_t t = sample_find(p, "block1.expand.weight_log_step");
+    size_t t = find_tensor(p, "block1.expand.weight_log_step");
     const float *steps = apq_params_value(p, t);
     int64_t n = p->items[t].shape[1];
     for (int64_t k = 0; k < n; k++) {
@@ -139,7 +140,7 @@ static void extraction_has_the_steps(void **state) {
             row += is_depthwise && ir->kernel == 5 ? s->space.n_bits : 0;
             char name[APQ_PARAM_NAME_MAX];
             (void)snprintf(name, sizeof name, "%s.weight_log_step", ir->name);
-            size_t t = sample_find(p, name);
+            size_t t = find_tensor(p, name);
             const float *g = apq_params_grad(p, t);
             size_t width = (size_t)p->items[t].shape[1];
             size_t n = (size_t)ir->out_channels;
@@ -154,7 +155,7 @@ static void extraction_has_the_steps(void **state) {
             assert_true(inside > 0 && !(all > inside));
             (void)snprintf(name, sizeof name, "%s.act_log_range", ir->name);
             expect_gradient(model, model->act_range, layer, range_scale(ir),
-                            apq_params_grad(p, sample_find(p, name)) + column,
+                            apq_params_grad(p, find_tensor(p, name)) + column,
                             1);
         }
         apq_subnet_fini(&subnet);
@@ -172,7 +173,7 @@ static void calibration_finds_streams_only(void **state) {
     sample_bind(s, &policy, &subnet);
     apq_params *p = apq_supernet_params(s->supernet);
     float *ranges =
-        apq_params_value(p, sample_find(p, "block0.expand.act_log_range"));
+        apq_params_value(p, find_tensor(p, "block0.expand.act_log_range"));
     ranges[0] = logf(1.25F);
     assert_int_equal(apq_subnet_quantise(&subnet), APQ_OK);
     apq_nn_net *net = &subnet.net;
@@ -210,9 +211,9 @@ static void bits_of_another_space_are_refused(void **state) {
 static void steps_stay_positive(void **state) {
     sample *s = *state;
     apq_params *p = apq_supernet_params(s->supernet);
-    apq_params_init_constant(p, sample_find(p, "stem.weight_log_step"),
+    apq_params_init_constant(p, find_tensor(p, "stem.weight_log_step"),
                              -1000.0F);
-    apq_params_init_constant(p, sample_find(p, "block0.project.act_log_range"),
+    apq_params_init_constant(p, find_tensor(p, "block0.project.act_log_range"),
                              -1000.0F);
     apq_policy policy;
     apq_subnet subnet;

@@ -4,6 +4,7 @@
 
 #include "supernet/kernel.h"
 
+#include "unit/nn/find.h"
 #include "unit/supernet/sample.h"
 
 #include <math.h>
@@ -217,7 +218,7 @@ static double importance(sample *s, int b, int channel) {
     const apq_params *p = apq_supernet_params(s->supernet);
     char name[64];
     (void)snprintf(name, sizeof name, "block%d.project.weight", b);
-    size_t t = sample_find(p, name);
+    size_t t = find_tensor(p, name);
     double sum = 0;
     for (int64_t k = 0; k < p->items[t].shape[0]; k++) {
         sum += fabs(

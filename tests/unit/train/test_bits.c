@@ -5,6 +5,7 @@
 
 #include "train/finetune.h"
 
+#include "unit/nn/find.h"
 #include "unit/train/trainee.h"
 
 #include <jansson.h>

@@ -3,6 +3,7 @@
  * 14. */
 #include "train/method.h"
 
+#include "unit/nn/find.h"
 #include "unit/train/trainee.h"
 
 #include "tensor/safetensors.h"

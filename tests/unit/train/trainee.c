@@ -131,16 +131,6 @@ void trainee_close_checkpoint(void *folder) {
     assert_int_equal(scratch_remove(&folder), 0);
 }
 
-size_t find_tensor(const apq_params *params, const char *name) {
-    for (size_t t = 0; t < params->n_items; t++) {
-        if (strcmp(params->items[t].name, name) == 0) {
-            return t;
-        }
-    }
-    fail_msg("no tensor %s", name);
-    return 0;
-}
-
 double trainee_distance(apq_supernet *a, apq_supernet *b) {
     const apq_params *p = apq_supernet_params(a);
     const apq_params *q = apq_supernet_params(b);

@@ -58,8 +58,6 @@ apq_finetune_options trainee_finetune_options(const trainee *t);
 void *trainee_open_checkpoint(char path[APQ_PATH_MAX]);
 void trainee_close_checkpoint(void *folder);
 
-/* The tensor of this name; fails the test where there is none. */
-size_t find_tensor(const apq_params *params, const char *name);
 /* Largest difference of values over the largest value. */
 double trainee_distance(apq_supernet *a, apq_supernet *b);
 /* Values and momenta agree bit for bit. */
