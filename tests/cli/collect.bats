@@ -93,14 +93,8 @@ expect_sound() {
 }
 
 @test "the processes of mpirun leave the records of one" {
-    command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'
-    [ -e "$(dirname "$APQ")/libapq_mpi.so" ] ||
-        skip 'this build has no MPI (Debian: libopenmpi-dev)'
+    need_mpi
     needs_sqlite
-    mpi=(mpirun --oversubscribe)
-    if [ "$(id -u)" -eq 0 ]; then
-        mpi+=(--allow-run-as-root)
-    fi
     new_run "$scratch/one"
     collect "$scratch/one" --quiet
     for n in 2 4; do
@@ -128,12 +122,12 @@ expect_sound() {
     start "$scratch/run" collect.quantised_records=2000 \
         2>"$scratch/log" >/dev/null &
     pid=$!
-    for _ in $(seq 1 600); do
-        sleep 0.05
+    has_labels() {
         [ -e "$scratch/run/run.db" ] &&
             [ "$(sqlite3 "$scratch/run/run.db" 'PRAGMA busy_timeout = 9000;
-                SELECT count(*) FROM records' | tail -1)" -gt 26 ] && break
-    done
+                SELECT count(*) FROM records' | tail -1)" -gt 26 ]
+    }
+    wait_for has_labels
     # The run is in use by steps of its kind only.
     run "$APQ" train --run "$scratch/run" train.epochs=2
     expect_status 3

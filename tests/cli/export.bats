@@ -11,11 +11,7 @@ setup_file() {
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
     "$APQ" doctor --json | jq -e '.export.onnx' >/dev/null ||
-        skip 'this build has no ONNX'
-}
-
-need_runtime() {
-    [ -n "${APQ_ORT-}" ] || skip 'APQ_ORT does not name libonnxruntime.so'
+        skip 'this build has no ONNX (Debian: libonnx-dev, protobuf-c-compiler)'
 }
 
 @test "a file and its manifest; without a runtime it says so" {
@@ -43,7 +39,7 @@ need_runtime() {
     "$APQ" export --run "$RUN" --format qonnx -o q --quiet
     "$APQ" export --run "$RUN" --format qonnx --no-function -o n --quiet
     grep -q magnitude_bits q/network.onnx
-    ! grep -q magnitude_bits n/network.onnx
+    ! grep -q magnitude_bits n/network.onnx || false
     run "$APQ" export --run "$RUN" --storage packed -o p
     expect_status 0
     expect_output 'storage only'

@@ -5,6 +5,8 @@
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 APQ=${APQ:-$ROOT/build/apq}
 export ROOT APQ
+# Threads that spin while they wait starve the tests beside them.
+export OMP_WAIT_POLICY=passive
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
@@ -15,6 +17,55 @@ setup() {
 make_run() {
     export RUN=$BATS_FILE_TMPDIR/done
     "$APQ" run "$ROOT/recipes/tiny.yaml" "$@" --run "$RUN" --quiet >/dev/null
+}
+
+# make_fitted [KEY=VALUE ...]: for setup_file, a run of the tiny recipe up to its
+# predictor, RUN; the settings are those of collecting. P is the predictor.
+make_fitted() {
+    export RUN=$BATS_FILE_TMPDIR/run
+    export P=$RUN/predictor.safetensors
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run "$RUN" --quiet || return 1
+    "$APQ" collect --run "$RUN" --quiet "$@" || return 1
+    "$APQ" predictor fit --run "$RUN" --quiet
+}
+
+# wait_for COMMAND...: until it succeeds, or for a minute.
+wait_for() {
+    local end=$((SECONDS + 60))
+    until "$@" >/dev/null 2>&1; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            echo "waited in vain for $*"
+            return 1
+        fi
+        sleep 0.02
+    done
+}
+
+# has_lines N FILE: at least so many.
+has_lines() {
+    [ -e "$2" ] && [ "$(wc -l <"$2")" -ge "$1" ]
+}
+
+# need_runtime: skips without ONNX Runtime.
+need_runtime() {
+    # The command is shown, not run.
+    # shellcheck disable=SC2016
+    [ -n "${APQ_ORT-}" ] ||
+        skip 'needs ONNX Runtime (APQ_ORT=$(scripts/onnx-runtime.sh FOLDER))'
+}
+
+# need_mpi: skips without MPI; else mpi is the command that starts processes.
+need_mpi() {
+    command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'
+    [ -e "$(dirname "$APQ")/libapq_mpi.so" ] ||
+        skip 'this build has no MPI (Debian: libopenmpi-dev)'
+    # More processes than processors if need be; and a busy machine needs more
+    # than the second that a stop is given. The program itself, no function, so
+    # that $! is its number.
+    mpi=(mpirun --oversubscribe --mca odls_base_sigkill_timeout 5)
+    if [ "$(id -u)" -eq 0 ]; then
+        mpi+=(--allow-run-as-root)
+    fi
 }
 
 # expect_status N: the last `run` ended with N.

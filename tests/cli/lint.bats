@@ -54,7 +54,8 @@ lint() {
 }
 
 @test "format: a badly indented file fails" {
-    command -v clang-format >/dev/null || skip 'needs clang-format'
+    command -v clang-format >/dev/null ||
+        skip 'needs clang-format (Debian: clang-format)'
     lint format
     expect_status 0
     printf 'int  f( void ) {return 1 ;}\n' >src/ir/f.c
@@ -70,4 +71,17 @@ lint() {
     lint links
     expect_status 1
     expect_output 'README.md:3: docs/gone.md#part does not exist'
+}
+
+@test "negation: one that fails nothing is found" {
+    mkdir -p tests/cli
+    printf '%s\n' '@test "a" {' '    ! false || false' '    ! grep a b ||' \
+        '        false' '    ! false |' '        true || false' '}' \
+        >tests/cli/a.bats
+    lint negation
+    expect_status 0
+    printf '@test "b" {\n    ! true\n    true\n}\n' >>tests/cli/a.bats
+    lint negation
+    expect_status 1
+    expect_output '^tests/cli/a.bats:9: write ! \.\.\. \|\| false$'
 }

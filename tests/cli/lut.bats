@@ -5,7 +5,6 @@
 load 'helper'
 
 setup_file() {
-    export OMP_WAIT_POLICY=passive
     cd "$BATS_FILE_TMPDIR" || return 1
     "$APQ" lut build --space tiny --target bitfusion -o tiny.jsonl --quiet
     "$APQ" lut build --space cifar10 --target bitfusion -o cifar10.jsonl --quiet
@@ -92,10 +91,7 @@ setup() {
     "$APQ" lut build --space cifar10 -o t.jsonl --save-every 0 --quiet \
         >/dev/null 3>&- &
     pid=$!
-    for _ in $(seq 1 500); do
-        [ -e t.jsonl.part ] && [ "$(wc -l <t.jsonl.part)" -gt 20 ] && break
-        sleep 0.01
-    done
+    wait_for has_lines 21 t.jsonl.part
     kill -9 "$pid"
     wait "$pid" || true
     [ ! -e t.jsonl ]

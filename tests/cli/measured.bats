@@ -100,9 +100,10 @@ build_fails() {
 }
 
 @test "a build that ends early keeps its rows; Ctrl-C does not wait" {
-    # Two answers, then nothing for a minute.
+    # Two answers, then a question and nothing for a minute.
     printf '%s\n' '#!/bin/sh' 'for i in 1 2; do' 'read -r line' \
-        "echo '{\"latency_ms\":1}'" 'done' 'exec sleep 60' >slow.sh
+        "echo '{\"latency_ms\":1}'" 'done' 'read -r line' 'touch asked' \
+        'exec sleep 60' >slow.sh
     chmod +x slow.sh
     phone_with '[./slow.sh]'
     sed -i 's/^timeout_s:.*/timeout_s: 60/' phone.yaml
@@ -110,7 +111,7 @@ build_fails() {
     "$APQ" lut build --space tiny --target ./phone.yaml -o t.jsonl --quiet \
         2>errors 3>&- &
     pid=$!
-    sleep 1
+    wait_for test -e asked
     start=$SECONDS
     kill -TERM "$pid"
     status=0

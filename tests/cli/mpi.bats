@@ -7,16 +7,7 @@ load 'helper'
 setup() {
     scratch=$BATS_TEST_TMPDIR
     cd "$ROOT" || return 1
-    command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'
-    [ -e "$(dirname "$APQ")/libapq_mpi.so" ] ||
-        skip 'this build has no MPI (Debian: libopenmpi-dev)'
-    # More processes than processors if need be; and a busy machine needs more
-    # than the second that a stop is given. The program itself, no function, so
-    # that $! is its number.
-    mpi=(mpirun --oversubscribe --mca odls_base_sigkill_timeout 5)
-    if [ "$(id -u)" -eq 0 ]; then
-        mpi+=(--allow-run-as-root)
-    fi
+    need_mpi
     # 48 can be divided by 1, 2 and 4; an epoch has 10 steps.
     sed 's/^  batch: 50$/  batch: 48/' recipes/tiny.yaml >"$scratch/r.yaml"
     sed 's/^  epochs: 2$/  epochs: 5000/' "$scratch/r.yaml" \
@@ -31,13 +22,12 @@ start() {
         --run "$scratch/run" --threads 1 >"$scratch/log" 2>&1 &
     job=$!
     set +m
-    for _ in $(seq 1 600); do
-        sleep 0.05
-        [ "$scratch/run/train.checkpoint" -nt "$scratch/long.yaml" ] && return 0
-    done
-    cat "$scratch/log"
-    kill "$job"
-    return 1
+    wait_for test "$scratch/run/train.checkpoint" -nt "$scratch/long.yaml" ||
+        {
+            cat "$scratch/log"
+            kill "$job"
+            return 1
+        }
 }
 
 finish() {

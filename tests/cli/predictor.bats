@@ -5,18 +5,11 @@
 load 'helper'
 
 setup_file() {
-    export OMP_WAIT_POLICY=passive
-    "$APQ" train "$BATS_TEST_DIRNAME/../../recipes/tiny.yaml" \
-        --run "$BATS_FILE_TMPDIR/run" --quiet 3>&- || return 1
-    "$APQ" collect --run "$BATS_FILE_TMPDIR/run" --quiet \
-        collect.qat_steps=0 collect.active_records=0 || return 1
-    "$APQ" predictor fit --run "$BATS_FILE_TMPDIR/run" --quiet || return 1
+    make_fitted collect.qat_steps=0 collect.active_records=0
 }
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
-    RUN=$BATS_FILE_TMPDIR/run
-    P=$RUN/predictor.safetensors
     printf '%s\n' "$("$APQ" policy show --space tiny --json random:1)" |
         jq -c '.policy // .' >policy.jsonl
 }

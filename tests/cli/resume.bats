@@ -10,15 +10,15 @@ setup() {
         -e 's/^  epochs: 2$/  epochs: 30/' recipes/tiny.yaml >"$scratch/r.yaml"
 }
 
-@test "kill -9 at any step: same policy, weights and records as undisturbed" {
-    "$APQ" run "$scratch/r.yaml" --run "$scratch/whole" --threads 1 --quiet
-    kills=0
+# kill_until_done COMMAND...: starts it again and again, and kills it after a
+# while that is drawn, until it ends by itself.
+kill_until_done() {
+    local kills=0 try ms pid
     for try in $(seq 1 200); do
-        "$APQ" run "$scratch/r.yaml" --run "$scratch/cut" --threads 1 \
-            --quiet &
+        "$@" &
         pid=$!
         # Longer from try to try: a busy machine must get through a start.
-        ms=$((RANDOM % 300 + 100 + 10 * try))
+        ms=$((RANDOM % 250 + 50 + 10 * try))
         sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
         if kill -9 "$pid" 2>/dev/null; then
             kills=$((kills + 1))
@@ -29,6 +29,12 @@ setup() {
     done
     echo "killed $kills times"
     [ "$kills" -ge 3 ]
+}
+
+@test "kill -9 at any step: same policy, weights and records as undisturbed" {
+    "$APQ" run "$scratch/r.yaml" --run "$scratch/whole" --threads 1 --quiet
+    kill_until_done "$APQ" run "$scratch/r.yaml" --run "$scratch/cut" \
+        --threads 1 --quiet
     [ -f "$scratch/cut/report.json" ]
     for key in .policy .predicted_accuracy; do
         [ "$(jq -c "$key" "$scratch/whole/best.json")" = \
@@ -50,21 +56,7 @@ setup() {
             --quiet
     }
     (train "$scratch/whole")
-    kills=0
-    for try in $(seq 1 200); do
-        train "$scratch/cut" &
-        pid=$!
-        ms=$((RANDOM % 200 + 50 + 10 * try))
-        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-        if kill -9 "$pid" 2>/dev/null; then
-            kills=$((kills + 1))
-        fi
-        if wait "$pid"; then
-            break
-        fi
-    done
-    echo "killed $kills times"
-    [ "$kills" -ge 3 ]
+    kill_until_done train "$scratch/cut"
     cmp "$scratch/whole/supernet.safetensors" "$scratch/cut/supernet.safetensors"
     [ ! -e "$scratch/cut/train.checkpoint" ]
 }
@@ -75,22 +67,8 @@ setup() {
         collect.qat_steps=4)
     "$APQ" run "$scratch/r.yaml" train.epochs=1 "${settings[@]}" \
         --run "$scratch/whole" --threads 1 --quiet
-    kills=0
-    for try in $(seq 1 200); do
-        "$APQ" run "$scratch/r.yaml" train.epochs=1 "${settings[@]}" \
-            --run "$scratch/cut" --threads 1 --quiet &
-        pid=$!
-        ms=$((RANDOM % 300 + 100 + 10 * try))
-        sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-        if kill -9 "$pid" 2>/dev/null; then
-            kills=$((kills + 1))
-        fi
-        if wait "$pid"; then
-            break
-        fi
-    done
-    echo "killed $kills times"
-    [ "$kills" -ge 3 ]
+    kill_until_done "$APQ" run "$scratch/r.yaml" train.epochs=1 \
+        "${settings[@]}" --run "$scratch/cut" --threads 1 --quiet
     cmp "$scratch/whole/network.safetensors" "$scratch/cut/network.safetensors"
     cmp "$scratch/whole/baseline.safetensors" "$scratch/cut/baseline.safetensors"
     head -c 4000 "$scratch/whole/network.safetensors" |
@@ -100,22 +78,6 @@ setup() {
         --quiet
     expect_status 6
     expect_output 'lsq distilled'
-}
-
-# wait_for FILE, wait_for_log TEXT: until it is there, or 30 s.
-wait_for() {
-    for _ in $(seq 1 600); do
-        [ -e "$1" ] && return 0
-        sleep 0.05
-    done
-    return 1
-}
-wait_for_log() {
-    for _ in $(seq 1 600); do
-        grep -q "$1" "$scratch/log" && return 0
-        sleep 0.05
-    done
-    return 1
 }
 
 @test "a kill while the baseline is tuned keeps the network's training" {
@@ -134,31 +96,20 @@ wait_for_log() {
         [ "$status" -eq "$2" ]
     }
     tune
-    wait_for "$dir/baseline.checkpoint"
+    wait_for test -e "$dir/baseline.checkpoint"
     stop KILL 137
     tune
-    wait_for_log 'fine-tune baseline: epoch'
+    wait_for grep 'fine-tune baseline: epoch' "$scratch/log"
     stop INT 130
     grep -E 'network: resuming at step ([0-9]+) of \1$' "$scratch/log"
     grep 'baseline: resuming' "$scratch/log"
     # Another recipe: the checkpoints are of no use and are made anew.
     tune finetune.learning_rate=0.003
-    wait_for_log 'fine-tune network: epoch'
+    wait_for grep 'fine-tune network: epoch' "$scratch/log"
     stop INT 130
     grep 'network.checkpoint: of another policy or recipe' "$scratch/log"
     run grep resuming "$scratch/log"
     expect_status 1
-}
-
-# wait_for_lines N: until the metered step has left N lines, or 30 s.
-wait_for_lines() {
-    for _ in $(seq 1 300); do
-        sleep 0.1
-        if [ -s "$scratch/cost/cost.jsonl" ] &&
-            [ "$(wc -l <"$scratch/cost/cost.jsonl")" -ge "$1" ]; then
-            return 0
-        fi
-    done
 }
 
 @test "what a killed step spent is kept and the resumed one adds to it" {
@@ -166,7 +117,7 @@ wait_for_lines() {
     "$APQ" train "$scratch/r.yaml" train.epochs=2000 --run "$scratch/cost" \
         --threads 1 --quiet &
     pid=$!
-    wait_for_lines 4
+    wait_for has_lines 4 "$scratch/cost/cost.jsonl"
     kill -9 "$pid"
     wait "$pid" || true
     lines=$(wc -l <"$scratch/cost/cost.jsonl")
@@ -179,7 +130,7 @@ wait_for_lines() {
     "$APQ" train "$scratch/r.yaml" train.epochs=2000 --run "$scratch/cost" \
         --threads 1 --quiet &
     pid=$!
-    wait_for_lines $((lines + 2))
+    wait_for has_lines $((lines + 2)) "$scratch/cost/cost.jsonl"
     kill -INT "$pid"
     wait "$pid" || true
     jq -es --argjson before "$before" --argjson lines "$lines" \

@@ -4,20 +4,7 @@
 load 'helper'
 
 setup_file() {
-    export OMP_WAIT_POLICY=passive
-    "$APQ" train "$BATS_TEST_DIRNAME/../../recipes/tiny.yaml" \
-        --run "$BATS_FILE_TMPDIR/run" --quiet 3>&- || return 1
-    for step in collect 'predictor fit'; do
-        # The step is one or two words.
-        # shellcheck disable=SC2086
-        "$APQ" $step --run "$BATS_FILE_TMPDIR/run" --quiet || return 1
-    done
-}
-
-setup() {
-    cd "$BATS_TEST_TMPDIR" || return 1
-    RUN=$BATS_FILE_TMPDIR/run
-    P=$RUN/predictor.safetensors
+    make_fitted
 }
 
 sweep() {
@@ -157,11 +144,7 @@ sweep() {
     for n_kept in 1 3 5; do
         "$APQ" search --run cut "$@" >/dev/null 2>&1 &
         pid=$!
-        for _ in $(seq 600); do
-            n=$(jq '.accuracy | length' cut/remeasure.json 2>&1) || n=0
-            [ "$n" -lt "$n_kept" ] || break
-            sleep 0.05
-        done
+        wait_for jq -e ".accuracy | length >= $n_kept" cut/remeasure.json
         kill -9 "$pid"
         wait "$pid" || true
         [ ! -e cut/best.json ]

@@ -35,10 +35,7 @@ setup() {
 @test "an interrupted training may be measured otherwise afterwards" {
     "$APQ" train r.yaml train.epochs=3000 --run run --quiet &
     pid=$!
-    for _ in $(seq 1 200); do
-        [ -s run/train.jsonl ] && break
-        sleep 0.05
-    done
+    wait_for has_lines 1 run/train.jsonl
     kill -INT "$pid"
     status=0
     wait "$pid" || status=$?
@@ -49,10 +46,7 @@ setup() {
     "$APQ" train r.yaml train.epochs=3000 train.eval_epochs=7 \
         --run run --quiet &
     pid=$!
-    for _ in $(seq 1 200); do
-        [ "$(wc -l <run/train.jsonl)" -ge $((n + 9)) ] && break
-        sleep 0.05
-    done
+    wait_for has_lines $((n + 9)) run/train.jsonl
     kill -INT "$pid"
     status=0
     wait "$pid" || status=$?
@@ -70,7 +64,7 @@ setup() {
 }
 
 @test "a chart on a terminal, no escapes elsewhere" {
-    command -v script >/dev/null || skip "needs script(1) of util-linux"
+    command -v script >/dev/null || skip 'needs script (Debian: bsdutils)'
     train() { # RUN, on a terminal of 80 x 24
         TERM=xterm script -qec "stty cols 80 rows 24; '$APQ' train r.yaml \
             train.epochs=60 --run $1 $2" /dev/null </dev/null
