@@ -3,7 +3,8 @@
 #   scripts/install-deps.sh           install what is missing (Debian, Ubuntu)
 #   scripts/install-deps.sh --check   list what is missing; status 1 if any
 #   scripts/install-deps.sh --tests   also what only tests use: a browser, other
-#                                     shells, a compiler and emulator for Cortex-M
+#                                     shells, a compiler and emulator for Cortex-M,
+#                                     a C++ compiler
 # Does nothing, and needs no network, when everything is there. On other
 # systems it prints the package names and exits with status 1.
 set -eu
@@ -53,6 +54,7 @@ gcc-arm-none-eabi
 libnewlib-arm-none-eabi
 qemu-system-arm
 python3-venv
+g++
 '
 
 usage() {

@@ -40,6 +40,12 @@ count() {
     fi
 }
 
+# reasons LOG: what was skipped and why, also cases of programs that passed.
+reasons() {
+    sed -n -e '/^skipped: /p' \
+        -e 's/^ok [0-9]* \(.*\) # skip \(.*\)/skipped: \2: \1/p' "$1" | sort -u
+}
+
 # suite PRESET FOLDER [ctest options]: builds, runs, counts.
 suite() {
     preset=$1
@@ -58,6 +64,7 @@ suite() {
     status=0
     ctest --test-dir "$folder" --output-on-failure -j "$jobs" \
         --no-tests=error --output-junit "$results" "$@" || status=$?
+    reasons "$folder/Testing/Temporary/LastTest.log"
     if [ -f "$results" ]; then
         count "$results"
     fi

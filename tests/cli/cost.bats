@@ -14,7 +14,8 @@ setup() {
 
 # needs FILE: skips unless the reference folder has it.
 needs() {
-    [ -e "$REFERENCE/$1" ] || skip "no $1: set APQ_REFERENCE_DIR"
+    [ -e "$REFERENCE/$1" ] ||
+        skip "needs $1 of the authors' code (APQ_REFERENCE_DIR: its folder)"
 }
 
 # changed_target KEY VALUE: the built-in target with one value changed.

@@ -43,7 +43,7 @@ setup_file() {
 
 @test "the example agrees" {
     example=${APQ%/*}/examples/example_classify
-    [ -x "$example" ] || skip 'needs the built examples'
+    [ -x "$example" ] || skip "needs $example (cmake --build)"
     run env APQ_DATA_DIR="$ROOT" "$example" "$RUN/network.safetensors" "$IMAGE"
     expect_status 0
     expect_output "^$IMAGE: $("$APQ" infer --run "$RUN" "$IMAGE" --json |
@@ -97,7 +97,7 @@ refused() {
 }
 
 @test "bench infer: beside ONNX Runtime, which runs the same network" {
-    [ -n "${APQ_ORT-}" ] || skip 'APQ_ORT does not name libonnxruntime.so'
+    need_runtime
     "$APQ" bench infer --model "$RUN/network.safetensors" --threads 1 --json \
         --quiet >b.json
     jq -e '(.runtime | startswith("ONNX Runtime 1."))

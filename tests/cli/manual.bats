@@ -30,7 +30,7 @@ page() {
 
 @test "every page is free of warnings" {
     command -v man >/dev/null && command -v groff >/dev/null ||
-        skip 'needs man and groff'
+        skip 'needs man and groff (Debian: man-db, groff)'
     for file in "$SHARE"/man/man1/*.1; do
         run env MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$file"
         expect_status 0
@@ -47,7 +47,8 @@ page() {
 }
 
 @test "every command has a page with its options, examples and exit codes" {
-    command -v groff >/dev/null || skip 'needs groff'
+    command -v groff >/dev/null && command -v col >/dev/null ||
+        skip 'needs groff and col (Debian: groff, bsdextrautils)'
     while read -r command; do
         groff -man -Tascii -P-c -rLL=200n "$(page "$command")" |
             col -bx >page.txt
@@ -81,7 +82,7 @@ page() {
 }
 
 @test "a page is found in the build folder and refers to existing ones" {
-    command -v man >/dev/null || skip 'needs man'
+    command -v man >/dev/null || skip 'needs man (Debian: man-db)'
     run man -M "$SHARE/man" -w apq-lut-build
     expect_status 0
     sed -n 's/\\-/-/g; s/^\.BR \([a-z-]*\) .*/\1/p' "$SHARE"/man/man1/*.1 |
@@ -180,12 +181,12 @@ expect_reply() {
 }
 
 @test "zsh reads its completion" {
-    command -v zsh >/dev/null || skip 'needs zsh'
+    command -v zsh >/dev/null || skip 'needs zsh (Debian: zsh)'
     zsh -n "$SHARE/zsh/site-functions/_apq"
 }
 
 @test "fish completes" {
-    command -v fish >/dev/null || skip 'needs fish'
+    command -v fish >/dev/null || skip 'needs fish (Debian: fish)'
     # said LINE: what fish would offer, one a line.
     said() {
         fish --no-config -c \

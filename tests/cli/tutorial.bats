@@ -18,7 +18,7 @@ setup_file() {
     APQ_BUILD=${APQ%/*}
     export APQ_SOURCE APQ_BUILD
     [ -x "$APQ_BUILD/examples/example_draw_photos" ] ||
-        skip 'needs the built examples'
+        skip "needs $APQ_BUILD/examples (cmake --build)"
     { echo 'set -eu'; fences sh; } >tutorial.sh
     status=0
     sh tutorial.sh >out 2>err </dev/null || status=$?

@@ -105,4 +105,6 @@ if command -v "${CXX:-c++}" >/dev/null 2>&1; then
             "$source/../../examples/$example.c" ||
             fail "examples/$example.c is not C++"
     done
+else
+    echo 'skipped: examples as C++ need a compiler for it (Debian: g++)'
 fi

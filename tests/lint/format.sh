@@ -6,7 +6,7 @@ set -u
 cd "${1:-.}" || exit 1
 
 if ! command -v clang-format >/dev/null 2>&1; then
-    echo 'skipped: clang-format is not installed (scripts/install-deps.sh)'
+    echo 'skipped: needs clang-format (Debian: clang-format)'
     exit 77
 fi
 folders=

@@ -37,5 +37,7 @@ if command -v "${CXX:-c++}" >/dev/null 2>&1; then
             bad=1
         fi
     done
+else
+    echo 'skipped: public headers as C++ need a compiler for it (Debian: g++)'
 fi
 exit $bad

@@ -181,7 +181,9 @@ static void all_schedules_of_the_reference(void **state) {
     (void)snprintf(path, sizeof path, "%s/bitfusion_debug.csv",
                    dir != NULL ? dir : "../shared/reference");
     if (!apq_file_exists(path)) {
-        print_message("no %s: set APQ_REFERENCE_DIR\n", path);
+        print_message("skipped: needs %s of the authors' code "
+                      "(APQ_REFERENCE_DIR: its folder)\n",
+                      path);
         skip();
     }
     int n_ties;

@@ -65,8 +65,9 @@ static void close_bench(bench *b) {
 
 static const char *runtime(void) {
     const char *library = getenv("APQ_ORT");
-    if (library == NULL) {
-        print_message("skipped: APQ_ORT does not name libonnxruntime.so\n");
+    if (library == NULL || *library == '\0') {
+        print_message("skipped: needs ONNX Runtime "
+                      "(APQ_ORT=$(scripts/onnx-runtime.sh FOLDER))\n");
         skip();
     }
     return library;

@@ -184,8 +184,9 @@ static void pytorch_gives_the_logits(void **state) {
     (void)snprintf(command, sizeof command,
                    "%s -c 'import torch' >/dev/null 2>&1", python);
     if (system(command) != 0) {
-        print_message("skipped: no PyTorch in %s (APQ_PYTHON names another)\n",
-                      python);
+        print_message(
+            "skipped: needs PyTorch in %s (APQ_PYTHON names another)\n",
+            python);
         skip();
     }
     fixture f;

@@ -290,7 +290,7 @@ static void image_by_loops(const apq_nn_net *net, const float *image,
 static void bfloat16_rounds_the_operands_of_products(void **state) {
     (void)state;
     if (!has_bfloat16()) {
-        print_message("skipped: this processor has no AVX512_BF16\n");
+        print_message("skipped: needs a processor with AVX512_BF16\n");
         skip();
     }
     for (int i = 0; i < N_CASES; i++) {

@@ -74,7 +74,9 @@ static void test_authors_network(void **state) {
     (void)snprintf(path, sizeof path, "%s/predictor_random.safetensors",
                    dir != NULL ? dir : "../shared/reference");
     if (!apq_file_exists(path)) {
-        print_message("no %s: set APQ_REFERENCE_DIR\n", path);
+        print_message("skipped: needs %s of the authors' code "
+                      "(APQ_REFERENCE_DIR: its folder)\n",
+                      path);
         skip();
     }
     apq_predictor *p = NULL;

@@ -6,14 +6,19 @@ set -eu
 dir=$1 cpu=$2 machine=$3
 here=$(dirname "$0")
 
+# without TOOL
+without() {
+    echo "skipped: needs $1 (Debian: gcc-arm-none-eabi," \
+        "libnewlib-arm-none-eabi, qemu-system-arm)"
+    exit 77
+}
 for tool in arm-none-eabi-gcc arm-none-eabi-nm arm-none-eabi-size \
     qemu-system-arm; do
-    if ! command -v $tool >/dev/null 2>&1; then
-        echo "skipped: $tool is not installed (Debian: gcc-arm-none-eabi," \
-            "libnewlib-arm-none-eabi, qemu-system-arm)"
-        exit 77
-    fi
+    command -v $tool >/dev/null 2>&1 || without $tool
 done
+# The path of a file that the compiler has, or its bare name.
+[ "$(arm-none-eabi-gcc -print-file-name=rdimon.specs)" != rdimon.specs ] ||
+    without newlib
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 flags="-std=c99 -Os -Wall -Wextra -pedantic -Wconversion -Werror
