@@ -69,8 +69,19 @@ static double loss_at(const char *path, size_t line) {
     return loss;
 }
 
-/* The networks in bits learn, and so do the steps. */
-static void losses_fall_and_steps_move(void **state) {
+/* Whether the tensor was moved by a gradient in the last steps. */
+static bool is_moving(const apq_params *p, const apq_param *item) {
+    for (size_t i = 0; i < item->n; i++) {
+        if (p->momentum[item->offset + i] != 0.0F) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The networks in bits learn, and so do the steps: all but the ranges of the
+ * image and of a stream, which are float in training. */
+static void losses_fall_and_steps_learn(void **state) {
     const trainee *t = *state;
     char path[APQ_PATH_MAX];
     void *folder = trainee_open_checkpoint(path);
@@ -79,30 +90,15 @@ static void losses_fall_and_steps_move(void **state) {
     o.epochs = 50;
     apq_supernet *s = trainee_train(t, &o);
     assert_true(loss_at(path, 49) < 0.95 * loss_at(path, 1));
-    apq_params *p = apq_supernet_params(s);
-    float *trained = malloc(p->n_values * sizeof *trained);
-    assert_non_null(trained);
-    memcpy(trained, p->value, p->n_values * sizeof *trained);
-    apq_arena *arena;
-    assert_int_equal(apq_arena_create(&arena), APQ_OK);
-    const size_t n_floats =
-        (size_t)t->space.resolution * (size_t)t->space.resolution * 3;
-    float *image = calloc(n_floats, sizeof *image);
-    assert_non_null(image);
-    image[0] = 1.0F;
-    assert_int_equal(apq_supernet_start_steps(s, t->backend, arena, image, 1),
-                     APQ_OK);
+    const apq_params *p = apq_supernet_params(s);
     for (size_t i = 0; i < p->n_items; i++) {
-        const apq_param *item = &p->items[i];
-        bool is_step = strstr(item->name, ".weight_log_step") != NULL;
-        assert_int_equal(memcmp(trained + item->offset, p->value + item->offset,
-                                item->n * sizeof *trained) != 0,
-                         is_step ||
-                             strstr(item->name, ".act_log_range") != NULL);
+        const char *name = p->items[i].name;
+        bool is_float = strcmp(name, "stem.act_log_range") == 0 ||
+                        strcmp(name, "feature_mix.act_log_range") == 0;
+        if (is_moving(p, &p->items[i]) == is_float) {
+            fail_msg("%s %s", name, is_float ? "is moving" : "does not move");
+        }
     }
-    free(image);
-    free(trained);
-    apq_arena_destroy(arena);
     apq_supernet_destroy(s);
     trainee_close_checkpoint(folder);
 }
@@ -224,7 +220,7 @@ static void wrong_use_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(resumed_training_repeats_the_bits),
-        WITH_TRAINEE(losses_fall_and_steps_move),
+        WITH_TRAINEE(losses_fall_and_steps_learn),
         WITH_TRAINEE(choices_do_not_depend_on_threads),
         WITH_TRAINEE(tuning_starts_from_the_steps),
         WITH_TRAINEE(wrong_use_is_refused),
