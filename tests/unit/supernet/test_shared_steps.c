@@ -5,6 +5,7 @@
 
 #include "nn/streams.h"
 
+#include "unit/asserts.h"
 #include "unit/nn/find.h"
 #include "unit/supernet/sample.h"
 
@@ -192,6 +193,24 @@ static void calibration_finds_streams_only(void **state) {
     apq_subnet_fini(&subnet);
 }
 
+/* Else they would be drawn to what the steps were before. */
+static void averages_start_with_the_steps(void **state) {
+    sample *s = *state;
+    apq_params *p = apq_supernet_params(s->supernet);
+    size_t first = find_tensor(p, "stem.weight_log_step");
+    size_t n_weights = p->items[first].offset;
+    apq_params_init_constant(p, first, 1.0F);
+    assert_status(apq_params_average_begin(p), APQ_OK);
+    float weight = p->value[0];
+    p->value[0] += 1.0F;
+    assert_status(apq_supernet_start_steps(s->supernet, s->backend, s->arena,
+                                           s->images, N_IMAGES),
+                  APQ_OK);
+    assert_true(p->average[0] == weight);
+    assert_memory_equal(p->average + n_weights, p->value + n_weights,
+                        (p->n_values - n_weights) * sizeof *p->value);
+}
+
 static void bits_of_another_space_are_refused(void **state) {
     sample *s = *state;
     apq_policy policy;
@@ -236,6 +255,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(extraction_has_the_steps,
                                         sample_open_shared, sample_close),
         cmocka_unit_test_setup_teardown(calibration_finds_streams_only,
+                                        sample_open_shared, sample_close),
+        cmocka_unit_test_setup_teardown(averages_start_with_the_steps,
                                         sample_open_shared, sample_close),
         cmocka_unit_test_setup_teardown(bits_of_another_space_are_refused,
                                         sample_open_shared, sample_close),

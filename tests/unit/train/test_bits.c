@@ -5,6 +5,7 @@
 
 #include "train/finetune.h"
 
+#include "unit/asserts.h"
 #include "unit/nn/find.h"
 #include "unit/train/trainee.h"
 
@@ -25,6 +26,19 @@ static apq_train_options options_of(const trainee *t) {
     return o;
 }
 
+/* Whether the steps of a checkpoint, which begin at 1, have been set. */
+static bool are_started(const char *path) {
+    apq_tensor_file *file = NULL;
+    size_t n_bytes;
+    assert_status(apq_tensor_file_load(path, &file), APQ_OK);
+    const float *log_step =
+        trainee_tensor(file, "stem.weight_log_step", &n_bytes);
+    assert_non_null(log_step);
+    bool are_set = log_step[0] != 0.0F;
+    apq_tensor_file_destroy(file);
+    return are_set;
+}
+
 /* Before bits, at the last float step, where steps are started after the
  * checkpoint, and in bits; the average goes through it as well. */
 static void resumed_training_repeats_the_bits(void **state) {
@@ -37,7 +51,9 @@ static void resumed_training_repeats_the_bits(void **state) {
     o.checkpoint_path = path;
     trainee_stop(t, o, 3);
     trainee_stop(t, o, FIRST_BITS_STEP - 3);
+    assert_false(are_started(path));
     trainee_stop(t, o, 1);
+    assert_true(are_started(path));
     trainee_stop(t, o, 3);
     assert_non_null(strstr(apq_error_message(), "at step 9"));
     trainee_expect_same(t, &o, whole);
@@ -101,6 +117,103 @@ static void losses_fall_and_steps_learn(void **state) {
     }
     apq_supernet_destroy(s);
     trainee_close_checkpoint(folder);
+}
+
+/* The sandwich, in bits from the first step on. */
+static void open_bits(driver *d, const trainee *t, apq_train_options o) {
+    driver_open(d, &apq_train_sandwich, t, &t->space, o);
+    assert_status(apq_supernet_start_steps(d->env.supernet, t->backend,
+                                           d->env.arena, d->images, d->n),
+                  APQ_OK);
+}
+
+/* The only bit-width, by its place in the space, whose steps or range of a
+ * layer have a gradient; -1 where there is none. */
+static int place_of_bits(const apq_params *p, const char *name, int n_bits) {
+    size_t t = find_tensor(p, name);
+    const apq_param *item = &p->items[t];
+    size_t width = item->rank > 1 ? (size_t)item->shape[1] : 1;
+    int place = -1;
+    for (size_t i = 0; i < item->n; i++) {
+        if (apq_params_grad(p, t)[i] != 0.0F) {
+            int here = (int)(i / width) % n_bits;
+            assert_true(place == -1 || place == here);
+            place = here;
+        }
+    }
+    return place;
+}
+
+/* The steps of the smallest sub-network show its bits: one bit-width for all
+ * genes in half of the draws, a random one for each in the others. */
+static void bits_are_uniform_in_half_of_the_draws(void **state) {
+    enum { N_DRAWS = 60 };
+    static const char *const names[] = {
+        "block0.expand.weight_log_step",  "block0.depthwise.weight_log_step",
+        "block0.depthwise.act_log_range", "block0.project.act_log_range",
+        "block2.project.weight_log_step", "block2.depthwise.act_log_range"};
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    o.largest_epochs = 0;
+    o.random_subnets = 0;
+    driver d;
+    open_bits(&d, t, o);
+    const apq_params *p = apq_supernet_params(d.env.supernet);
+    int n_uniform = 0, seen[APQ_MAX_BITS] = {0};
+    for (int step = 0; step < N_DRAWS; step++) {
+        (void)driver_gradients(&d, step);
+        bool is_uniform = true;
+        int first = place_of_bits(p, names[0], t->space.n_bits);
+        assert_true(first >= 0);
+        for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
+            is_uniform &= place_of_bits(p, names[i], t->space.n_bits) == first;
+        }
+        n_uniform += is_uniform;
+        seen[first] += is_uniform;
+    }
+    assert_true(n_uniform > N_DRAWS / 4 && n_uniform < N_DRAWS * 3 / 4);
+    for (int i = 0; i < t->space.n_bits; i++) {
+        assert_true(seen[i] > 0);
+    }
+    driver_close(&d);
+}
+
+/* Whether the last channel of every block was in bits. */
+static bool is_largest_in_bits(const apq_params *p, int n_blocks) {
+    for (int b = 0; b < n_blocks; b++) {
+        char name[APQ_PARAM_NAME_MAX];
+        (void)snprintf(name, sizeof name, "block%d.expand.weight_log_step", b);
+        size_t t = find_tensor(p, name);
+        const apq_param *item = &p->items[t];
+        bool is_used = false;
+        for (size_t i = (size_t)item->shape[1]; i <= item->n;
+             i += (size_t)item->shape[1]) {
+            is_used |= apq_params_grad(p, t)[i - 1] != 0.0F;
+        }
+        if (!is_used) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void the_largest_is_in_bits_in_every_fourth_step(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = options_of(t);
+    o.largest_epochs = 0;
+    o.random_subnets = 1;
+    driver d;
+    open_bits(&d, t, o);
+    const apq_params *p = apq_supernet_params(d.env.supernet);
+    int n_others = 0;
+    for (int step = 0; step < 20; step++) {
+        (void)driver_gradients(&d, step);
+        bool is_largest = is_largest_in_bits(p, t->space.n_blocks);
+        assert_true(is_largest || step % 4 != 0);
+        n_others += is_largest && step % 4 != 0;
+    }
+    assert_true(n_others <= 3); /* drawn at random */
+    driver_close(&d);
 }
 
 /* The digest of images and sub-networks, bits and all. */
@@ -221,6 +334,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_TRAINEE(resumed_training_repeats_the_bits),
         WITH_TRAINEE(losses_fall_and_steps_learn),
+        WITH_TRAINEE(bits_are_uniform_in_half_of_the_draws),
+        WITH_TRAINEE(the_largest_is_in_bits_in_every_fourth_step),
         WITH_TRAINEE(choices_do_not_depend_on_threads),
         WITH_TRAINEE(tuning_starts_from_the_steps),
         WITH_TRAINEE(wrong_use_is_refused),

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { N_STEPS = 15, DRIVER_BATCH = 4 };
+enum { N_STEPS = 15 };
 
 static apq_train_options options_of(const trainee *t) {
     apq_train_options o = trainee_options(t);
@@ -47,19 +47,6 @@ static void resumed_training_repeats_the_bits(void **state) {
     trainee_close_checkpoint(folder);
 }
 
-/* The only tensor of a checkpoint with this name. */
-static const float *tensor_of(const apq_tensor_file *file, const char *name,
-                              size_t *n_bytes) {
-    for (size_t i = 0; i < apq_tensor_file_length(file); i++) {
-        apq_file_tensor tensor = apq_tensor_file_at(file, i);
-        if (strcmp(tensor.name, name) == 0) {
-            *n_bytes = tensor.n_bytes;
-            return tensor.data;
-        }
-    }
-    return NULL;
-}
-
 static apq_tensor_file *checkpoint_at(const trainee *t,
                                       const apq_train_options *o, int steps) {
     apq_tensor_file *file = NULL;
@@ -85,64 +72,23 @@ static void the_teacher_is_frozen(void **state) {
         char name[64];
         size_t n, m;
         (void)snprintf(name, sizeof name, "teacher.%s", names[i]);
-        assert_null(tensor_of(first, name, &n));
-        const float *largest = tensor_of(first, names[i], &n);
-        const float *early = tensor_of(second, name, &m);
+        assert_null(trainee_tensor(first, name, &n));
+        const float *largest = trainee_tensor(first, names[i], &n);
+        const float *early = trainee_tensor(second, name, &m);
         assert_non_null(largest);
         if (early == NULL) {
             fail_msg("no %s", name);
         }
         assert_int_equal(n, m);
         assert_memory_equal(largest, early, n);
-        assert_memory_equal(largest, tensor_of(last, name, &m), n);
-        assert_memory_not_equal(largest, tensor_of(second, names[i], &m), n);
+        assert_memory_equal(largest, trainee_tensor(last, name, &m), n);
+        assert_memory_not_equal(largest, trainee_tensor(second, names[i], &m),
+                                n);
     }
     apq_tensor_file_destroy(first);
     apq_tensor_file_destroy(second);
     apq_tensor_file_destroy(last);
     trainee_close_checkpoint(folder);
-}
-
-/* The method alone, on one batch of every step. */
-typedef struct driver {
-    apq_train_options options;
-    apq_train_env env;
-    void *state;
-    apq_loader *loader;
-    const float *images;
-    const int *labels;
-    int n;
-} driver;
-
-static void driver_open(driver *d, const trainee *t, const apq_space *space) {
-    *d = (driver){.options = options_of(t)};
-    d->env = (apq_train_env){.supernet = trainee_supernet(space),
-                             .options = &d->options,
-                             .steps_per_epoch = 5,
-                             .n_steps = N_STEPS};
-    assert_int_equal(apq_arena_create(&d->env.arena), APQ_OK);
-    d->state = calloc(1, apq_train_progressive.state_bytes);
-    assert_non_null(d->state);
-    assert_int_equal(apq_train_progressive.init(d->state, &d->env), APQ_OK);
-    assert_int_equal(apq_loader_create(t->dataset,
-                                       &(apq_loader_options){
-                                           .split = APQ_SPLIT_TRAIN,
-                                           .batch = DRIVER_BATCH,
-                                           .seed = 1,
-                                       },
-                                       &d->loader),
-                     APQ_OK);
-    assert_int_equal(apq_loader_start(d->loader, 0, 0), APQ_OK);
-    assert_int_equal(apq_loader_next(d->loader, &d->images, &d->labels, &d->n),
-                     APQ_OK);
-}
-
-static void driver_close(driver *d) {
-    apq_train_progressive.fini(d->state);
-    free(d->state);
-    apq_loader_destroy(d->loader);
-    apq_arena_destroy(d->env.arena);
-    apq_supernet_destroy(d->env.supernet);
 }
 
 static bool has_gradient(const apq_params *p, const char *name) {
@@ -179,12 +125,8 @@ static seen watch_until(driver *d, int64_t step, int n_draws, int until) {
     seen result = {.least_width = 1000};
     for (int i = 0;
          i < n_draws || (i < 10 * n_draws && result.least_width > until); i++) {
-        apq_train_sums sums = {0};
-        const apq_train_batch batch = {d->images, d->labels, d->n, step};
         d->options.seed = (uint64_t)i + 1;
-        apq_params_zero_grad(p);
-        assert_int_equal(
-            apq_train_progressive.gradients(d->state, &batch, &sums), APQ_OK);
+        apq_train_sums sums = driver_gradients(d, step);
         result.shrinks |= has_gradient(p, "block0.shrink_5_to_3");
         result.skips |= !has_gradient(p, "block1.expand.weight");
         int width = trained_width(p);
@@ -205,7 +147,7 @@ static void phases_open_what_they_say(void **state) {
     const apq_space_block *block = &t->space.blocks[0];
     assert_int_equal(block->max_channels - block->min_channels, 16);
     driver d;
-    driver_open(&d, t, &t->space);
+    driver_open(&d, &apq_train_progressive, t, &t->space, options_of(t));
     static const struct {
         int64_t step;
         const char *name;
@@ -244,7 +186,7 @@ static void pupils_learn_from_both(void **state) {
     space.kernels[0] = space.kernels[space.n_kernels - 1];
     space.n_kernels = 1;
     driver d;
-    driver_open(&d, t, &space);
+    driver_open(&d, &apq_train_progressive, t, &space, options_of(t));
     const apq_train_batch batch = {d.images, d.labels, d.n, 3};
     apq_train_sums sums = {0};
     assert_int_equal(apq_train_progressive.gradients(d.state, &batch, &sums),
@@ -291,7 +233,7 @@ static void width_phases_sort_channels(void **state) {
     const trainee *t = *state;
     const apq_space_block *block = &t->space.blocks[0];
     driver d;
-    driver_open(&d, t, &t->space);
+    driver_open(&d, &apq_train_progressive, t, &t->space, options_of(t));
     apq_params *p = apq_supernet_params(d.env.supernet);
     (void)watch(&d, 3, 1);
     (void)watch(&d, 11, 1);
@@ -314,7 +256,7 @@ static void width_phases_sort_channels(void **state) {
 static void each_phase_has_its_peak(void **state) {
     const trainee *t = *state;
     driver d;
-    driver_open(&d, t, &t->space);
+    driver_open(&d, &apq_train_progressive, t, &t->space, options_of(t));
     d.options.warmup_epochs = 0;
     static const int64_t first[] = {0, 3, 6, 9, 12, 14};
     for (int i = 0; i < APQ_N_PHASES; i++) {
@@ -335,7 +277,7 @@ static void each_phase_has_its_peak(void **state) {
 static void lessons_add_up(void **state) {
     const trainee *t = *state;
     driver d;
-    driver_open(&d, t, &t->space);
+    driver_open(&d, &apq_train_progressive, t, &t->space, options_of(t));
     apq_params *p = apq_supernet_params(d.env.supernet);
     float soft[DRIVER_BATCH * 16];
     int k = t->space.n_classes;

@@ -63,18 +63,21 @@ apq_train_options trainee_options(const trainee *t) {
     };
 }
 
-apq_supernet *trainee_supernet(const apq_space *space) {
+static apq_supernet *create(const apq_space *space, bool shares_bits) {
     apq_supernet *s = NULL;
-    assert_int_equal(apq_supernet_create(space, 11, &s), APQ_OK);
+    assert_status(shares_bits ? apq_supernet_create_shared(space, 11, &s)
+                              : apq_supernet_create(space, 11, &s),
+                  APQ_OK);
     return s;
+}
+
+apq_supernet *trainee_supernet(const apq_space *space) {
+    return create(space, false);
 }
 
 static apq_supernet *train(const trainee *t, const apq_train_options *o,
                            apq_status expected) {
-    apq_supernet *s = NULL;
-    assert_status(o->shares_bits ? apq_supernet_create_shared(&t->space, 11, &s)
-                                 : apq_supernet_create(&t->space, 11, &s),
-                  APQ_OK);
+    apq_supernet *s = create(&t->space, o->shares_bits);
     assert_status(apq_train_supernet(s, t->dataset, o), expected);
     return s;
 }
@@ -104,6 +107,48 @@ void trainee_expect_same(const trainee *t, const apq_train_options *o,
     apq_supernet_destroy(whole);
 }
 
+void driver_open(driver *d, const apq_train_method *method, const trainee *t,
+                 const apq_space *space, apq_train_options options) {
+    *d = (driver){.method = method, .options = options};
+    d->env = (apq_train_env){
+        .supernet = create(space, options.shares_bits),
+        .options = &d->options,
+        .steps_per_epoch = TRAINEE_STEPS_PER_EPOCH,
+        .n_steps = options.epochs * TRAINEE_STEPS_PER_EPOCH,
+    };
+    assert_status(apq_arena_create(&d->env.arena), APQ_OK);
+    d->state = calloc(1, method->state_bytes);
+    assert_non_null(d->state);
+    assert_status(method->init(d->state, &d->env), APQ_OK);
+    assert_status(apq_loader_create(t->dataset,
+                                    &(apq_loader_options){
+                                        .split = APQ_SPLIT_TRAIN,
+                                        .batch = DRIVER_BATCH,
+                                        .seed = 1,
+                                    },
+                                    &d->loader),
+                  APQ_OK);
+    assert_status(apq_loader_start(d->loader, 0, 0), APQ_OK);
+    assert_status(apq_loader_next(d->loader, &d->images, &d->labels, &d->n),
+                  APQ_OK);
+}
+
+void driver_close(driver *d) {
+    d->method->fini(d->state);
+    free(d->state);
+    apq_loader_destroy(d->loader);
+    apq_arena_destroy(d->env.arena);
+    apq_supernet_destroy(d->env.supernet);
+}
+
+apq_train_sums driver_gradients(driver *d, int64_t step) {
+    apq_train_sums sums = {0};
+    const apq_train_batch batch = {d->images, d->labels, d->n, step};
+    apq_params_zero_grad(apq_supernet_params(d->env.supernet));
+    assert_status(d->method->gradients(d->state, &batch, &sums), APQ_OK);
+    return sums;
+}
+
 apq_finetune_options trainee_finetune_options(const trainee *t) {
     return (apq_finetune_options){
         .backend = t->backend,
@@ -129,6 +174,18 @@ void *trainee_open_checkpoint(char path[APQ_PATH_MAX]) {
 
 void trainee_close_checkpoint(void *folder) {
     assert_int_equal(scratch_remove(&folder), 0);
+}
+
+const float *trainee_tensor(const apq_tensor_file *file, const char *name,
+                            size_t *n_bytes) {
+    for (size_t i = 0; i < apq_tensor_file_length(file); i++) {
+        apq_file_tensor tensor = apq_tensor_file_at(file, i);
+        if (strcmp(tensor.name, name) == 0) {
+            *n_bytes = tensor.n_bytes;
+            return tensor.data;
+        }
+    }
+    return NULL;
 }
 
 double trainee_distance(apq_supernet *a, apq_supernet *b) {

@@ -9,6 +9,7 @@
 #include "space/space.h"
 #include "supernet/supernet.h"
 #include "train/finetune.h"
+#include "train/method.h"
 #include "train/supernet_train.h"
 
 /* What a training of the tiny space on drawn images needs: 90 training
@@ -50,6 +51,26 @@ void trainee_refuse(const trainee *t, const apq_train_options *o,
 void trainee_expect_same(const trainee *t, const apq_train_options *o,
                          apq_supernet *whole);
 
+/* A method alone, on one batch of every step. */
+typedef struct driver {
+    const apq_train_method *method;
+    apq_train_options options;
+    apq_train_env env;
+    void *state;
+    apq_loader *loader;
+    const float *images;
+    const int *labels;
+    int n;
+} driver;
+
+enum { DRIVER_BATCH = 4 };
+
+void driver_open(driver *d, const apq_train_method *method, const trainee *t,
+                 const apq_space *space, apq_train_options options);
+void driver_close(driver *d);
+/* The gradients of a step and nothing else are in the parameters then. */
+apq_train_sums driver_gradients(driver *d, int64_t step);
+
 /* Eight steps of quantisation-aware training: an epoch and a part of the
  * next. */
 apq_finetune_options trainee_finetune_options(const trainee *t);
@@ -58,6 +79,9 @@ apq_finetune_options trainee_finetune_options(const trainee *t);
 void *trainee_open_checkpoint(char path[APQ_PATH_MAX]);
 void trainee_close_checkpoint(void *folder);
 
+/* The values of a checkpoint's tensor; NULL where there is none. */
+const float *trainee_tensor(const apq_tensor_file *file, const char *name,
+                            size_t *n_bytes);
 /* Largest difference of values over the largest value. */
 double trainee_distance(apq_supernet *a, apq_supernet *b);
 /* Values and momenta agree bit for bit. */
