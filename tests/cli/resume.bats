@@ -17,8 +17,9 @@ kill_until_done() {
     for try in $(seq 1 200); do
         "$@" &
         pid=$!
-        # Longer from try to try: a busy machine must get through a start.
-        ms=$((RANDOM % 250 + 50 + 10 * try))
+        # Longer from try to try, and ever more so: a busy machine must get
+        # through a start.
+        ms=$((RANDOM % 250 + 50 + try * try / 2))
         sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
         if kill -9 "$pid" 2>/dev/null; then
             kills=$((kills + 1))

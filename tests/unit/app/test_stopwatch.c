@@ -69,28 +69,31 @@ static void intervals_add_up(void **state) {
     char path[APQ_PATH_MAX];
     assert_int_equal(apq_path_join(path, root, "cost.jsonl"), APQ_OK);
     apq_stopwatch watch;
+    const double first_s = 0.15, second_s = 0.35;
     double start_s = apq_now_s();
     apq_stopwatch_start(&watch, 0, NULL);
-    work(&watch, 0.15); /* not assigned yet: kept for the first line */
+    work(&watch, first_s); /* not assigned yet: kept for the first line */
     assert_false(apq_file_exists(path));
     assert_int_equal(apq_stopwatch_assign(&watch, root, "train", "aa"), APQ_OK);
-    work(&watch, 0.35);
+    work(&watch, second_s);
     apq_stopwatch_set_flop(&watch, 5e9);
     assert_int_equal(apq_stopwatch_write(&watch), APQ_OK);
     double total_s = apq_now_s() - start_s;
     apq_effort *lines;
     size_t n;
     assert_int_equal(apq_effort_read(path, &lines, &n), APQ_OK);
-    assert_true(n >= 3); /* every 0.1 s, and the last */
+    assert_true(n >= 2); /* every 0.1 s or longer, and the last */
     double wall_s = 0, core_s = 0;
     for (size_t i = 0; i < n; i++) {
         assert_string_equal(lines[i].step, "train");
         wall_s += lines[i].wall_s;
         core_s += lines[i].core_s;
     }
-    if (!(fabs(wall_s - total_s) <= 0.05)) {
+    /* However long the machine let it wait. */
+    if (!(wall_s >= first_s + second_s && wall_s <= total_s)) {
         fail_msg("lines sum to %g s of %g s", wall_s, total_s);
     }
+    assert_true((double)(n - 1) <= wall_s / 0.1);
     assert_true(core_s > 0 && core_s <= wall_s + 0.05);
     assert_true(lines[0].flop == 0 && lines[n - 1].flop == 5e9);
     free(lines);

@@ -149,32 +149,41 @@ static void containers_are_those_of_the_kernels(void **state) {
     apq_target_destroy(target);
 }
 
-/* Layers add up to networks; the tight comparison is bench_measure's. */
-static void sums_meet_networks(void **state) {
-    (void)state;
-    apq_target *target =
-        load_changed("cpu", "layer_seconds: 0.1", "layer_seconds: 0.01");
+/* Whether the layers of two networks add up to them. */
+static bool sums_agree(const apq_target *target,
+                       const apq_ir_network networks[2]) {
     apq_measure *measure = NULL;
-    assert_int_equal(apq_measure_open(target, NULL, &measure), APQ_OK);
-    apq_ir_network networks[2];
+    assert_status(apq_measure_open(target, NULL, &measure), APQ_OK);
     double sums[2] = {0.0}, measured[2];
-    lower("tiny", 8, &networks[0]);
-    lower("cifar10", 8, &networks[1]);
     for (int i = 0; i < 2; i++) {
         for (size_t l = 0; l < networks[i].n_layers; l++) {
             sums[i] += measure_layer(measure, networks[i].layers[l]);
         }
     }
     apq_measure_agreement agreement;
-    assert_int_equal(
+    assert_status(
         apq_measure_compare(measure, networks, 2, sums, measured, &agreement),
         APQ_OK);
-    assert_true(agreement.kendall_tau == 1.0);
-    if (!(agreement.median_error < 0.5)) {
-        fail_msg("sums %g, %g ms; networks %g, %g ms", sums[0], sums[1],
-                 measured[0], measured[1]);
-    }
     apq_measure_close(measure);
+    print_message("sums %g, %g ms; networks %g, %g ms\n", sums[0], sums[1],
+                  measured[0], measured[1]);
+    return agreement.kendall_tau == 1.0 && agreement.median_error < 0.5;
+}
+
+/* Neighbours can spoil any one measurement, but not five in a row; the tight
+ * comparison is bench_measure's. */
+static void sums_meet_networks(void **state) {
+    (void)state;
+    apq_target *target =
+        load_changed("cpu", "layer_seconds: 0.1", "layer_seconds: 0.01");
+    apq_ir_network networks[2];
+    lower("tiny", 8, &networks[0]);
+    lower("cifar10", 8, &networks[1]);
+    bool is_met = false;
+    for (int i = 0; i < 5 && !is_met; i++) {
+        is_met = sums_agree(target, networks);
+    }
+    assert_true(is_met);
     apq_target_destroy(target);
 }
 

@@ -228,7 +228,7 @@ static void waiting_ends_when_asked_to_stop(void **state) {
     assert_int_equal(source.layer(source.ctx, &layer, &sample),
                      APQ_ERR_INTERRUPTED);
     apq_measure_close(measure);
-    assert_true(apq_now_s() - start < 5.0);
+    assert_true(apq_now_s() - start < 30.0);
     apq_target_destroy(target);
 }
 
@@ -289,7 +289,7 @@ static void unknown_commands_are_reported(void **state) {
 /* After a timeout the command is in an unknown state: no answer counts. */
 static void late_answers_are_refused(void **state) {
     (void)state;
-    apq_target *target = make_target("while read -r line; do sleep 0.4; "
+    apq_target *target = make_target("while read -r line; do sleep 60; "
                                      "echo '{\"latency_ms\": 1}'; done",
                                      true, 0.1);
     apq_measure *measure = NULL;
@@ -301,7 +301,7 @@ static void late_answers_are_refused(void **state) {
                      APQ_ERR_EXTERNAL);
     assert_string_equal(apq_error_message(),
                         "sh: no answer within timeout_s 0.1");
-    assert_true(apq_now_s() - start < 0.4);
+    assert_true(apq_now_s() - start < 30.0);
     assert_int_equal(source.layer(source.ctx, &layer, &sample),
                      APQ_ERR_EXTERNAL);
     assert_string_equal(apq_error_message(), "sh: failed before");
@@ -330,8 +330,9 @@ static void nothing_outlives_the_handle(void **state) {
     assert_true(grandchild > 1 && is_alive(grandchild));
     apq_measure_close(measure);
     apq_target_destroy(target);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
     /* Killed; whoever adopted it takes it off the list. */
-    double deadline = apq_now_s() + 5.0;
+    double deadline = apq_now_s() + 30.0;
     while (is_alive(grandchild) && apq_now_s() < deadline) {
         const struct timespec pause = {.tv_nsec = 10000000};
         (void)nanosleep(&pause, NULL);
@@ -348,7 +349,6 @@ static void nothing_outlives_the_handle(void **state) {
         }
     }
     assert_false(is_alive(grandchild));
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
 static void whole_networks_are_one_request(void **state) {

@@ -105,20 +105,6 @@ static void test_authors_network(void **state) {
     }
     print_message("%d policies, largest difference %g\n", n, worst);
     (void)fclose(f);
-
-    enum { N = 20000 };
-    apq_policy *policies = random_policies(apq_predictor_space(p), N);
-    double *accuracy = malloc(N * sizeof *accuracy);
-    double best = (double)INFINITY;
-    for (int i = 0; i < 5; i++) {
-        double start = apq_now_s();
-        assert_status(apq_predictor_predict(p, policies, N, true, accuracy),
-                      APQ_OK);
-        best = fmin(best, apq_now_s() - start);
-    }
-    print_message("%.0f predictions/s\n", N / best);
-    free(policies);
-    free(accuracy);
     apq_predictor_destroy(p);
 }
 
