@@ -3,8 +3,8 @@
 # largest, beside what the supernet gives for them without training: accuracies
 # on validation images.
 #   alone.sh DATA SUPERNET_RUN OUT [EPOCHS [POLICY_SEEDS]]
-# SUPERNET_RUN '' is the shipped supernet. Runs are kept in OUT and continued.
-# APQ is the program, RECIPE the recipe.
+# SUPERNET_RUN '' is the shipped supernet, EPOCHS '' those of the recipe. Runs are
+# kept in OUT and continued. APQ is the program, RECIPE the recipe.
 set -eu
 
 if [ $# -lt 3 ]; then
@@ -16,7 +16,7 @@ recipe=${RECIPE:-recipes/cifar10.yaml}
 data=$1
 supernet=$2
 out=$3
-epochs=${4:-200}
+epochs=${4-}
 policies=${5:-'1 2 3'}
 mkdir -p "$out"
 
@@ -30,7 +30,7 @@ for policy in $policies; do
     run=$out/alone-$policy
     "$apq" train "$recipe" --data "$data" --run "$run" \
         train.schedule=alone train.policy="random:$policy" \
-        train.epochs="$epochs"
+        ${epochs:+train.epochs="$epochs"}
     printf 'random:%s  supernet %.2f %%  alone %.2f %%\n' "$policy" \
         "$(top1 "$supernet" "random:$policy")" "$(top1 "$run" "random:$policy")"
 done
