@@ -246,10 +246,6 @@ static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
     APQ_TRY(apq_session_open(&job->session, recipe, progress));
     APQ_TRY(apq_network_file_load(&job->session, job->request->model,
                                   run_dir_or_null, &job->network));
-    if (job->network.model->image_channels != 3) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: images of %d channels, legal 3",
-                 job->network.path, job->network.model->image_channels);
-    }
     return open_images(job);
 }
 

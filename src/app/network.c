@@ -164,6 +164,10 @@ static apq_status get_net(apq_network *network, const char *path,
         APQ_FAIL(APQ_ERR_FORMAT, "%s: unknown quantiser \"%s\"", path,
                  quantiser);
     }
+    if (network->space.image_channels != 3) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: images of %d channels, legal 3",
+                 path, network->space.image_channels);
+    }
     apq_ir_network ir;
     const apq_backend *backend;
     APQ_TRY(apq_policy_lower(&network->space, &network->policy, &ir));

@@ -28,7 +28,8 @@ typedef struct apq_network {
 
 /* `space_or_null` is the space by name or file where the name that the network
  * carries is not a built-in one. The caller destroys *out. Errors: IO; FORMAT
- * not such a file, or damaged; MISMATCH of another space; NOMEM. */
+ * not such a file, or damaged; MISMATCH of another space; UNSUPPORTED images
+ * of other channels than 3; NOMEM. */
 APQ_NODISCARD apq_status apq_network_open(const char *path,
                                           const char *space_or_null,
                                           apq_network **out);

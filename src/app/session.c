@@ -143,6 +143,17 @@ void apq_session_fini(apq_session *session) {
     session->dir = NULL;
 }
 
+/* The network would read other numbers, or beyond the last image. */
+static apq_status check_channels(const apq_session *session) {
+    int channels = apq_dataset_channels(session->dataset);
+    if (session->space.image_channels != channels) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "space %s: image_channels %d, images of the data have %d",
+                 session->space.name, session->space.image_channels, channels);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_session_open_data(apq_session *session) {
     const apq_recipe *r = session->recipe;
     if (r->data[0] == '\0') {
@@ -154,6 +165,7 @@ apq_status apq_session_open_data(apq_session *session) {
     options.n_val = r->n_val;
     options.progress = session->progress;
     APQ_TRY(apq_dataset_open(r->data, &options, &session->dataset));
+    APQ_TRY(check_channels(session));
     apq_space_set_classes(&session->space,
                           apq_dataset_classes(session->dataset));
     return APQ_OK;

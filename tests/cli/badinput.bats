@@ -46,6 +46,16 @@ train() {
         --data 'builtin:shapes?train=60&test=20&size=16'
 }
 
+@test "a space whose networks read other channels than images have" {
+    for channels in 1 4; do
+        sed "s/^image_channels:.*/image_channels: $channels/" \
+            "$ROOT/configs/spaces/tiny.yaml" >space.yaml
+        refused 3 "image_channels $channels, images of the data have 3" \
+            "$APQ" train --space ./space.yaml --run out \
+            --data 'builtin:shapes?train=60&test=20&size=16'
+    done
+}
+
 @test "records labelled in another way do not mix" {
     "$APQ" run "$ROOT/recipes/tiny.yaml" --run r --quiet >/dev/null
     run "$APQ" collect "$ROOT/recipes/tiny.yaml" collect.qat_steps=9 \
