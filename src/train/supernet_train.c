@@ -397,12 +397,15 @@ static apq_status open_probe(trainer *t, const apq_dataset *dataset) {
                : APQ_OK;
 }
 
-/* What a run that was killed told after its last checkpoint is told again. */
-static apq_status resume_events(trainer *t) {
-    const char *path = t->env.options->events_path;
+/* What a run that was killed told after its last checkpoint is told again, by
+ * process 0, whose file it is. */
+static apq_status resume_events(const trainer *t) {
+    const apq_train_options *o = t->env.options;
     int64_t next = t->position.step / t->env.steps_per_epoch + 1;
-    return path == NULL ? APQ_OK
-                        : apq_tfevents_resume(path, (double)time(NULL), next);
+    if (o->events_path == NULL || apq_comm_rank(o->comm) != 0) {
+        return APQ_OK;
+    }
+    return apq_tfevents_resume(o->events_path, (double)time(NULL), next);
 }
 
 static apq_status open_method(trainer *t) {

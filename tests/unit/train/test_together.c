@@ -150,6 +150,29 @@ static void a_batch_must_divide(void **state) {
     apq_comm_close(comm);
 }
 
+/* All have the paths, process 0 writes: this is process 1. */
+static void files_are_those_of_process_0(void **state) {
+    const trainee *t = *state;
+    static const char told[] = "as process 0 left it";
+    char path[APQ_PATH_MAX], *bytes = NULL;
+    size_t n_bytes = 0;
+    void *folder = trainee_open_checkpoint(path);
+    apq_comm *comm = must_open(&mirror_ops);
+    apq_train_options o = trainee_options(t);
+    o.epochs = 1;
+    o.comm = comm;
+    o.checkpoint_path = o.log_path = o.events_path = path;
+    o.checkpoint_s = 0;
+    assert_int_equal(apq_file_write(path, told, sizeof told), APQ_OK);
+    apq_supernet_destroy(trainee_train(t, &o));
+    assert_int_equal(apq_file_read(path, &bytes, &n_bytes), APQ_OK);
+    assert_int_equal(n_bytes, sizeof told);
+    assert_memory_equal(bytes, told, n_bytes);
+    free(bytes);
+    apq_comm_close(comm);
+    trainee_close_checkpoint(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_averaged_and_sums_added),
@@ -158,6 +181,8 @@ int main(void) {
         cmocka_unit_test(the_file_of_process_0_is_taken),
         cmocka_unit_test_setup_teardown(a_batch_must_divide, trainee_open,
                                         trainee_close),
+        cmocka_unit_test_setup_teardown(files_are_those_of_process_0,
+                                        trainee_open, trainee_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
