@@ -15,14 +15,18 @@ static const char magic[8] = "APQSRCH2";
 /* Hash of all that decides the trace. */
 static uint64_t key_of(const apq_search_loop *loop) {
     const apq_driver_options *o = loop->options;
-    char space_hash[APQ_HASH_MAX], text[1024];
+    char space_hash[APQ_HASH_MAX], seeds[APQ_HASH_MAX], starts[APQ_HASH_MAX];
+    char text[1024];
     apq_space_hash(loop->space, space_hash);
-    int n = snprintf(text, sizeof text,
-                     "%s %s %d %d %d %d %.17g %" PRIu64 " %zu %d %zu %zu %s",
-                     space_hash, loop->ops->name, o->population, o->parents,
-                     o->iterations, o->patience, o->mutation, o->seed,
-                     o->front_cap, o->as_released, loop->ops->state_bytes,
-                     sizeof(apq_search_entry), o->saver->key);
+    apq_hash_hex(o->seeds, o->n_seeds * sizeof *o->seeds, seeds);
+    apq_hash_hex(o->starts, o->n_starts * sizeof *o->starts, starts);
+    int n =
+        snprintf(text, sizeof text,
+                 "%s %s %d %d %d %d %.17g %" PRIu64 " %zu %d %zu %zu %s %s %s",
+                 space_hash, loop->ops->name, o->population, o->parents,
+                 o->iterations, o->patience, o->mutation, o->seed, o->front_cap,
+                 o->as_released, loop->ops->state_bytes,
+                 sizeof(apq_search_entry), seeds, starts, o->saver->key);
     APQ_ASSERT(n > 0 && (size_t)n < sizeof text);
     return apq_hash64(text, (size_t)n);
 }

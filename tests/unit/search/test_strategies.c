@@ -240,6 +240,49 @@ static void test_resume(void **state) {
     }
 }
 
+/* Other seeds or starts are another search: what was saved is not used. */
+static void check_begins_anew(bool has_seeds, bool has_starts) {
+    toy cut, fresh;
+    toy_init(&cut, "cifar10");
+    toy_init(&fresh, "cifar10");
+    cut.max_cost = fresh.max_cost = toy_budget(&cut, 0.3);
+    memory m = {.limit = 3};
+    apq_search_saver saver = {
+        .ctx = &m, .save = memory_save, .load = memory_load, .key = "k"};
+    apq_progress progress = {
+        .ctx = &m, .update = count, .stop_requested = is_over};
+    apq_driver_options options = toy_options(&cut, "evolution", 15);
+    options.saver = &saver;
+    options.progress = &progress;
+    apq_search_result *result = run(&cut, &options);
+    assert_true(result->is_stopped);
+    apq_search_result_destroy(result);
+    cut.trace = 0;
+    m.limit = m.n_updates + 1000;
+
+    apq_policy cheap, good;
+    apq_policy_smallest(&cut.space, cut.space.bits[1], &cheap);
+    apq_policy_largest(&cut.space, cut.space.bits[0], &good);
+    options.seeds = &cheap;
+    options.n_seeds = has_seeds;
+    options.starts = &good;
+    options.n_starts = has_starts;
+    apq_search_result_destroy(run(&cut, &options));
+    options.ctx = &fresh;
+    options.saver = NULL;
+    apq_search_result_destroy(run(&fresh, &options));
+    assert_int_equal(cut.trace, fresh.trace);
+    free(m.bytes);
+    toy_fini(&cut);
+    toy_fini(&fresh);
+}
+
+static void test_other_policies(void **state) {
+    (void)state;
+    check_begins_anew(true, false);
+    check_begins_anew(false, true);
+}
+
 /* Random budgets: all that is asked is legal and within them, and of the
  * front nothing is better than another in everything. */
 static void check_property(const char *strategy, uint64_t seed) {
@@ -401,10 +444,14 @@ static void test_time_limit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_optimum),     cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_property),    cmocka_unit_test(test_dominates),
-        cmocka_unit_test(test_as_released), cmocka_unit_test(test_starts),
+        cmocka_unit_test(test_optimum),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_property),
+        cmocka_unit_test(test_dominates),
+        cmocka_unit_test(test_as_released),
+        cmocka_unit_test(test_starts),
         cmocka_unit_test(test_time_limit),
+        cmocka_unit_test(test_other_policies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
