@@ -288,10 +288,6 @@ const apq_int_tiles *apq_int_tiles_get(int i) {
     return i == 0 ? &apq_int_tiles_portable : NULL;
 }
 
-const char *apq_int_infer_isa(void) {
-    return apq_int_tiles_get(0)->name;
-}
-
 double apq_int_infer_peak(double seconds) {
     enum { ROUNDS = 1 << 20 };
     const apq_int_tiles *k = apq_int_tiles_get(0);

@@ -23,8 +23,6 @@ void apq_int_infer_destroy(apq_int_infer *infer);
 void apq_int_infer_run(apq_int_infer *infer, const float *images, int n,
                        float *logits);
 
-/* The instructions chosen, e.g. "AVX512-VNNI"; static text. */
-const char *apq_int_infer_isa(void);
 /* Operations a second, two a product, of u8 with s8 in registers by all OpenMP
  * threads, the best of about `seconds`: no product of matrices is faster. */
 double apq_int_infer_peak(double seconds);

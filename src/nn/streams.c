@@ -25,7 +25,8 @@ bool apq_nn_has_frozen_range(const apq_nn_net *net, size_t i) {
     return net->layers[i].ir.is_input_image || apq_nn_reads_stream(net, i);
 }
 
-float apq_nn_input_step(const apq_nn_net *net, size_t i) {
+/* Step of the codes that layer i reads, whichever range they have. */
+static float input_step(const apq_nn_net *net, size_t i) {
     const apq_nn_layer *l = &net->layers[i];
     if (l->ir.is_input_image) {
         return apq_quant_act_step(l->act_range, 8, true);
@@ -38,7 +39,7 @@ float apq_nn_input_step(const apq_nn_net *net, size_t i) {
 
 float apq_nn_round_bias(const apq_nn_net *net, size_t i, int channel,
                         float scale, float value) {
-    double step = (double)apq_nn_input_step(net, i);
+    double step = (double)input_step(net, i);
     step *= (double)apq_nn_weight_step(net, &net->layers[i], channel);
     double unit = step * fabs((double)scale);
     double units = (double)value / unit;

@@ -18,8 +18,6 @@ bool apq_nn_reads_stream(const apq_nn_net *net, size_t i);
 /* Whether the act_range of layer i is frozen. */
 bool apq_nn_has_frozen_range(const apq_nn_net *net, size_t i);
 
-/* Step of the codes that layer i reads, whichever range they have. */
-float apq_nn_input_step(const apq_nn_net *net, size_t i);
 /* What is added to sums of layer i, in whole units of them: `scale` is what the
  * sum is multiplied by, `value` becomes a multiple of the input's step times
  * the weights' step times |scale|. Where that is no number of 30 bits, nothing

@@ -217,10 +217,6 @@ const apq_space *apq_predictor_space(const apq_predictor *predictor) {
     return &predictor->space;
 }
 
-int apq_predictor_hidden(const apq_predictor *predictor) {
-    return predictor->hidden;
-}
-
 const char *apq_predictor_supernet_hash(const apq_predictor *predictor) {
     return predictor->supernet_hash;
 }

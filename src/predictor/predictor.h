@@ -55,7 +55,6 @@ APQ_NODISCARD apq_status apq_predictor_save(const apq_predictor *predictor,
                                             size_t n_metas);
 
 const apq_space *apq_predictor_space(const apq_predictor *predictor);
-int apq_predictor_hidden(const apq_predictor *predictor);
 int apq_predictor_members(const apq_predictor *predictor);
 /* "supernet_hash" and "records_hash" of the file that it was loaded from: what
  * it was fitted to. Empty where not known. */

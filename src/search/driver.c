@@ -126,7 +126,6 @@ static apq_status start(apq_search_loop *r) {
         .options = {.population = options->population,
                     .parents = options->parents,
                     .mutants = options->population / 2,
-                    .crossovers = options->population - options->population / 2,
                     .mutation = options->mutation,
                     .seed = options->seed,
                     .total = r->n_total,

@@ -33,7 +33,6 @@ typedef struct apq_strategy_options {
     int population;  /* candidates of one iteration, >= 2 */
     int parents;     /* survivors, 1..population */
     int mutants;     /* of `population`; the rest are children of two */
-    int crossovers;  /* population - mutants */
     double mutation; /* probability per block and per depth, (0, 1] */
     uint64_t seed;
     uint64_t total;   /* candidates of the whole search */

@@ -109,8 +109,9 @@ apq_status apq_records_prepare(apq_records *records, const char *sql,
     return APQ_OK;
 }
 
-apq_status apq_records_sql(apq_records *records, const char *sql,
-                           const char *doing) {
+/* Statements without results. */
+static apq_status execute(apq_records *records, const char *sql,
+                          const char *doing) {
     if (sqlite3_exec(records->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
         return apq_records_failed(records, doing);
     }
@@ -136,8 +137,8 @@ static apq_status upgrade_schema(apq_records *records) {
     (void)snprintf(pragmas, sizeof pragmas,
                    "PRAGMA application_id=%d; PRAGMA user_version=%d",
                    APPLICATION_ID, SCHEMA_VERSION);
-    APQ_TRY(apq_records_sql(records, upgrade, "create table"));
-    return apq_records_sql(records, pragmas, "create table");
+    APQ_TRY(execute(records, upgrade, "create table"));
+    return execute(records, pragmas, "create table");
 }
 
 /* Inside the opening transaction, so that two processes creating the file at
@@ -149,7 +150,7 @@ static apq_status check_schema(apq_records *records) {
     APQ_TRY(
         read_pragma(records, "SELECT count(*) FROM sqlite_master", &n_tables));
     if (n_tables == 0 && application == 0 && !records->is_read_only) {
-        APQ_TRY(apq_records_sql(records, schema, "create table"));
+        APQ_TRY(execute(records, schema, "create table"));
         return upgrade_schema(records);
     }
     if (application != APPLICATION_ID) {
@@ -176,8 +177,8 @@ static apq_status set_up(apq_records *records) {
      * open, which does no harm. */
     (void)sqlite3_exec(records->db, "PRAGMA journal_mode=DELETE", NULL, NULL,
                        NULL);
-    APQ_TRY(apq_records_sql(records, "PRAGMA synchronous=EXTRA", "open"));
-    APQ_TRY(apq_records_sql(records, "BEGIN IMMEDIATE", "open"));
+    APQ_TRY(execute(records, "PRAGMA synchronous=EXTRA", "open"));
+    APQ_TRY(execute(records, "BEGIN IMMEDIATE", "open"));
     APQ_TRY(apq_records_end(records, check_schema(records)));
     if (sqlite3_prepare_v2(records->db, insert_sql, -1, &records->insert,
                            NULL) != SQLITE_OK) {
@@ -187,12 +188,12 @@ static apq_status set_up(apq_records *records) {
 }
 
 apq_status apq_records_begin(apq_records *records) {
-    return apq_records_sql(records, "BEGIN IMMEDIATE", "write");
+    return execute(records, "BEGIN IMMEDIATE", "write");
 }
 
 apq_status apq_records_end(apq_records *records, apq_status st) {
     if (st == APQ_OK) {
-        st = apq_records_sql(records, "COMMIT", "write");
+        st = execute(records, "COMMIT", "write");
     }
     if (st != APQ_OK) {
         (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
@@ -411,25 +412,6 @@ apq_status apq_records_count(apq_records *records, apq_record_kind kind,
         *n = (size_t)sqlite3_column_int64(query, 0);
     } else {
         st = apq_records_failed(records, "count records");
-    }
-    (void)sqlite3_finalize(query);
-    return st;
-}
-
-apq_status apq_records_has(apq_records *records, apq_record_kind kind,
-                           int64_t seq, bool *has) {
-    sqlite3_stmt *query;
-    APQ_TRY(apq_records_prepare(
-        records, "SELECT 1 FROM records WHERE kind = ? AND seq = ?", &query));
-    (void)sqlite3_bind_text(query, 1, apq_record_kind_name(kind), -1,
-                            SQLITE_STATIC);
-    (void)sqlite3_bind_int64(query, 2, seq);
-    int code = sqlite3_step(query);
-    apq_status st = APQ_OK;
-    if (code == SQLITE_ROW || code == SQLITE_DONE) {
-        *has = code == SQLITE_ROW;
-    } else {
-        st = apq_records_failed(records, "read records");
     }
     (void)sqlite3_finalize(query);
     return st;

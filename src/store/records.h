@@ -3,7 +3,6 @@
 
 #include "base/status.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -77,9 +76,6 @@ APQ_NODISCARD apq_status apq_records_merge(apq_records *records,
 
 APQ_NODISCARD apq_status apq_records_count(apq_records *records,
                                            apq_record_kind kind, size_t *n);
-APQ_NODISCARD apq_status apq_records_has(apq_records *records,
-                                         apq_record_kind kind, int64_t seq,
-                                         bool *has);
 
 /* Visits the records of one kind by rising seq. The record is valid during
  * the call. A status other than APQ_OK ends the visit and is returned. */

@@ -4,6 +4,7 @@
 #include "store/records.h"
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 /* Shared by records.c (opening, adding), records_read.c (reading) and claims.c
  * (several processes). */
@@ -17,9 +18,6 @@ struct apq_records {
 
 /* Raises the present SQLite error: "PATH: cannot DOING: ...". */
 apq_status apq_records_failed(const apq_records *records, const char *doing);
-/* Statements without results. */
-APQ_NODISCARD apq_status apq_records_sql(apq_records *records, const char *sql,
-                                         const char *doing);
 /* A transaction; end commits what went well and rolls back what did not, and
  * returns the first failure. */
 APQ_NODISCARD apq_status apq_records_begin(apq_records *records);

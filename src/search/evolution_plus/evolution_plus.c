@@ -38,7 +38,6 @@ typedef struct plus_state {
     apq_search_env env;
     progress at;
     apq_elite lines; /* sorted only until the first population is complete */
-    size_t n_owners;
     size_t owners[MAX_LINES * CHILDREN]; /* line of each policy asked */
 } plus_state;
 

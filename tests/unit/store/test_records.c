@@ -74,15 +74,6 @@ static void reopening_keeps_all(void **state) {
     assert_int_equal(count(records, APQ_RECORD_FLOAT), 2);
     assert_int_equal(count(records, APQ_RECORD_QUANTISED), 1);
     assert_int_equal(count(records, APQ_RECORD_QAT), 0);
-    bool has = false;
-    assert_int_equal(apq_records_has(records, APQ_RECORD_FLOAT, 2, &has),
-                     APQ_OK);
-    assert_true(has);
-    assert_int_equal(apq_records_has(records, APQ_RECORD_FLOAT, 1, &has),
-                     APQ_OK);
-    assert_false(has);
-    assert_int_equal(apq_records_has(records, APQ_RECORD_QAT, 2, &has), APQ_OK);
-    assert_false(has);
 
     apq_record *all = NULL;
     size_t n = 0;
