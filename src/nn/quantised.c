@@ -95,14 +95,14 @@ static bool all_finite(const float *x, int64_t n) {
 apq_status apq_nn_calibrate_weights(const apq_nn_net *net, apq_nn_layer *l) {
     int64_t rows, cols;
     apq_nn_weight_matrix(&l->ir, &rows, &cols);
-    if (net->quantiser == APQ_QUANTISER_APQ) {
-        return apq_quant_weight_clip(l->w, rows, cols, l->ldw,
-                                     l->ir.weight_bits, &l->weight_clip);
-    }
     for (int64_t r = 0; r < rows; r++) {
         if (!all_finite(l->w + r * l->ldw, cols)) {
             APQ_FAIL(APQ_ERR_NUMERIC, "%s: a weight is not finite", l->ir.name);
         }
+    }
+    if (net->quantiser == APQ_QUANTISER_APQ) {
+        return apq_quant_weight_clip(l->w, rows, cols, l->ldw,
+                                     l->ir.weight_bits, &l->weight_clip);
     }
     apq_lsq_weights weights = weights_of(l);
     apq_lsq_weight_steps(&weights, l->weight_step);

@@ -169,6 +169,28 @@ static void ranges_stay_positive(void **state) {
     toy_close(&t);
 }
 
+/* A clamp would hide them from all that comes behind. */
+static void weights_that_are_no_numbers_are_noticed(void **state) {
+    (void)state;
+    static const apq_quantiser quantisers[] = {APQ_QUANTISER_APQ,
+                                               APQ_QUANTISER_LSQ};
+    for (size_t q = 0; q < 2; q++) {
+        toy t;
+        open_as(&t, quantisers[q]);
+        for (size_t i = 0; i < t.net.n_layers; i++) {
+            float *w = apq_params_value(&t.model->params, t.model->weight[i]);
+            float sound = w[0];
+            w[0] = NAN;
+            assert_int_equal(apq_nn_calibrate(&t.net, t.images, TOY_IMAGES),
+                             APQ_ERR_NUMERIC);
+            w[0] = sound;
+        }
+        assert_int_equal(apq_nn_calibrate(&t.net, t.images, TOY_IMAGES),
+                         APQ_OK);
+        toy_close(&t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(storage_returns_the_same_network),
@@ -176,6 +198,7 @@ int main(void) {
         cmocka_unit_test(files_without_output_ranges_are_refused),
         cmocka_unit_test(other_networks_are_refused),
         cmocka_unit_test(ranges_stay_positive),
+        cmocka_unit_test(weights_that_are_no_numbers_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
