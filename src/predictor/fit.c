@@ -270,9 +270,12 @@ static apq_status run_epoch(fit_run *run, int epoch) {
     return APQ_OK;
 }
 
+/* Where no samples choose the epoch there is no tau to tell. */
 static void report_progress(const fit_run *run, int done, double best_tau) {
-    char detail[64];
-    (void)snprintf(detail, sizeof detail, "kendall tau %.4f", best_tau);
+    char detail[64] = "";
+    if (run->parts.n_validation > 0) {
+        (void)snprintf(detail, sizeof detail, "kendall tau %.4f", best_tau);
+    }
     apq_progress_update(run->options->progress, "epochs", (uint64_t)done,
                         (uint64_t)run->options->epochs, detail);
 }

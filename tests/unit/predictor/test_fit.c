@@ -10,6 +10,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -302,6 +303,15 @@ static void test_transfer(void **state) {
     assert_true(with > without + 0.02);
 }
 
+/* Keeps the last word of a fit. */
+static void keep_detail(void *ctx, const char *what, uint64_t done,
+                        uint64_t total, const char *detail) {
+    (void)what;
+    (void)done;
+    (void)total;
+    (void)snprintf(ctx, 64, "%s", detail);
+}
+
 /* Few samples are all trained on, none chooses an epoch: the bits are learnt
  * even where one epoch ranks a handful of samples no better than another. */
 static void test_few_samples_learn_bits(void **state) {
@@ -312,10 +322,14 @@ static void test_few_samples_learn_bits(void **state) {
     apq_predictor_report report;
     assert_status(apq_predictor_create_random(&space, 48, 2, &p), APQ_OK);
     apq_predictor_fit_options options = apq_predictor_fit_defaults();
+    char detail[64] = "";
+    const apq_progress progress = {.ctx = detail, .update = keep_detail};
+    options.progress = &progress;
     apq_predictor_sample *samples = make_samples(&space, N_FLOAT, 6, false);
     assert_status(apq_predictor_fit(p, samples, N_FLOAT, &options, &report),
                   APQ_OK);
     assert_int_equal(report.n_validation, 60);
+    assert_memory_equal(detail, "kendall tau 0.", 14);
     free(samples);
     options.with_bits = true;
     options.batch = 16;
@@ -323,6 +337,7 @@ static void test_few_samples_learn_bits(void **state) {
     assert_status(apq_predictor_fit(p, samples, N_QUANTISED, &options, &report),
                   APQ_OK);
     assert_int_equal(report.n_validation, 0);
+    assert_string_equal(detail, ""); /* none ranks any */
     assert_int_equal(report.n_train, N_QUANTISED - report.n_test);
     assert_int_equal(report.best_epoch, options.epochs);
     for (int i = 0; i < N_QUANTISED; i++) {
