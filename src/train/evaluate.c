@@ -7,6 +7,7 @@
 #include "nn/infer.h"
 #include "nn/loss.h"
 
+#include <limits.h>
 #include <math.h>
 
 /* How a network is run: the first that is not NULL; else layer by layer. */
@@ -64,29 +65,48 @@ static apq_status run_batch(apq_nn_net *net, const runner *r,
     return APQ_OK;
 }
 
-static apq_status run_epoch(apq_nn_net *net, apq_loader *loader,
-                            const runner *r, apq_loss_sum *total,
-                            int64_t *count) {
+/* What is done with a batch. */
+typedef apq_status batch_fn(apq_nn_net *net, const float *images,
+                            const int *labels, int n, void *ctx);
+
+/* The first batches of epoch 0; what a visit leaves in the arena goes. */
+static apq_status each_batch(apq_nn_net *net, apq_loader *loader, int n_batches,
+                             batch_fn *visit, void *ctx) {
+    apq_status st = APQ_OK;
     APQ_TRY(apq_loader_start(loader, 0, 0));
-    for (;;) {
+    for (int i = 0; i < n_batches && st == APQ_OK; i++) {
         const float *images;
         const int *labels;
         int n;
         APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
         if (n == 0) {
-            return APQ_OK;
+            break;
         }
         apq_arena_mark mark = apq_arena_position(net->arena);
-        float *logits;
-        APQ_TRY(run_batch(net, r, images, n, &logits));
-        apq_loss_sum sum =
-            apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL);
-        total->loss += sum.loss;
-        total->squares += sum.squares;
-        total->correct += sum.correct;
-        *count += n;
+        st = visit(net, images, labels, n, ctx);
         apq_arena_rewind(net->arena, mark);
     }
+    return st;
+}
+
+typedef struct counting {
+    runner runner;
+    apq_loss_sum total;
+    int64_t count;
+} counting;
+
+static apq_status count_batch(apq_nn_net *net, const float *images,
+                              const int *labels, int n, void *ctx) {
+    counting *c = ctx;
+    float *logits;
+    APQ_TRY(run_batch(net, &c->runner, images, n, &logits));
+    apq_loss_sum sum =
+        apq_loss_labels(logits, labels, n, net->n_classes, 0.0, NULL);
+    c->total.loss += sum.loss;
+    c->total.squares += sum.squares;
+    c->total.correct += sum.correct;
+    c->count += n;
+    return APQ_OK;
 }
 
 apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader, bool is_bfloat16,
@@ -95,14 +115,12 @@ apq_status apq_evaluate(apq_nn_net *net, apq_loader *loader, bool is_bfloat16,
 }
 
 static apq_status count_epoch(apq_nn_net *net, apq_loader *loader,
-                              bool is_bfloat16, apq_loss_sum *total,
-                              int64_t *count) {
-    runner r;
-    apq_status st = open_runner(net, is_bfloat16, &r);
+                              bool is_bfloat16, counting *c) {
+    apq_status st = open_runner(net, is_bfloat16, &c->runner);
     if (st == APQ_OK) {
-        st = run_epoch(net, loader, &r, total, count);
+        st = each_batch(net, loader, INT_MAX, count_batch, c);
     }
-    close_runner(net, &r);
+    close_runner(net, &c->runner);
     return st;
 }
 
@@ -120,12 +138,10 @@ apq_status apq_evaluate_together(apq_nn_net *net, apq_loader *loader,
                                  bool is_bfloat16, apq_comm *comm,
                                  apq_evaluation *out) {
     double start = apq_now_s();
-    apq_loss_sum total = {0};
-    int64_t count = 0;
-    APQ_TRY(apq_comm_agree(
-        comm, count_epoch(net, loader, is_bfloat16, &total, &count)));
-    double sums[] = {total.loss, (double)total.correct, (double)count,
-                     total.squares};
+    counting c = {.count = 0};
+    APQ_TRY(apq_comm_agree(comm, count_epoch(net, loader, is_bfloat16, &c)));
+    double sums[] = {c.total.loss, (double)c.total.correct, (double)c.count,
+                     c.total.squares};
     apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
     if (!(sums[2] > 0)) {
         return no_images(comm);
@@ -148,47 +164,41 @@ static int class_of(const float *logits, int n_classes) {
     return best;
 }
 
-static apq_status check_epoch(apq_nn_net *net, apq_loader *loader,
-                              const runner *r, apq_int_check *sum) {
+typedef struct checking {
+    runner runner;
+    apq_int_check sum;
+} checking;
+
+static apq_status check_batch(apq_nn_net *net, const float *images,
+                              const int *labels, int n, void *ctx) {
+    checking *c = ctx;
     int classes = net->n_classes;
-    APQ_TRY(apq_loader_start(loader, 0, 0));
-    for (;;) {
-        const float *images;
-        const int *labels;
-        int n;
-        APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
-        if (n == 0) {
-            return APQ_OK;
-        }
-        apq_arena_mark mark = apq_arena_position(net->arena);
-        float *integer, *simulated;
-        APQ_TRY(run_batch(net, r, images, n, &integer));
-        APQ_TRY(run_batch(net, &(runner){0}, images, n, &simulated));
-        for (int i = 0; i < n; i++) {
-            int a = class_of(integer + i * classes, classes);
-            int b = class_of(simulated + i * classes, classes);
-            sum->n_correct += a == labels[i];
-            sum->n_correct_simulated += b == labels[i];
-            sum->n_other_class += a != b;
-        }
-        sum->count += n;
-        apq_arena_rewind(net->arena, mark);
+    float *integer, *simulated;
+    APQ_TRY(run_batch(net, &c->runner, images, n, &integer));
+    APQ_TRY(run_batch(net, &(runner){0}, images, n, &simulated));
+    for (int i = 0; i < n; i++) {
+        int a = class_of(integer + i * classes, classes);
+        int b = class_of(simulated + i * classes, classes);
+        c->sum.n_correct += a == labels[i];
+        c->sum.n_correct_simulated += b == labels[i];
+        c->sum.n_other_class += a != b;
     }
+    c->sum.count += n;
+    return APQ_OK;
 }
 
 apq_status apq_check_integers(apq_nn_net *net, apq_loader *loader,
                               apq_comm *comm, apq_int_check *out) {
-    apq_int_check sum = {0};
-    runner r;
-    apq_status st = open_runner(net, false, &r);
+    checking c = {.sum = {0}};
+    apq_status st = open_runner(net, false, &c.runner);
     if (st == APQ_OK) {
-        st = check_epoch(net, loader, &r, &sum);
+        st = each_batch(net, loader, INT_MAX, check_batch, &c);
     }
-    close_runner(net, &r);
+    close_runner(net, &c.runner);
     APQ_TRY(apq_comm_agree(comm, st));
-    double sums[] = {(double)sum.count, (double)sum.n_correct,
-                     (double)sum.n_correct_simulated,
-                     (double)sum.n_other_class};
+    double sums[] = {(double)c.sum.count, (double)c.sum.n_correct,
+                     (double)c.sum.n_correct_simulated,
+                     (double)c.sum.n_other_class};
     apq_comm_sum_doubles(comm, sums, sizeof sums / sizeof sums[0]);
     if (!(sums[0] > 0)) {
         return no_images(comm);
@@ -202,23 +212,17 @@ apq_status apq_check_integers(apq_nn_net *net, apq_loader *loader,
     return APQ_OK;
 }
 
+static apq_status recalibrate_batch(apq_nn_net *net, const float *images,
+                                    const int *labels, int n, void *ctx) {
+    float *logits;
+    (void)labels;
+    (void)ctx;
+    return apq_nn_forward(net, APQ_NN_RECALIBRATE, images, n, &logits);
+}
+
 apq_status apq_recalibrate(apq_nn_net *net, apq_loader *loader, int n_batches) {
-    APQ_TRY(apq_loader_start(loader, 0, 0));
     apq_nn_recalibrate_reset(net);
-    for (int i = 0; i < n_batches; i++) {
-        const float *images;
-        const int *labels;
-        int n;
-        APQ_TRY(apq_loader_next(loader, &images, &labels, &n));
-        if (n == 0) {
-            break;
-        }
-        apq_arena_mark mark = apq_arena_position(net->arena);
-        float *logits;
-        APQ_TRY(apq_nn_forward(net, APQ_NN_RECALIBRATE, images, n, &logits));
-        apq_arena_rewind(net->arena, mark);
-    }
-    return APQ_OK;
+    return each_batch(net, loader, n_batches, recalibrate_batch, NULL);
 }
 
 apq_status apq_calibrate(apq_nn_net *net, apq_loader *loader, int n_batches) {
