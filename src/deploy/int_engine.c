@@ -13,9 +13,8 @@
 typedef struct stage {
     apq_int_layer layer;
     apq_ir_kind kind;
-    int residual_from;      /* -1: none */
-    const uint8_t *reround; /* of its input; or NULL */
-    size_t codes;           /* offset of its output */
+    int residual_from; /* -1: none */
+    size_t codes;      /* offset of its output */
 } stage;
 
 struct apq_int_engine {
@@ -44,25 +43,8 @@ static void pack(const apq_int_conv *c, int32_t *w) {
 
 static apq_status build_stage(apq_int_engine *e, const apq_int_conv *c,
                               stage *s) {
-    *s = (stage){
-        .kind = c->ir.kind,
-        .residual_from = c->ir.residual_from,
-        .layer =
-            {
-                .in_channels = c->ir.in_channels,
-                .out_channels = c->ir.out_channels,
-                .ldx = apq_int_lanes(c->ir.in_channels),
-                .ldy = apq_int_lanes(c->ir.out_channels),
-                .kernel = c->ir.kernel,
-                .stride = c->ir.stride,
-                .in_size = c->ir.in_size,
-                .out_size = c->ir.out_size,
-                .in_zero = apq_int_zero(&c->in),
-                .code_low = c->out.low,
-                .code_high = c->out.high,
-                .code_zero = apq_int_zero(&c->out),
-            },
-    };
+    *s = (stage){.kind = c->ir.kind, .residual_from = c->ir.residual_from};
+    APQ_TRY(apq_int_layer_init(e->arena, c, &s->layer));
     size_t n = (size_t)s->layer.ldy * (size_t)apq_int_depth(&c->ir);
     int32_t *w = apq_arena_alloc(e->arena, n, sizeof *w);
     if (w == NULL) {
@@ -71,8 +53,7 @@ static apq_status build_stage(apq_int_engine *e, const apq_int_conv *c,
     memset(w, 0, n * sizeof *w);
     pack(c, w);
     s->layer.w = w;
-    APQ_TRY(apq_int_reround_table(e->arena, c, &s->reround));
-    return apq_int_channel_tables(e->arena, c, &s->layer.init, &s->layer.scale);
+    return APQ_OK;
 }
 
 /* Books n bytes of the workspace in whole cache lines. */
@@ -173,12 +154,12 @@ static const uint8_t *input_of(const apq_int_engine *e, int i,
                                unsigned char *workspace) {
     const stage *s = &e->stages[i];
     const uint8_t *x = at(workspace, e->stages[i - 1].codes);
-    if (s->reround == NULL) {
+    if (s->layer.reround == NULL) {
         return x;
     }
     int64_t n = (int64_t)s->layer.in_size * s->layer.in_size * s->layer.ldx;
     uint8_t *reread = at(workspace, e->reread);
-    apq_int_reround(s->reround, x, n, reread);
+    apq_int_reround(s->layer.reround, x, n, reread);
     return reread;
 }
 

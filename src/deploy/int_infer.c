@@ -29,17 +29,17 @@ static void multiply(const apq_int_tiles *k, const apq_int_matrix *m, int p,
         .a_step = io->channels * APQ_INT_WORD,
         .depth = m->depth,
         .b = m->b + m->depth * from,
-        .init = m->unit.init + from,
-        .scale = m->unit.scale + from,
-        .high = m->unit.high,
+        .init = m->layer.init + from,
+        .scale = m->layer.scale + from,
+        .high = m->layer.code_high,
         .codes_step = io->codes_channels * APQ_INT_WORD,
     };
+    bool is_signed = m->layer.code_low < 0;
     int64_t i = 0;
     for (int t = 0; t < APQ_INT_TILES; t++) {
         int rows = k->sizes[n - 1][t];
-        apq_int_product_kernel kernel = m->unit.is_signed
-                                            ? k->to_signed[n - 1][t]
-                                            : k->to_unsigned[n - 1][t];
+        apq_int_product_kernel kernel =
+            is_signed ? k->to_signed[n - 1][t] : k->to_unsigned[n - 1][t];
         for (; i + rows <= io->pixels; i += rows) {
             int64_t at = i * io->codes_channels + column * APQ_INT_WORD;
             args.a = io->x + i * io->channels;
@@ -59,18 +59,14 @@ static void multiply_all(const apq_int_tiles *k, const apq_int_matrix *m,
     }
 }
 
-/* As stored. */
-static int64_t pixels_of(int side) {
-    return (int64_t)side * apq_int_pitch(side);
-}
-
-/* What a unit reads, rounded again where it wants that. */
-static const uint8_t *read_codes(const apq_int_infer *f, const apq_int_unit *u,
+/* What a layer reads, rounded again where it wants that. */
+static const uint8_t *read_codes(const apq_int_infer *f, const apq_int_layer *l,
                                  const apq_int_scratch *m, const uint8_t *x) {
-    if (u->reround == NULL) {
+    if (l->reround == NULL) {
         return x;
     }
-    f->tiles->reround(u->reround, x, pixels_of(u->in_size) * u->ldx, m->reread);
+    f->tiles->reround(l->reround, x, apq_int_stored_pixels(l->in_size) * l->ldx,
+                      m->reread);
     return m->reread;
 }
 
@@ -81,8 +77,8 @@ static const uint8_t *read_codes(const apq_int_infer *f, const apq_int_unit *u,
 static void place_image(const apq_int_infer *f, const float *image,
                         const apq_int_scratch *m) {
     const apq_int_start *s = &f->stem;
-    int side = s->unit.in_size, channels = s->unit.in_channels;
-    int pad = s->unit.kernel / 2;
+    int side = s->layer.in_size, channels = s->layer.in_channels;
+    int pad = s->layer.kernel / 2;
     apq_int_encode_image(image, (int64_t)f->image_values, f->image_step,
                          m->image);
     const uint8_t *from = m->image;
@@ -112,27 +108,27 @@ static void stem_row(const apq_int_tiles *k, apq_int_dense args, int n_out) {
 static void run_stem(const apq_int_infer *f, const float *image,
                      const apq_int_scratch *m, uint8_t *codes) {
     const apq_int_start *s = &f->stem;
-    const apq_int_unit *u = &s->unit;
+    const apq_int_layer *l = &s->layer;
     int64_t row = (int64_t)s->width * s->pixel_words;
-    int64_t depth = (int64_t)u->kernel * u->kernel * s->pixel_words;
-    int lanes = f->tiles->lanes, pitch = apq_int_pitch(u->out_size);
+    int64_t depth = (int64_t)l->kernel * l->kernel * s->pixel_words;
+    int lanes = f->tiles->lanes, pitch = apq_int_pitch(l->out_size);
     place_image(f, image, m);
-    for (int64_t column = 0; column < u->out_channels; column += lanes) {
-        for (int y = 0; y < u->out_size; y++) {
+    for (int64_t column = 0; column < l->out_channels; column += lanes) {
+        for (int y = 0; y < l->out_size; y++) {
             stem_row(
                 f->tiles,
                 (apq_int_dense){
-                    .a = m->padded + y * u->stride * row,
-                    .a_step = (int64_t)u->stride * s->pixel_words,
+                    .a = m->padded + y * l->stride * row,
+                    .a_step = (int64_t)l->stride * s->pixel_words,
                     .a_row = row,
-                    .n_rows = u->kernel,
-                    .taps = u->kernel * s->pixel_words,
+                    .n_rows = l->kernel,
+                    .taps = l->kernel * s->pixel_words,
                     .b = s->w + column * depth,
-                    .init = u->init + column,
-                    .scale = u->scale + column,
-                    .high = u->high,
-                    .codes = codes + y * pitch * u->ldy + column * APQ_INT_WORD,
-                    .codes_step = u->ldy * APQ_INT_WORD,
+                    .init = l->init + column,
+                    .scale = l->scale + column,
+                    .high = l->code_high,
+                    .codes = codes + y * pitch * l->ldy + column * APQ_INT_WORD,
+                    .codes_step = l->ldy * APQ_INT_WORD,
                 },
                 pitch);
         }
@@ -143,10 +139,10 @@ static void run_stem(const apq_int_infer *f, const float *image,
 
 /* Where rows outside of the image are read: above and below. */
 static void fill_margins(const apq_int_block *b, int32_t *plane) {
-    const apq_int_unit *d = &b->depthwise;
+    const apq_int_layer *d = &b->depthwise;
     size_t n = (size_t)d->kernel * (size_t)b->plane_row;
-    memset(plane, d->zero, n * sizeof *plane);
-    memset(plane + (d->kernel + d->in_size) * b->plane_row, d->zero,
+    memset(plane, d->in_zero, n * sizeof *plane);
+    memset(plane + (d->kernel + d->in_size) * b->plane_row, d->in_zero,
            n * sizeof *plane);
 }
 
@@ -155,7 +151,7 @@ static void correlate(const apq_int_infer *f, const apq_int_block *b,
                       const apq_int_scratch *m, int v, const uint8_t *x,
                       int64_t step) {
     const apq_int_tiles *k = f->tiles;
-    const apq_int_unit *d = &b->depthwise;
+    const apq_int_layer *d = &b->depthwise;
     int64_t column = (int64_t)v * k->lanes;
     int64_t taps = (int64_t)d->kernel * (d->kernel > APQ_INT_WORD ? 2 : 1);
     k->depthwise[d->stride - 1][d->kernel](&(apq_int_depthwise_args){
@@ -163,13 +159,13 @@ static void correlate(const apq_int_infer *f, const apq_int_block *b,
         .x_step = step * APQ_INT_WORD,
         .in_size = d->in_size,
         .out_size = d->out_size,
-        .zero = d->zero,
+        .zero = d->in_zero,
         .plane = m->plane + d->kernel * b->plane_row,
         .n_quads = b->n_quads,
         .w = b->taps + taps * column,
         .init = d->init + column,
         .scale = d->scale + column,
-        .high = d->high,
+        .high = d->code_high,
         .codes = m->deep + column * APQ_INT_WORD,
         .codes_step = d->ldy * APQ_INT_WORD,
     });
@@ -180,7 +176,7 @@ static void correlate(const apq_int_infer *f, const apq_int_block *b,
 static void run_middle(const apq_int_infer *f, const apq_int_block *b,
                        const apq_int_scratch *m, const uint8_t *x) {
     const apq_int_tiles *k = f->tiles;
-    const apq_int_unit *d = &b->depthwise;
+    const apq_int_layer *d = &b->depthwise;
     for (int g = 0; g < b->n_groups; g++) {
         int begin = apq_int_part(b->n_vectors, g, b->n_groups);
         int end = apq_int_part(b->n_vectors, g + 1, b->n_groups);
@@ -192,8 +188,8 @@ static void run_middle(const apq_int_infer *f, const apq_int_block *b,
             multiply(k, &b->expand, g, 0,
                      &(product_io){
                          .x = x,
-                         .pixels = pixels_of(d->in_size),
-                         .channels = b->expand.unit.ldx,
+                         .pixels = apq_int_stored_pixels(d->in_size),
+                         .channels = b->expand.layer.ldx,
                          .codes = m->wide,
                          .codes_channels = step,
                      });
@@ -207,16 +203,16 @@ static void run_middle(const apq_int_infer *f, const apq_int_block *b,
 
 static void run_block(const apq_int_infer *f, const apq_int_block *b,
                       const apq_int_scratch *m, const uint8_t *x, uint8_t *y) {
-    const apq_int_unit *d = &b->depthwise, *project = &b->project.unit;
-    if (d->zero != 0) {
+    const apq_int_layer *d = &b->depthwise, *project = &b->project.layer;
+    if (d->in_zero != 0) {
         fill_margins(b, m->plane);
     }
     run_middle(f, b, m,
-               read_codes(f, b->has_expand ? &b->expand.unit : d, m, x));
+               read_codes(f, b->has_expand ? &b->expand.layer : d, m, x));
     multiply_all(f->tiles, &b->project,
                  &(product_io){
                      .x = m->deep,
-                     .pixels = pixels_of(d->out_size),
+                     .pixels = apq_int_stored_pixels(d->out_size),
                      .channels = d->ldy,
                      .codes = y,
                      .codes_channels = project->ldy,
@@ -233,16 +229,16 @@ static void run_image(const apq_int_infer *f, const apq_int_scratch *m,
     for (int i = 0; i < f->n_blocks; i++, at = 1 - at) {
         run_block(f, &f->blocks[i], m, m->narrow[at], m->narrow[1 - at]);
     }
-    const apq_int_unit *u = &f->mix.unit;
+    const apq_int_layer *l = &f->mix.layer;
     multiply_all(f->tiles, &f->mix,
                  &(product_io){
-                     .x = read_codes(f, u, m, m->narrow[at]),
-                     .pixels = pixels_of(u->out_size),
-                     .channels = u->ldx,
+                     .x = read_codes(f, l, m, m->narrow[at]),
+                     .pixels = apq_int_stored_pixels(l->out_size),
+                     .channels = l->ldx,
                      .codes = m->narrow[1 - at],
-                     .codes_channels = u->ldy,
+                     .codes_channels = l->ldy,
                  });
-    f->tiles->add_up(m->narrow[1 - at], u->out_size, u->ldy, m->totals);
+    f->tiles->add_up(m->narrow[1 - at], l->out_size, l->ldy, m->totals);
     apq_int_classify(&f->head, m->totals, m->pooled, logits);
 }
 

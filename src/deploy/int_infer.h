@@ -12,8 +12,7 @@ typedef struct apq_int_infer apq_int_infer;
 /* Copies what it needs. *out is NULL where the layers are no chain of stem,
  * inverted-residual blocks, feature mix and classifier, a kernel is not 3, 5
  * or 7, or sums could be a thousand million codes: such nets are left to
- * apq_int_engine_run. Uses up to the OpenMP
- * threads set now. Errors: NOMEM. */
+ * apq_int_engine_run. Uses up to the OpenMP threads set now. Errors: NOMEM. */
 APQ_NODISCARD apq_status apq_int_infer_create(const apq_int_model *model,
                                               apq_int_infer **out);
 void apq_int_infer_destroy(apq_int_infer *infer);

@@ -31,9 +31,9 @@ int apq_int_zero(const apq_int_codes *codes) {
     return codes->low < 0 ? APQ_INT_ZERO : 0;
 }
 
-apq_status apq_int_channel_tables(apq_arena *arena, const apq_int_conv *conv,
-                                  const int32_t **init_out,
-                                  const float **scale_out) {
+static apq_status make_channel_tables(apq_arena *arena,
+                                      const apq_int_conv *conv,
+                                      apq_int_layer *out) {
     size_t ldy = (size_t)apq_int_lanes(conv->ir.out_channels);
     int32_t *init = apq_arena_alloc(arena, ldy, sizeof *init);
     float *scale = apq_arena_alloc(arena, ldy, sizeof *scale);
@@ -51,14 +51,13 @@ apq_status apq_int_channel_tables(apq_arena *arena, const apq_int_conv *conv,
         init[k] = conv->bias[k] - apq_int_zero(&conv->in) * sum;
         scale[k] = conv->rescale[k];
     }
-    *init_out = init;
-    *scale_out = scale;
+    out->init = init;
+    out->scale = scale;
     return APQ_OK;
 }
 
-apq_status apq_int_reround_table(apq_arena *arena, const apq_int_conv *conv,
-                                 const uint8_t **out) {
-    *out = NULL;
+static apq_status make_reround_table(apq_arena *arena, const apq_int_conv *conv,
+                                     apq_int_layer *out) {
     if (conv->reround == NULL) {
         return APQ_OK;
     }
@@ -69,8 +68,28 @@ apq_status apq_int_reround_table(apq_arena *arena, const apq_int_conv *conv,
     for (int i = 0; i < 256; i++) {
         table[i] = (uint8_t)(conv->reround[i] + apq_int_zero(&conv->in));
     }
-    *out = table;
+    out->reround = table;
     return APQ_OK;
+}
+
+apq_status apq_int_layer_init(apq_arena *arena, const apq_int_conv *conv,
+                              apq_int_layer *out) {
+    *out = (apq_int_layer){
+        .in_channels = conv->ir.in_channels,
+        .out_channels = conv->ir.out_channels,
+        .ldx = apq_int_lanes(conv->ir.in_channels),
+        .ldy = apq_int_lanes(conv->ir.out_channels),
+        .kernel = conv->ir.kernel,
+        .stride = conv->ir.stride,
+        .in_size = conv->ir.in_size,
+        .out_size = conv->ir.out_size,
+        .in_zero = apq_int_zero(&conv->in),
+        .code_low = conv->out.low,
+        .code_high = conv->out.high,
+        .code_zero = apq_int_zero(&conv->out),
+    };
+    APQ_TRY(make_reround_table(arena, conv, out));
+    return make_channel_tables(arena, conv, out);
 }
 
 /* To codes ---------------------------------------------------------------- */

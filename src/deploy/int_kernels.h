@@ -27,7 +27,10 @@ typedef struct apq_int_layer {
     int kernel, stride;
     int in_size, out_size;
     int in_zero; /* what is stored for 0: 0 or APQ_INT_ZERO */
-    const int32_t *w;
+    /* (256) from what is stored of a code that is read to what is stored of the
+     * code that it is rounded to; NULL where it stays the same. */
+    const uint8_t *reround;
+    const int32_t *w;    /* as above; NULL where kernels have others */
     const int32_t *init; /* (ldy) first value of a: bias - in_zero * sum w */
     const float *scale;  /* (ldy) */
     int code_low, code_high, code_zero;
@@ -40,18 +43,11 @@ int apq_int_zero(const apq_int_codes *codes);
 /* Rows and columns of the padded input of a depthwise or dense layer. */
 void apq_int_padded_size(const apq_int_layer *layer, int *height, int *width);
 
-/* init and scale (ldy) of a convolution, 0 beyond K, in the arena. Errors:
- * NOMEM. */
-APQ_NODISCARD apq_status apq_int_channel_tables(apq_arena *arena,
-                                                const apq_int_conv *conv,
-                                                const int32_t **init,
-                                                const float **scale);
-/* A table (256) from what is stored of a code that is read to what is stored of
- * the code that it is rounded to, in the arena; NULL where it stays the same.
- * Errors: NOMEM. */
-APQ_NODISCARD apq_status apq_int_reround_table(apq_arena *arena,
-                                               const apq_int_conv *conv,
-                                               const uint8_t **table);
+/* All of a convolution but w; init and scale are 0 beyond K, tables are in the
+ * arena. Errors: NOMEM. */
+APQ_NODISCARD apq_status apq_int_layer_init(apq_arena *arena,
+                                            const apq_int_conv *conv,
+                                            apq_int_layer *out);
 
 /* The codes of an image of n values: stored[i] = clamp(roundeven(x[i] / step))
  * + 128. */

@@ -108,25 +108,6 @@ static int32_t pack_word(const apq_int_conv *c, int64_t k, int64_t d,
     return word;
 }
 
-static apq_status make_unit(apq_int_infer *f, const apq_int_conv *c,
-                            apq_int_unit *out) {
-    *out = (apq_int_unit){
-        .in_channels = c->ir.in_channels,
-        .out_channels = c->ir.out_channels,
-        .ldx = apq_int_lanes(c->ir.in_channels),
-        .ldy = apq_int_lanes(c->ir.out_channels),
-        .kernel = c->ir.kernel,
-        .stride = c->ir.stride,
-        .in_size = c->ir.in_size,
-        .out_size = c->ir.out_size,
-        .zero = apq_int_zero(&c->in),
-        .is_signed = is_signed(c),
-        .high = c->out.high,
-    };
-    APQ_TRY(apq_int_reround_table(f->arena, c, &out->reround));
-    return apq_int_channel_tables(f->arena, c, &out->init, &out->scale);
-}
-
 static apq_status pack_matrix(apq_int_infer *f, const apq_int_conv *c,
                               apq_int_matrix *m) {
     int lanes = f->tiles->lanes, channels = c->ir.in_channels;
@@ -136,7 +117,7 @@ static apq_status pack_matrix(apq_int_infer *f, const apq_int_conv *c,
         .n_panels = divide_up(n_vectors, APQ_INT_VECTORS),
         .depth = divide_up(channels, APQ_INT_WORD),
     };
-    APQ_TRY(make_unit(f, c, &m->unit));
+    APQ_TRY(apq_int_layer_init(f->arena, c, &m->layer));
     int32_t *b;
     TAKE(b, f, m->depth * n_vectors * lanes);
     m->b = b;
@@ -177,7 +158,7 @@ static apq_status pack_runs(apq_int_infer *f, const apq_int_conv *c, int length,
 
 static apq_status plan_stem(apq_int_infer *f, const apq_int_conv *c) {
     apq_int_start *s = &f->stem;
-    APQ_TRY(make_unit(f, c, &s->unit));
+    APQ_TRY(apq_int_layer_init(f->arena, c, &s->layer));
     s->pixel_words = divide_up(c->ir.in_channels, APQ_INT_WORD);
     /* Kernels write whole quads. */
     int span = (apq_int_pitch(c->ir.out_size) - 1) * c->ir.stride;
@@ -194,8 +175,8 @@ static apq_status plan_block(apq_int_infer *f, const apq_int_model *m,
     const apq_int_conv *project = &m->convs[begin + length - 1];
     b->has_expand = length == 3;
     b->is_residual = project->ir.residual_from >= 0;
-    APQ_TRY(make_unit(f, depthwise, &b->depthwise));
-    const apq_int_unit *d = &b->depthwise;
+    APQ_TRY(apq_int_layer_init(f->arena, depthwise, &b->depthwise));
+    const apq_int_layer *d = &b->depthwise;
     b->n_vectors = divide_up(d->in_channels, f->tiles->lanes);
     b->n_groups = divide_up(b->n_vectors, APQ_INT_VECTORS);
     b->n_quads = apq_int_row_quads(d->kernel, d->stride, d->out_size);
@@ -219,25 +200,20 @@ typedef struct extent {
     int64_t narrow, wide, plane, deep;
 } extent;
 
-/* Pixels of an image as stored. */
-static int64_t pixels_of(int side) {
-    return (int64_t)side * apq_int_pitch(side);
-}
-
-static int64_t outputs_of(const apq_int_unit *u) {
-    return pixels_of(u->out_size) * u->ldy;
+static int64_t outputs_of(const apq_int_layer *l) {
+    return apq_int_stored_pixels(l->out_size) * l->ldy;
 }
 
 static extent measure(const apq_int_infer *f) {
     int group = APQ_INT_VECTORS * f->tiles->lanes;
-    extent e = {
-        .narrow = largest(outputs_of(&f->stem.unit), outputs_of(&f->mix.unit))};
+    extent e = {.narrow = largest(outputs_of(&f->stem.layer),
+                                  outputs_of(&f->mix.layer))};
     for (int i = 0; i < f->n_blocks; i++) {
         const apq_int_block *b = &f->blocks[i];
-        const apq_int_unit *d = &b->depthwise;
+        const apq_int_layer *d = &b->depthwise;
         int64_t rows = d->in_size + 2 * (int64_t)d->kernel;
-        e.narrow = largest(e.narrow, outputs_of(&b->project.unit));
-        e.wide = largest(e.wide, pixels_of(d->in_size) * group);
+        e.narrow = largest(e.narrow, outputs_of(&b->project.layer));
+        e.wide = largest(e.wide, apq_int_stored_pixels(d->in_size) * group);
         e.plane = largest(e.plane, rows * b->plane_row);
         e.deep = largest(e.deep, outputs_of(d));
     }
@@ -253,14 +229,15 @@ static apq_status take_scratch(apq_int_infer *f) {
         apq_int_scratch *s = &f->scratch[t];
         TAKE(s->image, f, (int64_t)f->image_values + APQ_INT_WORD - 1);
         TAKE(s->padded, f, n_words);
-        memset(s->padded, stem->unit.zero, (size_t)n_words * sizeof *s->padded);
+        memset(s->padded, stem->layer.in_zero,
+               (size_t)n_words * sizeof *s->padded);
         TAKE(s->narrow[0], f, e.narrow);
         TAKE(s->narrow[1], f, e.narrow);
         TAKE(s->reread, f, e.narrow);
         TAKE(s->wide, f, e.wide);
         TAKE(s->plane, f, e.plane);
         TAKE(s->deep, f, e.deep);
-        TAKE(s->totals, f, f->mix.unit.ldy);
+        TAKE(s->totals, f, f->mix.layer.ldy);
         TAKE(s->pooled, f, f->head.channels);
     }
     return APQ_OK;

@@ -9,23 +9,10 @@
 /* What the fused integer evaluation prepares once: packed weights and the
  * memory of every thread. */
 
-/* A convolution around its products. */
-typedef struct apq_int_unit {
-    int in_channels, out_channels;
-    int64_t ldx, ldy; /* in whole lanes of int_kernels.h */
-    int kernel, stride, in_size, out_size;
-    int zero; /* what is stored for an input of 0 */
-    bool is_signed;
-    int high;               /* of the output's codes */
-    const int32_t *init;    /* (ldy) */
-    const float *scale;     /* (ldy) */
-    const uint8_t *reround; /* (256), of the input; or NULL */
-} apq_int_unit;
-
 /* The weights of a product: vectors of outputs in panels of up to
  * APQ_INT_VECTORS, of about equal width. */
 typedef struct apq_int_matrix {
-    apq_int_unit unit;
+    apq_int_layer layer;
     int n_vectors, n_panels;
     int64_t depth;    /* words */
     const int32_t *b; /* panels of words (depth, width) */
@@ -35,7 +22,7 @@ typedef struct apq_int_matrix {
 typedef struct apq_int_block {
     bool has_expand, is_residual;
     apq_int_matrix expand, project;
-    apq_int_unit depthwise;
+    apq_int_layer depthwise;
     int n_vectors, n_groups; /* channels in between; a group is a panel */
     int n_quads;             /* of a spread row */
     int64_t plane_row;       /* words of a spread row, all lanes */
@@ -44,7 +31,7 @@ typedef struct apq_int_block {
 
 /* The stem: a pixel of up to four channels is a word, of more so many words. */
 typedef struct apq_int_start {
-    apq_int_unit unit;
+    apq_int_layer layer;
     int pixel_words;
     int width, height; /* pixels, padded */
     const int32_t *w;  /* words (vectors, taps, pixel words, lanes) */

@@ -78,6 +78,10 @@ typedef void (*apq_int_depthwise_kernel)(const apq_int_depthwise_args *args);
 static inline int apq_int_pitch(int n) {
     return (n + APQ_INT_WORD - 1) / APQ_INT_WORD * APQ_INT_WORD;
 }
+/* Pixels of an image of that side as stored. */
+static inline int64_t apq_int_stored_pixels(int side) {
+    return (int64_t)side * apq_int_pitch(side);
+}
 /* Quads of a spread row, up to the last word that is read. */
 static inline int apq_int_row_quads(int kernel, int stride, int out_size) {
     int last = (apq_int_pitch(out_size) - 1) * stride - kernel / 2 +
