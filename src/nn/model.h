@@ -46,10 +46,9 @@ void apq_model_pull_ranges(apq_model *model, apq_nn_net *net);
 void apq_model_store_ranges(apq_model *model, const apq_nn_net *net);
 
 /* Weights, ranges, steps, and from the net statistics, weight clips and ranges
- * of outputs. A file
- * of LSQ has the metadata "quantiser": "lsq" and steps in place of clips; get
- * refuses a file of the other quantiser and one of a version that did not have
- * ranges of outputs (APQ_ERR_FORMAT). */
+ * of outputs. A file of LSQ has the metadata "quantiser": "lsq" and steps in
+ * place of clips; get refuses a file of the other quantiser and one of a
+ * version that did not have ranges of outputs (APQ_ERR_FORMAT). */
 APQ_NODISCARD apq_status apq_model_put(const apq_model *model,
                                        const apq_nn_net *net,
                                        bool with_momentum,

@@ -82,8 +82,9 @@ typedef struct apq_search_result {
     double best_value;
     uint64_t n_evaluations; /* distinct policies given to evaluate */
     uint64_t n_cached;      /* candidates seen before; the sum of the two is
-                               population * iterations unless stopped or
-                               nothing new was asked for 10 iterations */
+                               population * iterations unless stopped, out of
+                               time or patience, or nothing new was asked for
+                               10 iterations */
     double seconds;         /* wall clock */
     bool is_stopped;        /* the user asked to stop */
     bool is_timed_out;      /* time_limit_s passed */

@@ -7,7 +7,7 @@
 typedef struct apq_sampler {
     apq_rng rng;
     int max_draws;  /* uniform draws tried before one is made cheaper */
-    size_t n_first; /* policies made by apq_sampler_first() */
+    size_t n_first; /* of env->starts that have been tried */
 } apq_sampler;
 
 /* `stream` keeps the strategies' random numbers apart. */

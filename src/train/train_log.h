@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* Of the largest sub-network and of the others; n counts images. `decisions`
- * adds up a digest of each image as augmented, its place in the epoch and the
- * sub-networks that it trained: the same at any number of processes. */
+ * adds up a digest of each image as augmented, its place in the training and
+ * the sub-networks that it trained: the same at any number of processes. */
 typedef struct apq_train_sums {
     apq_loss_sum largest, others;
     int64_t n_largest, n_others;
