@@ -235,6 +235,8 @@ apq_status apq_claims_take(apq_records *records, apq_task task,
         return APQ_OK;
     }
     *claim = (apq_claim){.task = task, .kind = kind};
+    /* Who chooses the first that is missing chooses all. */
+    end = task == APQ_TASK_CHOICE ? *begin + 1 : end;
     APQ_TRY(apq_records_begin(records));
     return apq_records_end(records,
                            take(records, lease_s, *begin, end, state, claim));

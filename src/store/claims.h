@@ -31,7 +31,9 @@ typedef struct apq_claim {
 
 /* Claims the first of begin .. end - 1 that is neither there nor claimed, for
  * lease_s seconds from now, and moves *begin to the first that is not there.
- * *claim is set when the state is MINE. */
+ * *claim is set when the state is MINE. Policies are chosen for the whole range
+ * at once, so one process claims the CHOICE of it, by the first that is not
+ * there, and the others are BUSY. */
 APQ_NODISCARD apq_status apq_claims_take(apq_records *records, apq_task task,
                                          apq_record_kind kind, int64_t *begin,
                                          int64_t end, double lease_s,

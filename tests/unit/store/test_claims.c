@@ -138,6 +138,11 @@ static void choices_stay(void **state) {
                                      &begin, 10, 60, &got, &claim),
                      APQ_OK);
     assert_int_equal(got, APQ_CLAIM_MINE);
+    /* One chooses for all of the range. */
+    assert_int_equal(apq_claims_take(records, APQ_TASK_CHOICE, APQ_RECORD_QAT,
+                                     &begin, 10, 60, &got, &other),
+                     APQ_OK);
+    assert_int_equal(got, APQ_CLAIM_BUSY);
     assert_int_equal(apq_claims_finish_choice(records, &claim, 8, policies, 2),
                      APQ_OK);
     assert_int_equal(apq_claims_finish_choice(records, &claim, 8, swapped, 2),
