@@ -7,11 +7,11 @@
 
 static bool is_corner(const apq_space *space, apq_record_kind kind, int64_t seq,
                       apq_policy *out) {
-    int fewest = space->bits[0];
+    int fewest = space->bits[0], most = space->bits[space->n_bits - 1];
     if (seq == 0) {
-        apq_policy_largest(space, 8, out);
+        apq_policy_largest(space, most, out);
     } else if (seq == 1) {
-        apq_policy_smallest(space, 8, out);
+        apq_policy_smallest(space, most, out);
     } else if (seq == 2 && kind != APQ_RECORD_FLOAT) {
         apq_policy_largest(space, fewest, out);
     } else if (seq == 3 && kind != APQ_RECORD_FLOAT) {

@@ -54,12 +54,12 @@ void apq_policy_smallest(const apq_space *space, int bits, apq_policy *out) {
 
 apq_status apq_policy_named(const apq_space *space, const char *text,
                             bool *is_name, apq_policy *out) {
-    enum { BITS = 8 };
+    int most = space->bits[space->n_bits - 1];
     *is_name = true;
     if (strcmp(text, "largest") == 0) {
-        apq_policy_largest(space, BITS, out);
+        apq_policy_largest(space, most, out);
     } else if (strcmp(text, "smallest") == 0) {
-        apq_policy_smallest(space, BITS, out);
+        apq_policy_smallest(space, most, out);
     } else if (strncmp(text, "random:", 7) == 0) {
         char *end;
         unsigned long long seed = strtoull(text + 7, &end, 10);

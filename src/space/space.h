@@ -98,9 +98,9 @@ void apq_policy_largest(const apq_space *space, int bits, apq_policy *out);
 void apq_policy_smallest(const apq_space *space, int bits, apq_policy *out);
 /* All four bit genes of every block. */
 void apq_policy_set_bits(const apq_space *space, int bits, apq_policy *policy);
-/* "largest" and "smallest" with 8 bits, or "random:SEED", the first policy of
- * that seed. Any other text is none: `*is_name` is false and `out` is left as
- * it was. Errors: ARG for a seed that is no number. */
+/* "largest" and "smallest" with the most bits of the space, or "random:SEED",
+ * the first policy of that seed. Any other text is none: `*is_name` is false
+ * and `out` is left as it was. Errors: ARG for a seed that is no number. */
 APQ_NODISCARD apq_status apq_policy_named(const apq_space *space,
                                           const char *text, bool *is_name,
                                           apq_policy *out);

@@ -84,9 +84,24 @@ static void test_the_plan_is_known(void **state) {
     }
 }
 
+/* Corners have the bits of the space: not all have 8. */
+static void test_other_bits(void **state) {
+    (void)state;
+    apq_space before = space;
+    apq_policy policy;
+    space.n_bits = 2;
+    space.bits[1] = 6;
+    for (int64_t seq = 0; seq < APQ_COLLECT_N_CORNERS + 4; seq++) {
+        plan(APQ_RECORD_FLOAT, seq, 1, &policy);
+        plan(APQ_RECORD_QAT, seq, 1, &policy);
+    }
+    space = before;
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_the_rest_stays),
-        cmocka_unit_test(test_the_plan_is_known)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_groups),
+                                       cmocka_unit_test(test_the_rest_stays),
+                                       cmocka_unit_test(test_the_plan_is_known),
+                                       cmocka_unit_test(test_other_bits)};
     return cmocka_run_group_tests(tests, load, NULL);
 }

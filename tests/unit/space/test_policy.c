@@ -145,6 +145,23 @@ static void test_corners(void **state) {
     assert_int_equal(p.bits[APQ_PW_ACT][20], 6);
 }
 
+/* Corners by name are legal also where a space has no 8 bits. */
+static void test_named_corners(void **state) {
+    (void)state;
+    apq_space space = load("tiny");
+    apq_policy policy;
+    bool is_name;
+    for (; space.n_bits > 0; space.n_bits--) {
+        assert_int_equal(apq_policy_named(&space, "largest", &is_name, &policy),
+                         APQ_OK);
+        assert_legal(&space, &policy);
+        assert_int_equal(
+            apq_policy_named(&space, "smallest", &is_name, &policy), APQ_OK);
+        assert_legal(&space, &policy);
+        assert_int_equal(policy.bits[0][0], space.bits[space.n_bits - 1]);
+    }
+}
+
 static void test_canonical_and_hash(void **state) {
     (void)state;
     apq_space space = load("imagenet-apq");
@@ -218,6 +235,7 @@ int main(void) {
         cmocka_unit_test(test_mutation),
         cmocka_unit_test(test_cross_takes_from_parents),
         cmocka_unit_test(test_corners),
+        cmocka_unit_test(test_named_corners),
         cmocka_unit_test(test_canonical_and_hash),
         cmocka_unit_test(test_check_messages),
     };
