@@ -5,6 +5,8 @@
 #include "base/yaml.h"
 #include "train/supernet_train.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>
@@ -16,7 +18,7 @@ typedef enum field_type {
     FIELD_TEXT,
     FIELD_INT,
     FIELD_INT64,
-    FIELD_UINT64,
+    FIELD_SEED, /* uint64_t in 0 ... INT64_MAX, never through a double */
     FIELD_DOUBLE,
     FIELD_BOOL,
     FIELD_CHOICE, /* int: index of the text in `choices` */
@@ -50,9 +52,6 @@ typedef struct recipe_field {
         FIELD("train", "rate_" name, train.phases.rate[phase], FIELD_DOUBLE,   \
               0, 1000)
 
-/* Largest integer that the JSON and YAML readers and double share. */
-#define LARGEST 9007199254740992.0
-
 /* In the order of the enums that they are turned into. */
 static const char *const bit_modes[] = {"float", "shared", NULL};
 static const char *const label_modes[] = {"qat", "shared", NULL};
@@ -72,7 +71,7 @@ static const recipe_field fields[] = {
     FIELD(NULL, "target", target, FIELD_TEXT, 0, 0),
     FIELD(NULL, "data", data, FIELD_TEXT, 0, 0),
     FIELD(NULL, "backend", backend, FIELD_TEXT, 0, 0),
-    FIELD(NULL, "seed", seed, FIELD_UINT64, 0, LARGEST),
+    FIELD(NULL, "seed", seed, FIELD_SEED, 0, 0),
     FIELD(NULL, "threads", threads, FIELD_INT, 0, 1024),
     FIELD(NULL, "n_val", n_val, FIELD_INT64, -1, 1e9),
     FIELD(NULL, "checkpoint_s", checkpoint_s, FIELD_DOUBLE, 0, 1e6),
@@ -364,8 +363,9 @@ static apq_status read_field(const apq_yaml *yaml, apq_yaml_node node,
         return APQ_OK;
     }
     int64_t value = 0;
+    int64_t high = field->type == FIELD_SEED ? INT64_MAX : (int64_t)field->high;
     APQ_TRY(apq_yaml_int(yaml, node, field->key, false, (int64_t)field->low,
-                         (int64_t)field->high, &value));
+                         high, &value));
     if (field->type == FIELD_INT) {
         *(int *)slot = (int)value;
     } else if (field->type == FIELD_INT64) {
@@ -481,6 +481,20 @@ static apq_status set_bool(const char *path, const char *value, bool *slot) {
     return APQ_OK;
 }
 
+static apq_status set_seed(const char *path, const char *value,
+                           uint64_t *slot) {
+    char *end = NULL;
+    errno = 0;
+    unsigned long long seed = strtoull(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 ||
+        seed > INT64_MAX) {
+        APQ_FAIL(APQ_ERR_ARG, "%s=%s is not an integer in 0 ... %" PRId64, path,
+                 value, INT64_MAX);
+    }
+    *slot = seed;
+    return APQ_OK;
+}
+
 static apq_status set_number(const recipe_field *field, const char *path,
                              const char *value, void *slot) {
     char *end = NULL;
@@ -496,10 +510,8 @@ static apq_status set_number(const recipe_field *field, const char *path,
         *(double *)slot = number;
     } else if (field->type == FIELD_INT) {
         *(int *)slot = (int)number;
-    } else if (field->type == FIELD_INT64) {
-        *(int64_t *)slot = (int64_t)number;
     } else {
-        *(uint64_t *)slot = (uint64_t)number;
+        *(int64_t *)slot = (int64_t)number;
     }
     return APQ_OK;
 }
@@ -527,6 +539,9 @@ apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
         *(int *)slot = index;
         return APQ_OK;
     }
+    if (field->type == FIELD_SEED) {
+        return set_seed(path, value, slot);
+    }
     return field->type == FIELD_BOOL ? set_bool(path, value, slot)
                                      : set_number(field, path, value, slot);
 }
@@ -540,7 +555,7 @@ static json_t *field_json(const recipe_field *field, const apq_recipe *recipe) {
         return json_integer(*(const int *)slot);
     case FIELD_INT64:
         return json_integer(*(const int64_t *)slot);
-    case FIELD_UINT64:
+    case FIELD_SEED:
         return json_integer((json_int_t) * (const uint64_t *)slot);
     case FIELD_DOUBLE:
         return json_real(*(const double *)slot);

@@ -35,6 +35,16 @@ load 'helper'
     expect_status 3
 }
 
+@test "a run goes on with the largest seed" {
+    set -- train.epochs=1 train.eval_epochs=0 --run run --quiet
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --seed 9223372036854775807 "$@"
+    grep -q '"seed": 9223372036854775807' run/run.json
+    "$APQ" eval --run run --policy smallest --limit 50 --quiet
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" seed=9223372036854775808 "$@"
+    expect_status 3
+    expect_output 'seed=.* is not an integer in 0 \.\.\. 9223372036854775807'
+}
+
 @test "an unknown training schedule is exit 3 and names the nearest" {
     run "$APQ" train "$ROOT/recipes/tiny.yaml" train.schedule=progresive \
         --run out --quiet

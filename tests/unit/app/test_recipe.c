@@ -71,10 +71,48 @@ static void test_set(void **state) {
     }
 }
 
+/* Seeds are integers, not doubles: no digit is lost, and what is written can
+ * be read again. */
+static void test_seed(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t seed;
+    } good[] = {{"0", 0},
+                {"9007199254740993", UINT64_C(9007199254740993)},
+                {"9223372036854775807", INT64_MAX}};
+    char path[64];
+    (void)snprintf(path, sizeof path, "/tmp/apq-test-seed-%ld.json",
+                   (long)getpid());
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        apq_recipe recipe, again;
+        apq_recipe_default(&recipe);
+        assert_int_equal(apq_recipe_set(&recipe, "seed", good[i].text), APQ_OK);
+        assert_true(recipe.seed == good[i].seed);
+        char *text = apq_recipe_to_json(&recipe);
+        assert_non_null(text);
+        assert_int_equal(apq_file_write(path, text, strlen(text)), APQ_OK);
+        free(text);
+        assert_int_equal(apq_recipe_load(path, &again), APQ_OK);
+        (void)remove(path);
+        assert_true(again.seed == good[i].seed);
+    }
+    static const char *const bad[] = {"",     "-1",  "1.5",
+                                      "1e3",  " 1",  "9223372036854775808",
+                                      "0x10", "nan", "99999999999999999999"};
+    apq_recipe recipe;
+    apq_recipe_default(&recipe);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(apq_recipe_set(&recipe, "seed", bad[i]), APQ_ERR_ARG);
+        assert_true(recipe.seed == 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_set),
+        cmocka_unit_test(test_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
