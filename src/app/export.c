@@ -8,6 +8,7 @@
 #include "export/onnx.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,13 +201,19 @@ static apq_status find_places(const apq_export_format *format, const char *path,
     return apq_path_join(manifest, dir, "manifest.json");
 }
 
+static int64_t clamp(int64_t value, int64_t low, int64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+/* At least `n_images` to verify with, as far as builtin:shapes draws so many;
+ * the loader takes no more. 0 is all: 1000. */
 static apq_status open_drawn(apq_session *s, int64_t n_images) {
     const apq_recipe *given = s->recipe;
     apq_recipe recipe = *given;
     (void)snprintf(recipe.data, sizeof recipe.data,
-                   "builtin:shapes?train=100&test=%lld&size=%d",
-                   (long long)(n_images > 0 ? n_images : 1000),
-                   s->space.resolution);
+                   "builtin:shapes?train=100&test=%" PRId64 "&size=%" PRId64,
+                   n_images > 0 ? clamp(n_images, 10, 1000000) : INT64_C(1000),
+                   clamp(s->space.resolution, 8, 256));
     recipe.n_val = -1;
     s->recipe = &recipe;
     apq_status st = apq_session_open_data(s);

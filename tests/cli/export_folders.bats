@@ -87,3 +87,15 @@ setup() {
         --data 'builtin:shapes?train=300&test=20&size=32&seed=9'
     cmp own/network.json other/network.json
 }
+
+@test "where the images are gone, drawn ones verify, however few" {
+    cp -r "$RUN" run
+    jq '.data = "nowhere"' "$RUN/run.json" >run/run.json
+    run "$APQ" export --run run --format c -o out --images 3
+    expect_status 0
+    expect_output 'nowhere.*: images are drawn'
+    expect_output '^agrees in C99 compiled by cc: 3 images'
+    run "$APQ" verify out --run run --images 1 --quiet
+    expect_status 0
+    expect_output ': 1 images'
+}
