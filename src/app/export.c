@@ -409,6 +409,19 @@ static apq_status find_manifest(const char *path, char manifest[APQ_PATH_MAX]) {
     return apq_path_join(manifest, dir, "manifest.json");
 }
 
+/* Of the files in the folder, the manifest tells of one alone. */
+static apq_status check_file(const char *path, const char *manifest,
+                             const char *file) {
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    if (!apq_dir_exists(path) && strcmp(name, file) != 0 &&
+        strcmp(name, "manifest.json") != 0) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: %s is of %s, not of this file", path,
+                 manifest, file);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_app_verify(const apq_recipe *recipe, const char *run_dir_or_null,
                           const apq_export_request *request,
                           const apq_progress *progress,
@@ -421,11 +434,15 @@ apq_status apq_app_verify(const apq_recipe *recipe, const char *run_dir_or_null,
     APQ_TRY(find_manifest(request->path, manifest));
     APQ_TRY(apq_json_read(manifest, &out->manifest));
     apq_status st = read_export(out->manifest, manifest, &own, &format);
+    const char *file =
+        json_string_value(json_object_get(out->manifest, "file"));
     if (st == APQ_OK) {
-        (void)snprintf(
-            out->file, sizeof out->file, "%.*s%s",
-            (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
-            json_string_value(json_object_get(out->manifest, "file")));
+        st = check_file(request->path, manifest, file);
+    }
+    if (st == APQ_OK) {
+        (void)snprintf(out->file, sizeof out->file, "%.*s%s",
+                       (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
+                       file);
         st = open_job(&job, recipe, run_dir_or_null, progress);
         if (st == APQ_OK) {
             st = verify_with(&job, format, manifest, out);

@@ -99,3 +99,12 @@ setup() {
     expect_status 0
     expect_output ': 1 images'
 }
+
+@test "verify takes the file of the manifest, no other beside it" {
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 10
+    cp out/network.c out/other.c
+    run "$APQ" verify out/other.c --run "$RUN" --quiet
+    expect_status 3
+    expect_output 'out/other.c: out/manifest.json is of network.c, not of this'
+    (cd out && "$APQ" verify network.c --run "$RUN" --images 10 --quiet)
+}
