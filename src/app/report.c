@@ -15,6 +15,25 @@
 
 enum { SCHEMA_VERSION = 1 };
 
+apq_status apq_report_leave_out(const apq_report_source *source,
+                                apq_status st) {
+    if (st == APQ_OK || st == APQ_ERR_NOMEM) {
+        return st;
+    }
+    size_t i;
+    json_t *known;
+    json_t *problem = json_string(apq_error_message());
+    json_array_foreach(source->problems, i, known) {
+        if (json_equal(known, problem)) {
+            json_decref(problem);
+            return APQ_OK;
+        }
+    }
+    apq_note(source->progress, "%s: left out", apq_error_message());
+    (void)json_array_append_new(source->problems, problem);
+    return APQ_OK;
+}
+
 /* A file of the directory; *out stays NULL when it is missing. */
 static apq_status load_file(const apq_report_source *source, const char *name,
                             json_t **out) {
@@ -137,6 +156,7 @@ static void close_source(apq_report_source *source) {
     json_decref(source->best);
     json_decref(source->finetune);
     json_decref(source->predictor);
+    json_decref(source->problems);
 }
 
 /* Another reference to a member, or null. */
@@ -338,7 +358,9 @@ static apq_status build(const apq_report_source *source, const char *targets,
     (void)json_object_set_new(root, "figures", figures_json(source));
     APQ_TRY(set_part(source, "exports", apq_report_exports_json, root));
     APQ_TRY(set_part(source, "search_cost", apq_report_cost_json, root));
-    return set_part(source, "files", apq_report_files_json, root);
+    APQ_TRY(set_part(source, "files", apq_report_files_json, root));
+    (void)json_object_set(root, "problems", source->problems);
+    return APQ_OK;
 }
 
 static apq_status print_json(const json_t *root, char **text) {
@@ -370,7 +392,8 @@ static apq_status print(const json_t *root, apq_report_form form, char **text) {
 }
 
 apq_status apq_app_report(const apq_report_request *request, char **text) {
-    apq_report_source source = {.run = NULL};
+    apq_report_source source = {.problems = json_array(),
+                                .progress = request->progress};
     json_t *root = json_object();
     apq_status st = open_source(request, &source);
     if (st == APQ_OK) {

@@ -2,6 +2,7 @@
 #define APQ_APP_REPORT_H
 
 #include "app/recipe.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "cost/cost.h"
 #include "space/space.h"
@@ -25,14 +26,16 @@ typedef struct apq_report_request {
     const char *targets; /* names or files of more targets to price
                             the networks on, by commas; NULL: none */
     apq_report_form form;
+    const apq_progress *progress; /* is told what is left out; NULL: none */
 } apq_report_request;
 
 /* `apq report`: what a run directory holds, as one text (malloc'd, with a
  * final line feed). The document is described in docs/formats/report.md; what
  * the directory lacks is null there. Nothing is computed afresh but prices
- * and predictions.
- * Errors: IO no such directory; FORMAT not a run directory, or a damaged file
- * in it; MISMATCH the space was changed since; ARG a setting. */
+ * and predictions. Weights, a predictor and manifests of exports that cannot be
+ * read are left out, and told of in "problems".
+ * Errors: IO no such directory; FORMAT not a run directory, or another damaged
+ * file in it; MISMATCH the space was changed since; ARG a setting. */
 APQ_NODISCARD apq_status apq_app_report(const apq_report_request *request,
                                         char **text);
 
@@ -48,7 +51,14 @@ typedef struct apq_report_source {
     apq_space space;
     apq_target *target;                  /* NULL: not known */
     json_t *best, *finetune, *predictor; /* files; NULL: missing */
+    json_t *problems;                    /* array of texts, filled as found */
+    const apq_progress *progress;
 } apq_report_source;
+
+/* For a file that the report can do without: what `st`, of reading it, says
+ * becomes one of the problems, and APQ_OK. Errors: NOMEM stays. */
+APQ_NODISCARD apq_status apq_report_leave_out(const apq_report_source *source,
+                                              apq_status st);
 
 /* The chosen network with a row for each block and fixed layer; null before a
  * search. */
@@ -56,8 +66,7 @@ APQ_NODISCARD apq_status apq_report_result_json(const apq_report_source *source,
                                                 json_t **out);
 /* "sqnr_db" into each of its `layers`: of the weights as the fine-tuned network
  * has them or, before there is one of this policy, as the supernet has.
- * *weights is that file's name, NULL where there is neither. Errors: those of
- * reading it. */
+ * *weights is that file's name, NULL where neither can be read. */
 APQ_NODISCARD apq_status apq_report_add_sqnr(const apq_report_source *source,
                                              const apq_policy *policy,
                                              json_t *layers, json_t **weights);
@@ -65,8 +74,7 @@ APQ_NODISCARD apq_status apq_report_add_sqnr(const apq_report_source *source,
  * block: the change of the predicted accuracy when the bits of the layer's
  * weights or of its input become the next smaller ones of the space; null where
  * there are none or the space forbids them. Expansion and projection share
- * their bits and so these. Nothing where the predictor of the search is gone.
- * Errors: those of reading it. */
+ * their bits and so these. Nothing where the search's predictor is gone. */
 APQ_NODISCARD apq_status apq_report_add_sensitivity(
     const apq_report_source *source, const apq_policy *policy, json_t *layers);
 /* Is finetune.json of a policy that a later search replaced? */

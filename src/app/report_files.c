@@ -118,7 +118,10 @@ static apq_status add_export(const apq_report_source *source, const char *name,
         return APQ_OK;
     }
     json_t *manifest;
-    APQ_TRY(apq_json_read(path, &manifest));
+    apq_status st = apq_json_read(path, &manifest);
+    if (st != APQ_OK) {
+        return apq_report_leave_out(source, st);
+    }
     (void)json_array_append_new(out, json_pack("{s:o, s:o}", "folder",
                                                json_string(name), "manifest",
                                                manifest));

@@ -110,7 +110,8 @@ apq_status apq_report_add_sqnr(const apq_report_source *source,
     *weights = NULL;
     APQ_TRY(apq_path_join(path, source->dir, tuned));
     if (apq_file_exists(path)) {
-        APQ_TRY(add_tuned(source, path, policy, layers, &is_done));
+        APQ_TRY(apq_report_leave_out(
+            source, add_tuned(source, path, policy, layers, &is_done)));
     }
     if (is_done) {
         *weights = json_string(tuned);
@@ -118,8 +119,9 @@ apq_status apq_report_add_sqnr(const apq_report_source *source,
     }
     APQ_TRY(apq_path_join(path, source->dir, shared));
     if (apq_file_exists(path)) {
-        APQ_TRY(add_untuned(source, path, policy, layers));
-        *weights = json_string(shared);
+        apq_status st = add_untuned(source, path, policy, layers);
+        *weights = st == APQ_OK ? json_string(shared) : NULL;
+        return apq_report_leave_out(source, st);
     }
     return APQ_OK;
 }

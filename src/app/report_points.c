@@ -129,12 +129,15 @@ static apq_status predict(const apq_report_source *source,
     if (!apq_file_exists(path) || set->n == 0) {
         return APQ_OK;
     }
-    APQ_TRY(apq_predictor_load(path, &source->space, &predictor));
+    apq_status st = apq_predictor_load(path, &source->space, &predictor);
+    if (st != APQ_OK) {
+        return apq_report_leave_out(source, st);
+    }
     apq_policy *policies = apq_calloc(set->n, sizeof *policies);
     double *values = apq_calloc(set->n, sizeof *values);
-    apq_status st = policies == NULL || values == NULL
-                        ? APQ_ERROR(APQ_ERR_NOMEM, "report: out of memory")
-                        : APQ_OK;
+    if (policies == NULL || values == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "report: out of memory");
+    }
     if (st == APQ_OK) {
         for (size_t i = 0; i < set->n; i++) {
             policies[i] = set->samples[i].policy;

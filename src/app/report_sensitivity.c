@@ -99,9 +99,11 @@ apq_status apq_report_add_sensitivity(const apq_report_source *source,
     variants v;
     apq_predictor *predictor = NULL;
     make_variants(&source->space, policy, &v);
-    APQ_TRY(apq_predictor_load(path, &source->space, &predictor));
-    apq_status st =
-        apq_predictor_predict(predictor, v.policies, v.n, true, v.accuracy);
+    apq_status st = apq_predictor_load(path, &source->space, &predictor);
+    if (st != APQ_OK) {
+        return apq_report_leave_out(source, st);
+    }
+    st = apq_predictor_predict(predictor, v.policies, v.n, true, v.accuracy);
     apq_predictor_destroy(predictor);
     if (st == APQ_OK) {
         put_changes(&v, layers);

@@ -88,14 +88,18 @@ static int run(const apq_command *self, int argc, char **argv) {
         return apq_cli_usage(self);
     }
     char *text = NULL;
+    apq_cli_progress progress;
+    apq_cli_progress_init(&progress, options.common.quiet);
     apq_status st = apq_app_report(
         &(apq_report_request){.run_dir = options.common.run,
                               .space = options.space,
                               .settings = options.common.words,
                               .n_settings = options.common.n_words,
                               .targets = options.targets,
-                              .form = form},
+                              .form = form,
+                              .progress = &progress.base},
         &text);
+    apq_cli_progress_end(&progress);
     if (st == APQ_OK && options.out != NULL) {
         st = apq_file_write(options.out, text, strlen(text));
     } else if (st == APQ_OK) {

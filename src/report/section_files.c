@@ -136,8 +136,24 @@ static void put_program(json_t *program, apq_page *page) {
     apq_page_end(page);
 }
 
+static void put_problems(const json_t *problems, apq_page *page) {
+    if (json_array_size(problems) == 0) {
+        return;
+    }
+    apq_table *table = apq_table_create("could not be read, and is left out");
+    size_t i;
+    const json_t *problem;
+    json_array_foreach(problems, i, problem) {
+        if (table != NULL) {
+            apq_table_cell(table, "%s", json_string_value(problem));
+        }
+    }
+    apq_page_table(page, table);
+}
+
 void apq_section_provenance(const json_t *root, apq_page *page) {
     apq_page_heading(page, "Provenance");
+    put_problems(json_object_get(root, "problems"), page);
     put_steps(json_object_get(json_object_get(root, "provenance"), "steps"),
               page);
     put_files(json_object_get(root, "files"), page);
