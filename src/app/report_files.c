@@ -108,7 +108,13 @@ apq_status apq_report_finetune_json(const apq_report_source *source,
     return APQ_OK;
 }
 
-/* "NAME" or "exports/NAME", if it is a folder with a manifest. */
+static bool is_of_export(const json_t *manifest) {
+    return json_is_string(json_object_get(manifest, "format")) &&
+           json_is_string(json_object_get(manifest, "file"));
+}
+
+/* "NAME" or "exports/NAME", if it is a folder with the manifest of an export;
+ * that of a run directory in this one is another. */
 static apq_status add_export(const apq_report_source *source, const char *name,
                              json_t *out) {
     char relative[APQ_PATH_MAX], path[APQ_PATH_MAX];
@@ -121,6 +127,10 @@ static apq_status add_export(const apq_report_source *source, const char *name,
     apq_status st = apq_json_read(path, &manifest);
     if (st != APQ_OK) {
         return apq_report_leave_out(source, st);
+    }
+    if (!is_of_export(manifest)) {
+        json_decref(manifest);
+        return APQ_OK;
     }
     (void)json_array_append_new(out, json_pack("{s:o, s:o}", "folder",
                                                json_string(name), "manifest",

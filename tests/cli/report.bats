@@ -333,9 +333,14 @@ ask() {
     printf '{"networks": {"count": 7, "median_error": 0.02, "max_error": 0.1,
         "kendall_tau": 0.9}}' >run/lut-check.json
     mkdir -p run/exports/onnx
-    printf '{"format": "onnx<b>", "check": {"max_error": 0.001}}' \
+    printf '{"format": "onnx<b>", "file": "f", "check": {"max_error": 0.001}}' \
         >run/exports/onnx/manifest.json
-    "$APQ" report --run run --json | jq -e '.exports[0].folder == "exports/onnx"
+    # Other folders have a manifest.json too.
+    mkdir run/nested run/more
+    cp run/manifest.json run/nested/
+    echo '{"a": 1}' >run/more/manifest.json
+    "$APQ" report --run run --json | jq -e '(.exports | length) == 1
+        and .exports[0].folder == "exports/onnx"
         and .cost_model.check.networks.count == 7'
     "$APQ" report --run run -o r.html
     grep -q 'onnx&lt;b&gt;' r.html
