@@ -321,6 +321,35 @@ static void remove_folder(const char *path) {
     (void)rmdir(path);
 }
 
+/* Length of the first part of the path that is no folder; 0: all are. */
+static size_t first_missing(const char *dir) {
+    char part[APQ_PATH_MAX];
+    for (size_t n = 1;; n++) {
+        if (dir[n] != '/' && dir[n] != '\0') {
+            continue;
+        }
+        (void)snprintf(part, sizeof part, "%.*s", (int)n, dir);
+        if (!apq_dir_exists(part)) {
+            return n;
+        }
+        if (dir[n] == '\0') {
+            return 0;
+        }
+    }
+}
+
+/* A folder that the export made, and those above it that it made: they were
+ * missing from the first `n_first` bytes of its path on. */
+static void remove_made(char dir[APQ_PATH_MAX], size_t n_first) {
+    remove_folder(dir);
+    char *slash;
+    while ((slash = strrchr(dir, '/')) != NULL &&
+           (size_t)(slash - dir) >= n_first) {
+        *slash = '\0';
+        (void)rmdir(dir); /* fails where others put something into it */
+    }
+}
+
 /* The manifest is there without and then with the verification: an export is
  * described whatever the runtime does. */
 static apq_status export_with(apq_export_job *job,
@@ -331,11 +360,13 @@ static apq_status export_with(apq_export_job *job,
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
     folder_of(manifest, dir);
-    bool is_new = !apq_dir_exists(dir);
-    APQ_TRY(apq_dir_make(dir));
-    apq_status st = write_export(job, format, manifest, out);
-    if (st != APQ_OK && is_new) {
-        remove_folder(dir); /* all in it is of this export */
+    size_t n_first = first_missing(dir);
+    apq_status st = apq_dir_make(dir);
+    if (st == APQ_OK) {
+        st = write_export(job, format, manifest, out);
+    }
+    if (st != APQ_OK && n_first > 0) {
+        remove_made(dir, n_first); /* all in it is of this export */
     }
     APQ_TRY(st);
     if (!format->can_verify(job->request)) {

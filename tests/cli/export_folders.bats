@@ -60,8 +60,16 @@ setup() {
         [ ! -e out ]
     done
     full 4 safetensors deep/out 'deep/out/network.safetensors'
+    [ ! -e deep ]
+    mkdir old
+    full 4 c old/new//deep/out 'old/new//deep/out/[a-z._]*'
+    [ -d old ] && [ ! -e old/new ]
+    # No folder can have such a name.
+    run "$APQ" export --run "$RUN" -o "deep/$(printf '%0300d' 0)" --quiet
+    expect_output 'cannot make folder'
+    [ ! -e deep ]
     full 4 onnx deep/out 'deep/out/network.onnx'
-    [ ! -e deep/out ]
+    [ ! -e deep ]
     # What was there before stays.
     mkdir own
     echo kept >own/notes
