@@ -33,29 +33,34 @@ static json_t *report_json(const apq_data_report *report) {
             n[s] += row->n[s];
         }
         (void)json_array_append_new(
-            classes, json_pack("{s:s, s:I, s:I, s:I}", "name", row->name,
-                               "train", (json_int_t)row->n[APQ_SPLIT_TRAIN],
-                               "val", (json_int_t)row->n[APQ_SPLIT_VAL], "test",
+            classes, json_pack("{s:o, s:I, s:I, s:I}", "name",
+                               apq_cli_json_path(row->name), "train",
+                               (json_int_t)row->n[APQ_SPLIT_TRAIN], "val",
+                               (json_int_t)row->n[APQ_SPLIT_VAL], "test",
                                (json_int_t)row->n[APQ_SPLIT_TEST]));
     }
     json_t *defects = json_array();
     for (size_t i = 0; i < report->n_defects; i++) {
         (void)json_array_append_new(
-            defects, json_pack("{s:s, s:s}", "path", report->defects[i].path,
-                               "reason", report->defects[i].reason));
+            defects,
+            json_pack("{s:o, s:o}", "path",
+                      apq_cli_json_path(report->defects[i].path), "reason",
+                      apq_cli_json_path(report->defects[i].reason)));
     }
+    const char *example = report->duplicate_example;
     return json_pack(
-        "{s:s, s:i, s:{s:I, s:I, s:I}, s:o, s:o, s:I, s:s?, s:{s:[i,i], "
+        "{s:s, s:i, s:{s:I, s:I, s:I}, s:o, s:o, s:I, s:o, s:{s:[i,i], "
         "s:[i,i]}, s:b, s:b, s:s}",
         "layout", report->layout, "n_classes", report->n_classes, "counts",
         "train", (json_int_t)n[APQ_SPLIT_TRAIN], "val",
         (json_int_t)n[APQ_SPLIT_VAL], "test", (json_int_t)n[APQ_SPLIT_TEST],
         "classes", classes, "defects", defects, "duplicates",
         (json_int_t)report->n_duplicates, "duplicate_example",
-        report->duplicate_example, "size", "width", report->min_width,
-        report->max_width, "height", report->min_height, report->max_height,
-        "test_carved", report->test_carved, "val_folder_as_test",
-        report->val_folder_as_test, "hash", report->hash);
+        example == NULL ? json_null() : apq_cli_json_path(example), "size",
+        "width", report->min_width, report->max_width, "height",
+        report->min_height, report->max_height, "test_carved",
+        report->test_carved, "val_folder_as_test", report->val_folder_as_test,
+        "hash", report->hash);
 }
 
 static void print_report(const apq_data_report *report) {

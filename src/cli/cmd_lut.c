@@ -114,8 +114,8 @@ static void print_error(const char *field, const apq_lut_error *e) {
 
 static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     if (o->common.json) {
-        apq_cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:f, s:{s:o, s:o}}",
-                                     "table", o->out, "rows",
+        apq_cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:f, s:{s:o, s:o}}",
+                                     "table", apq_cli_json_path(o->out), "rows",
                                      (json_int_t)r->n_rows, "unsupported",
                                      (json_int_t)r->n_unsupported, "resumed",
                                      (json_int_t)r->n_resumed, "seconds",
@@ -179,7 +179,8 @@ static apq_status import_file(const lut_options *o, apq_lut **out) {
 
 static int finish(const lut_options *o, apq_lut *lut, apq_status st) {
     if (st == APQ_OK && o->common.json) {
-        apq_cli_print_json(json_pack("{s:s, s:I}", "file", o->out, "rows",
+        apq_cli_print_json(json_pack("{s:o, s:I}", "file",
+                                     apq_cli_json_path(o->out), "rows",
                                      (json_int_t)apq_lut_n_rows(lut)),
                            false);
     } else if (st == APQ_OK) {

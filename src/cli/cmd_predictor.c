@@ -230,7 +230,8 @@ static apq_status take_over(const predictor_options *o) {
     }
     apq_predictor_destroy(predictor);
     if (st == APQ_OK) {
-        printf("{\"predictor\":\"%s\"}\n", o->out);
+        apq_cli_print_json(
+            json_pack("{s:o}", "predictor", apq_cli_json_path(o->out)), true);
     }
     return st;
 }

@@ -26,7 +26,7 @@ static void print_answer(const apq_export_options *options,
                          apq_export_answer *answer) {
     if (options->step.common.json) {
         (void)json_object_set_new(answer->manifest, "path",
-                                  json_string(answer->file));
+                                  apq_cli_json_path(answer->file));
         apq_cli_print_json(answer->manifest, false);
         return;
     }

@@ -93,8 +93,9 @@ static apq_status print_result(const apq_step_options *options,
         printf("%s: done in %.1f s, %s\n", command, seconds, path);
         return APQ_OK;
     }
-    json_t *document = json_pack("{s:s, s:s, s:f}", "run", run, "result", path,
-                                 "seconds", seconds);
+    json_t *document =
+        json_pack("{s:o, s:o, s:f}", "run", apq_cli_json_path(run), "result",
+                  apq_cli_json_path(path), "seconds", seconds);
     if (strstr(result_file, ".json") != NULL) {
         json_t *result = json_load_file(path, 0, NULL);
         if (result != NULL) {

@@ -109,6 +109,19 @@ train() {
     expect_output '^  train/c\?at/\?\[31m\.jpg: '
 }
 
+@test "JSON of names that are no UTF-8 is whole" {
+    local odd=$'images/train/c\xff'
+    mkdir -p "$odd" images/train/dog
+    echo 'no picture' >"$odd/"$'\xfe.jpg'
+    cp "$odd"/* images/train/dog/1.jpg
+    run "$APQ" data check --data images --json --quiet
+    expect_status 3
+    printf '%s\n' "${lines[@]}" | jq -e '[.classes[].name] == ["c?", "dog"]
+        and [.defects[].path] == ["train/c?/?.jpg", "train/dog/1.jpg"]'
+    "$APQ" train "$ROOT/recipes/tiny.yaml" train.epochs=0 --quiet --json \
+        --run $'r\xff' | jq -e '.run == "r?"'
+}
+
 @test "more threads than cores are one a core" {
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet --threads 1000
     jq -es --argjson cores "$(nproc)" 'all(.threads <= $cores)' out/cost.jsonl

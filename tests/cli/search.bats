@@ -110,6 +110,8 @@ setup_file() {
     jq -c '.top[] | {policy, accuracy: .predicted_accuracy}' b.json >r.jsonl
     "$APQ" predictor eval --predictor p.safetensors --records r.jsonl --json |
         jq -e '.rmse < 1e-6 and .kendall_tau > 0.99 and .count > 3'
+    "$APQ" predictor import --predictor "$P" --space tiny --out 'a"b' |
+        jq -e '.predictor == "a\"b"'
 }
 
 @test "bench cost and bench search give rows" {
