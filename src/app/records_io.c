@@ -237,6 +237,18 @@ static bool grow(row_list *list) {
     return true;
 }
 
+/* Records of one run are of one set of weights. */
+static apq_status check_weights(const row_list *list, const apq_record *record,
+                                const char *where) {
+    if (list->n > 0 &&
+        strcmp(record->weights_hash, list->rows[0].weights_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: weights_hash is %s, the first record's %s", where,
+                 record->weights_hash, list->rows[0].weights_hash);
+    }
+    return APQ_OK;
+}
+
 static apq_status append_row(row_list *list, const char *line, size_t n,
                              const char *where) {
     if (list->n == list->capacity && !grow(list)) {
@@ -250,6 +262,9 @@ static apq_status append_row(row_list *list, const char *line, size_t n,
     apq_record *record = &list->rows[list->n];
     char **policy = &list->policies[list->n];
     apq_status st = read_row(row, where, record);
+    if (st == APQ_OK) {
+        st = check_weights(list, record, where);
+    }
     if (st == APQ_OK) {
         st = read_policy(list->space, row, where, &record->policy_hash, policy);
     }
@@ -281,25 +296,15 @@ static apq_status read_rows(const char *path, row_list *list) {
     return st;
 }
 
-/* Records of one run are of one set of weights. */
-static apq_status bind_weights(apq_rundir *dir, const row_list *list) {
-    const char *last = "";
-    for (size_t i = 0; i < list->n; i++) {
-        const char *weights = list->rows[i].weights_hash;
-        if (i == 0 || strcmp(weights, last) != 0) {
-            APQ_TRY(apq_rundir_bind(dir, "collect_weights", weights));
-        }
-        last = weights;
-    }
-    return APQ_OK;
-}
-
 static apq_status import_into(apq_rundir *dir, const row_list *list,
                               size_t *n_new) {
     char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
     apq_space_hash(list->space, hash);
     APQ_TRY(apq_rundir_bind(dir, "space_hash", hash));
-    APQ_TRY(bind_weights(dir, list));
+    if (list->n > 0) {
+        APQ_TRY(apq_rundir_bind(dir, "collect_weights",
+                                list->rows[0].weights_hash));
+    }
     APQ_TRY(apq_rundir_file(dir, "run.db", path));
     apq_records *records;
     APQ_TRY(apq_records_open(path, &records));

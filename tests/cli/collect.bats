@@ -275,6 +275,14 @@ expect_sound() {
     run "${import[@]}" "$scratch/other"
     expect_status 6
     expect_output 'collect_weights'
+    # Of two supernets: the run is not bound to the first.
+    sed '1s/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/' "$scratch/r" \
+        >"$scratch/other"
+    new_run "$scratch/c"
+    run "$APQ" collect import --run "$scratch/c" --records "$scratch/other"
+    expect_status 6
+    expect_output 'other:2: weights_hash is [0-9a-f]+, the first record.s 00$'
+    "$APQ" collect import --run "$scratch/c" --records "$scratch/r"
     echo '{"kind":"float","seq":0}' >"$scratch/other"
     run "${import[@]}" "$scratch/other"
     expect_status 3
