@@ -47,6 +47,7 @@ static const apq_option table[] = {
      .offset = offsetof(bench_options, runtime)},
     {.name = NULL},
 };
+
 static double price_random(const apq_space *space, apq_target *target,
                            uint64_t seed, int n, apq_status *st) {
     apq_rng rng = apq_rng_make(seed, APQ_RNG_POLICY, 0);
@@ -300,6 +301,10 @@ static bool is_kind(const char *word) {
 static apq_status check_options(const bench_options *o) {
     const char *kind = kind_of(o), *dtype = o->dtype;
     bool is_infer = strcmp(kind, "infer") == 0;
+    if (dtype != NULL &&
+        (strcmp(kind, "search") == 0 || strcmp(kind, "cost") == 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "--dtype: of bench train, eval and infer only");
+    }
     if (dtype != NULL && strcmp(dtype, "int8") == 0 && !is_infer &&
         strcmp(kind, "eval") != 0) {
         APQ_FAIL(APQ_ERR_ARG, "--dtype int8: of bench eval and infer only");

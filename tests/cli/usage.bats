@@ -46,6 +46,9 @@ load 'helper'
     expect_status 2
     run "$APQ" bench nothing
     expect_status 2
+    run "$APQ" bench cost --space tiny --dtype float32
+    expect_status 2
+    expect_output '--dtype: of bench train, eval and infer only'
     run "$APQ" bench eval --space tiny --dtype float16
     expect_status 2
     expect_output 'float32, bfloat16'
