@@ -1,7 +1,6 @@
 /* apq lut: tables of layer costs: built from a target, or brought in from and
  * sent out to other formats. */
 #include "cli/commands.h"
-#include "cli/commands.h"
 
 #include "app/json.h"
 #include "app/lut.h"

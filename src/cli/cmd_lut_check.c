@@ -150,9 +150,6 @@ static apq_status check_networks(const check_options *o,
                                  const apq_lut_check_options *rows,
                                  const apq_progress *progress,
                                  check_report *out) {
-    if (rows->target == NULL || rows->space == NULL) {
-        APQ_FAIL(APQ_ERR_ARG, "--networks needs --target and --space");
-    }
     const apq_lut_networks_options options = {.path = rows->path,
                                               .target = rows->target,
                                               .space = rows->space,
@@ -187,7 +184,13 @@ static apq_status check(const check_options *o, const apq_progress *progress,
     if (options.space == NULL && is_listed(apq_space_names(), h->space)) {
         options.space = h->space;
     }
-    apq_status st = apq_app_lut_check(&options, progress, &out->rows);
+    apq_status st = APQ_OK;
+    if (o->networks > 0 && (options.target == NULL || options.space == NULL)) {
+        st = APQ_ERROR(APQ_ERR_ARG, "--networks needs --target and --space");
+    }
+    if (st == APQ_OK) { /* may take long */
+        st = apq_app_lut_check(&options, progress, &out->rows);
+    }
     if (st == APQ_OK && o->networks > 0) {
         st = check_networks(o, &options, progress, out);
     }
