@@ -22,13 +22,14 @@ static const entry variables[] = {
     {"APQ_DATA_DIR", "folder with the configs, recipes and models that come "
                      "with apq; else the current folder, that above the "
                      "program's and the installed one are tried"},
-    {"APQ_ORT", "ONNX Runtime's library, for apq export and apq verify without "
-                "--runtime"},
+    {"APQ_ORT", "ONNX Runtime's library, for apq export, apq verify and apq "
+                "bench infer without --runtime"},
     {"OMP_WAIT_POLICY", "when neither this nor GOMP_SPINCOUNT is set, commands "
                         "that compute for long set it to passive, so that "
                         "waiting threads leave the cores to others"},
     {"GOMP_SPINCOUNT", "see OMP_WAIT_POLICY"},
-    {"TMPDIR", "where apq bench makes its temporary folder; else /tmp"},
+    {"TMPDIR", "where apq bench, and apq export and apq verify of C source, "
+               "make their temporary folder; else /tmp"},
     {"TERM", "dumb switches the live progress display off"},
     {"OMPI_COMM_WORLD_SIZE", "set by mpirun: train, collect and eval then join "
                              "the other processes"},
