@@ -23,6 +23,7 @@ static value_kind kind_of(const apq_option *o) {
     } kinds[] = {
         {"FILE", {.is_file = true}},
         {"PATH", {.is_file = true}},
+        {"LIB", {.is_file = true}},
         {"DIR", {.is_folder = true}},
         {"POLICY", {.words = policies, .is_file = true}},
         {"SPACE", {.list = "spaces", .is_file = true}},

@@ -137,6 +137,8 @@ expect_reply() {
     touch 'fi le'
     complete_bash "$APQ" cost --specs f
     expect_reply folder 'fi le'
+    complete_bash "$APQ" export --runtime f
+    expect_reply folder 'fi le'
     complete_bash "$APQ" search --run f
     expect_reply folder
     complete_bash "$APQ" eval --policy sm
