@@ -140,6 +140,25 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
     return APQ_OK;
 }
 
+apq_status apq_file_check_write(const char *path_or_null) {
+    char copy[APQ_PATH_MAX];
+    struct stat info;
+    if (path_or_null == NULL ||
+        (stat(path_or_null, &info) == 0 && !S_ISREG(info.st_mode) &&
+         !S_ISDIR(info.st_mode))) {
+        return APQ_OK;
+    }
+    int n = snprintf(copy, sizeof copy, "%s", path_or_null);
+    if (n < 0 || (size_t)n >= sizeof copy) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: path too long", path_or_null);
+    }
+    if (access(dirname(copy), W_OK | X_OK) != 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path_or_null,
+                 strerror(errno));
+    }
+    return APQ_OK;
+}
+
 enum { MAX_LINE_BYTES = 4096 };
 
 /* End of the last whole line: where the next one begins. */

@@ -27,6 +27,10 @@ APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
 APQ_NODISCARD apq_status apq_file_append_line(const char *path,
                                               const char *line);
 
+/* Can apq_file_write() make the file, as far as its folder tells? To be asked
+ * before the work that fills it; NULL is fine. Errors: as apq_file_write(). */
+APQ_NODISCARD apq_status apq_file_check_write(const char *path_or_null);
+
 bool apq_file_exists(const char *path);
 bool apq_dir_exists(const char *path);
 /* Makes a folder and its parents; an existing one is fine. */

@@ -107,6 +107,8 @@ static apq_status compare(const curve_options *o) {
     apq_recipe recipe;
     APQ_TRY(parse_sizes(o->sizes, &request));
     APQ_TRY(apq_step_recipe(&o->step, 0, &recipe));
+    APQ_TRY(apq_file_check_write(o->out));
+    APQ_TRY(apq_file_check_write(o->plot));
     apq_curve *curve = calloc(1, sizeof *curve);
     if (curve == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "curve: out of memory");

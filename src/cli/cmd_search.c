@@ -389,6 +389,9 @@ static int run(const apq_command *self, int argc, char **argv) {
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_recipe recipe;
     apq_status st = make_recipe(&options, budget, &recipe);
+    if (st == APQ_OK) {
+        st = apq_file_check_write(options.out);
+    }
     if (st == APQ_OK && range.n_points > 0) {
         st = apq_cmd_search_sweep(
             &(apq_sweep_request){.recipe = &recipe,

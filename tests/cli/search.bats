@@ -96,6 +96,16 @@ setup_file() {
     [ -s o.svg ]
 }
 
+@test "a document that cannot be written is refused before the search" {
+    for budget in 0.02 0.008:0.03:3; do
+        run timeout 20 "$APQ" search --space tiny --predictor "$P" \
+            --latency-ms $budget --iterations 1000000 -o gone/b.json
+        expect_status 3
+        expect_output '^apq: gone/b.json: cannot create: No such file'
+    done
+    [ ! -e gone ]
+}
+
 @test "a run directory of another space is exit 6" {
     cp -r "$RUN" run
     run "$APQ" train --run run --space cifar10 --quiet

@@ -100,6 +100,20 @@ static void failed_rename_leaves_no_temporary(void **state) {
     assert_int_equal(rmdir(path), 0);
 }
 
+static void what_cannot_be_written_is_told_before(void **state) {
+    char path[APQ_PATH_MAX];
+    path_in(*state, "new", path);
+    assert_int_equal(apq_file_check_write(NULL), APQ_OK);
+    assert_int_equal(apq_file_check_write(path), APQ_OK);
+    assert_int_equal(apq_file_check_write("/dev/null"), APQ_OK);
+    assert_int_equal(apq_file_check_write("file-in-the-current-folder"),
+                     APQ_OK);
+    assert_int_equal(count_entries(*state), 0);
+    path_in(*state, "gone/new", path);
+    assert_int_equal(apq_file_check_write(path), APQ_ERR_IO);
+    assert_non_null(strstr(apq_error_message(), "gone/new: cannot create: "));
+}
+
 /* Root could otherwise replace /dev/full by a file. */
 static void devices_are_written_not_replaced(void **state) {
     char path[APQ_PATH_MAX], bytes[4] = "";
@@ -201,6 +215,7 @@ int main(void) {
         IN_SCRATCH(content_survives_the_round_trip),
         IN_SCRATCH(failed_write_leaves_the_old_file),
         IN_SCRATCH(failed_rename_leaves_no_temporary),
+        IN_SCRATCH(what_cannot_be_written_is_told_before),
         IN_SCRATCH(devices_are_written_not_replaced),
         IN_SCRATCH(unusable_paths_are_refused),
         IN_SCRATCH(folders_are_made_with_parents),
