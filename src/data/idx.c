@@ -86,6 +86,16 @@ static apq_status read_bytes(gzFile in, idx_file *file, size_t n,
     return APQ_OK;
 }
 
+/* Not all bytes, or more, could be read. */
+static const char *reason(gzFile in, bool is_whole) {
+    int code = Z_OK;
+    (void)gzerror(in, &code);
+    if (code == Z_DATA_ERROR) {
+        return "damaged gzip data";
+    }
+    return is_whole ? "longer than its header says" : "file ends early";
+}
+
 static apq_status read_body(gzFile in, idx_file *file, uint32_t magic) {
     uint32_t found = 0;
     size_t n_dims = magic & 0xff, n_bytes = 1;
@@ -109,8 +119,7 @@ static apq_status read_body(gzFile in, idx_file *file, uint32_t magic) {
     }
     uint8_t extra = 0;
     if (!is_whole || gzread(in, &extra, 1) != 0) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: %s", file->path,
-                 is_whole ? "longer than its header says" : "file ends early");
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: %s", file->path, reason(in, is_whole));
     }
     return APQ_OK;
 }

@@ -230,9 +230,17 @@ static void test_binary_defects(void **state) {
     remove_tree(root);
     make_temporary(root);
     write_idx(root, source, true);
+    path_in(path, root, "t10k-labels-idx1-ubyte.gz");
+    FILE *file = fopen(path, "r+b"); /* the check sum of gzip */
+    assert_non_null(file);
+    assert_int_equal(fseek(file, -8, SEEK_END), 0);
+    assert_true(fputs("what", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_refused(root, APQ_ERR_FORMAT, "ubyte.gz: damaged gzip data");
     path_in(path, root, "t10k-images-idx3-ubyte.gz");
     cut_file(path, 100);
-    assert_refused(root, APQ_ERR_FORMAT, "t10k-images-idx3-ubyte.gz");
+    assert_refused(root, APQ_ERR_FORMAT,
+                   "t10k-images-idx3-ubyte.gz: file ends early");
     path_in(path, root, "train-labels-idx1-ubyte.gz");
     write_bytes(path, "\0\0\x08\x01\0\0\0\x02\1\2", 10);
     assert_refused(root, APQ_ERR_FORMAT, "2 labels for 40 images");
