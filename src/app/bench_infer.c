@@ -357,7 +357,10 @@ static apq_status find_model(const apq_recipe *recipe,
                              const apq_bench_infer_request *request,
                              char out[APQ_PATH_MAX]) {
     if (request->model != NULL) {
-        (void)snprintf(out, APQ_PATH_MAX, "%s", request->model);
+        int n = snprintf(out, APQ_PATH_MAX, "%s", request->model);
+        if (n < 0 || n >= APQ_PATH_MAX) {
+            APQ_FAIL(APQ_ERR_ARG, "%s: path too long", request->model);
+        }
         return APQ_OK;
     }
     char dir[APQ_PATH_MAX];

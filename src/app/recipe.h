@@ -113,7 +113,8 @@ void apq_recipe_default(apq_recipe *out);
  * to the working folder. */
 APQ_NODISCARD apq_status apq_recipe_load(const char *path, apq_recipe *out);
 /* Sets one field by its path in the file, e.g. "train.epochs" or "seed", from
- * text. APQ_ERR_ARG with the nearest path or the legal range. */
+ * text. Errors: ARG, FORMAT (no such choice), with the nearest path or what is
+ * legal. */
 APQ_NODISCARD apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
                                         const char *value);
 /* Gives a space the accounting that the recipe asks for. */

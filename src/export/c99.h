@@ -12,8 +12,8 @@
 enum { APQ_C99_PREFIX_MAX = 32, APQ_C99_MAX_VECTORS = 16 };
 
 typedef struct apq_c99_options {
-    /* Of every name with external linkage: an identifier in lower case,
-     * 1 .. 31 characters, not of a C keyword or ending in '_'. */
+    /* Of every name with external linkage: 1 .. 31 of a-z, 0-9 and _ that
+     * begin with a letter and do not end in _. */
     const char *prefix;
     /* Of pixels in units of 0 .. 1, as apq_dataset_normalisation gives them;
      * std > 0. */
