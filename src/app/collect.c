@@ -425,6 +425,7 @@ static apq_status prepare(apq_session *session, collect_files *files) {
     if (files->is_done) {
         return APQ_OK;
     }
+    APQ_TRY(apq_session_check_qat(session));
     APQ_TRY(apq_session_load_supernet(session, files->supernet));
     if (session->recipe->collect.quantised == 1 &&
         !apq_supernet_has_steps(session->supernet)) {

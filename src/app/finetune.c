@@ -262,6 +262,7 @@ static apq_status finetune_into(apq_session *session) {
     if (apq_session_has(session, "finetune", input, path)) {
         return APQ_OK;
     }
+    APQ_TRY(apq_session_check_qat(session));
     APQ_TRY(apq_session_begin(session, "finetune", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
     apq_teacher *teacher;

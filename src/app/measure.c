@@ -93,6 +93,7 @@ static apq_status find_teacher(apq_meter *meter) {
 
 apq_status apq_meter_after_qat(apq_meter *meter, const apq_policy *policy,
                                int n_steps, apq_evaluation *out) {
+    APQ_TRY(apq_session_check_qat(meter->session));
     APQ_TRY(find_teacher(meter));
     apq_arena_reset(meter->arena);
     apq_model *model;

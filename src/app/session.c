@@ -11,25 +11,6 @@
 
 enum { CALIBRATION_BATCH = 125, LOADER_THREADS = 1 };
 
-static apq_status check_qat(const apq_session *session, const char *key,
-                            int precision, int quantiser) {
-    if (precision == APQ_BFLOAT16 && quantiser == APQ_QUANTISER_LSQ) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED,
-                 "%s is bfloat16, but quantiser \"lsq\" is trained in float32",
-                 key);
-    }
-    return apq_session_check_precision(session, (apq_precision)precision);
-}
-
-/* Before hours of other steps, not when it is their turn. */
-static apq_status check_arithmetic(const apq_session *session) {
-    const apq_recipe *r = session->recipe;
-    APQ_TRY(check_qat(session, "collect.qat_dtype", r->collect.qat_dtype,
-                      r->collect.quantiser));
-    return check_qat(session, "finetune.dtype", r->finetune.dtype,
-                     r->finetune.quantiser);
-}
-
 apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
                             const apq_progress *progress) {
     *session =
@@ -38,7 +19,6 @@ apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
     APQ_TRY(apq_space_load(recipe->space, &session->space));
     apq_recipe_set_accounting(recipe, &session->space);
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
-    APQ_TRY(check_arithmetic(session));
     apq_machine_set_threads(recipe->threads);
     apq_space_hash(&session->space, session->space_hash);
     return APQ_OK;
@@ -227,6 +207,24 @@ apq_status apq_session_check_precision(const apq_session *session,
                  session->backend->name);
     }
     return APQ_OK;
+}
+
+static apq_status check_qat(const apq_session *session, const char *key,
+                            int precision, int quantiser) {
+    if (precision == APQ_BFLOAT16 && quantiser == APQ_QUANTISER_LSQ) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED,
+                 "%s is bfloat16, but quantiser \"lsq\" is trained in float32",
+                 key);
+    }
+    return apq_session_check_precision(session, (apq_precision)precision);
+}
+
+apq_status apq_session_check_qat(const apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    APQ_TRY(check_qat(session, "collect.qat_dtype", r->collect.qat_dtype,
+                      r->collect.quantiser));
+    return check_qat(session, "finetune.dtype", r->finetune.dtype,
+                     r->finetune.quantiser);
 }
 
 apq_status apq_session_tensor_file(const apq_session *session,

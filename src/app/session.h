@@ -108,6 +108,9 @@ APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
 /* UNSUPPORTED where the backend does not compute in it. */
 APQ_NODISCARD apq_status apq_session_check_precision(const apq_session *session,
                                                      apq_precision precision);
+/* The same of collect.qat_dtype and finetune.dtype with their quantisers, for
+ * steps that use one of them or that hours later another step would follow. */
+APQ_NODISCARD apq_status apq_session_check_qat(const apq_session *session);
 
 enum { APQ_EVAL_BATCH = 64 };
 

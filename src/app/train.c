@@ -207,6 +207,9 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
         st = check_recipe(recipe, comm);
     }
     if (st == APQ_OK) {
+        st = apq_session_check_qat(&session);
+    }
+    if (st == APQ_OK) {
         st = apq_session_open_data(&session);
     }
     bool is_alone = strcmp(recipe->train.schedule, "alone") == 0;

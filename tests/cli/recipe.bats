@@ -179,6 +179,12 @@ load 'helper'
     run cmp float32 run/network.safetensors
     expect_status 1
     jq -e '.network.test_count > 0' run/finetune.json
+    run "$APQ" finetune --run run --quiet --backend ref finetune.dtype=bfloat16 \
+        finetune.seed=7
+    expect_status 1
+    expect_output '"ref" computes in float32 only'
+    "$APQ" eval --run run --quiet --backend ref finetune.dtype=bfloat16 \
+        --policy smallest
     run "$APQ" collect --run run --quiet collect.qat_dtype=bfloat16
     expect_status 6
     expect_output 'bfloat16'
