@@ -112,6 +112,8 @@ static const recipe_field fields[] = {
     FIELD("train", "stem_frozen_epochs", train.stem_frozen_epochs, FIELD_INT, 0,
           100000),
     CHOICE("train", "teacher", train.teacher, teachers),
+    FIELD("train", "self_distillation", train.self_distillation, FIELD_DOUBLE,
+          0, 1),
     CHOICE("train", "distill", train.distill, distills),
     FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("train", "eval_epochs", train.eval_epochs, FIELD_INT, 0, 100000),

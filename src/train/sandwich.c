@@ -2,8 +2,9 @@
  * and the smallest and a few random ones on the largest's soft output; with
  * shared bits these are quantised, in random bits, and the teacher is not.
  * The largest of averaged weights may teach instead: it errs less than the one
- * that is learning. Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021);
- * METHODS 10.1, 1.3; averaged teachers, Tarvainen and Valpola (NeurIPS 2017).
+ * that is learning, and then may teach the largest, too. Source: BigNAS (ECCV
+ * 2020), BatchQuant (NeurIPS 2021); METHODS 10.1, 1.3; averaged teachers,
+ * Tarvainen and Valpola (NeurIPS 2017).
  */
 #include "train/method.h"
 
@@ -20,20 +21,28 @@ enum { LARGEST_EVERY = 4 };
 typedef struct sandwich {
     const apq_train_env *env;
     float *teacher; /* (batch, n_classes) softmax of who teaches */
+    float *targets; /* (batch, n_classes) the largest's; NULL: the labels */
 } sandwich;
 
 static apq_status sandwich_init(void *state, const apq_train_env *env) {
     sandwich *s = state;
     int n_classes = apq_supernet_space(env->supernet)->n_classes;
     s->env = env;
-    if (env->options->teacher == APQ_TEACHER_AVERAGE &&
-        !(env->options->weight_average > 0)) {
+    const apq_train_options *o = env->options;
+    if (o->teacher == APQ_TEACHER_AVERAGE && !(o->weight_average > 0)) {
         APQ_FAIL(APQ_ERR_ARG, "train.teacher is average, but "
                               "train.weight_average keeps none");
     }
-    s->teacher = apq_calloc((size_t)env->options->batch * (size_t)n_classes,
-                            sizeof *s->teacher);
-    if (s->teacher == NULL) {
+    if (o->self_distillation > 0 && o->teacher != APQ_TEACHER_AVERAGE) {
+        APQ_FAIL(APQ_ERR_ARG, "train.self_distillation is from the average, "
+                              "but train.teacher is another");
+    }
+    size_t n = (size_t)o->batch * (size_t)n_classes;
+    s->teacher = apq_calloc(n, sizeof *s->teacher);
+    s->targets =
+        o->self_distillation > 0 ? apq_calloc(n, sizeof *s->targets) : NULL;
+    if (s->teacher == NULL ||
+        (o->self_distillation > 0 && s->targets == NULL)) {
         APQ_FAIL(APQ_ERR_NOMEM, "training: out of memory");
     }
     return APQ_OK;
@@ -42,6 +51,7 @@ static apq_status sandwich_init(void *state, const apq_train_env *env) {
 static void sandwich_fini(void *state) {
     sandwich *s = state;
     free(s->teacher);
+    free(s->targets);
 }
 
 /* Batch statistics, as the largest has in its training: those of the average
@@ -69,10 +79,30 @@ static apq_status ask_average(sandwich *s, const apq_train_batch *batch) {
     return st;
 }
 
+/* The smoothed labels and what the average says of the images. */
+static void mix_targets(sandwich *s, const apq_train_batch *batch) {
+    const apq_train_options *o = s->env->options;
+    int n_classes = apq_supernet_space(s->env->supernet)->n_classes;
+    double share = o->self_distillation, off = o->label_smoothing / n_classes;
+    for (int i = 0; i < batch->n; i++) {
+        for (int k = 0; k < n_classes; k++) {
+            int64_t at = (int64_t)i * n_classes + k;
+            double label =
+                off + (k == batch->labels[i] ? 1.0 - o->label_smoothing : 0.0);
+            s->targets[at] =
+                (float)(share * (double)s->teacher[at] + (1.0 - share) * label);
+        }
+    }
+}
+
 static apq_status train_largest(sandwich *s, const apq_train_batch *batch,
-                                apq_train_sums *sums) {
-    const apq_lesson lesson = {.label_weight = 1,
-                               .smoothing = s->env->options->label_smoothing};
+                                bool is_self_taught, apq_train_sums *sums) {
+    apq_lesson lesson = {.label_weight = 1,
+                         .smoothing = s->env->options->label_smoothing};
+    if (is_self_taught) {
+        mix_targets(s, batch);
+        lesson = (apq_lesson){.soft = s->targets};
+    }
     apq_policy policy;
     apq_loss_sum sum;
     bool is_teacher = s->env->options->teacher == APQ_TEACHER_LARGEST;
@@ -124,12 +154,13 @@ static apq_status sandwich_gradients(void *state, const apq_train_batch *batch,
     sandwich *s = state;
     const apq_train_options *o = s->env->options;
     const apq_space *space = apq_supernet_space(s->env->supernet);
-    APQ_TRY(train_largest(s, batch, sums));
-    if (batch->step < o->largest_epochs * s->env->steps_per_epoch) {
-        return APQ_OK;
-    }
-    if (o->teacher == APQ_TEACHER_AVERAGE) {
+    bool is_alone = batch->step < o->largest_epochs * s->env->steps_per_epoch;
+    if (!is_alone && o->teacher == APQ_TEACHER_AVERAGE) {
         APQ_TRY(ask_average(s, batch));
+    }
+    APQ_TRY(train_largest(s, batch, !is_alone && s->targets != NULL, sums));
+    if (is_alone) {
+        return APQ_OK;
     }
     apq_policy policy;
     apq_policy_smallest(space, 8, &policy);

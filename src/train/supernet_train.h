@@ -56,6 +56,9 @@ typedef struct apq_train_options {
     int random_subnets;   /* sandwich: of a step */
     int largest_epochs;   /* sandwich: first that train only the largest */
     apq_sandwich_teacher teacher; /* sandwich; AVERAGE with weight_average */
+    /* Sandwich: 0 ... 1, the average's share in what the largest learns once
+     * the others do; above 0 with teacher AVERAGE. */
+    double self_distillation;
     /* sandwich, of a supernet with steps: the others are trained in random
      * bits once both kinds of first epochs are over; steps start from the
      * weights as they are then. */
@@ -92,8 +95,9 @@ APQ_NODISCARD apq_status apq_train_check_bits(const char *schedule,
  * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
  * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
  * first phase holds no image or step, the schedule is unknown, the average
- * teaches and is not kept, or bits are shared by another schedule than sandwich
- * or a supernet without steps.
+ * teaches and is not kept or the largest learns from one that does not teach,
+ * or bits are shared by another schedule than sandwich or a supernet without
+ * steps.
  *
  * With a comm, each of its processes calls this with equal arguments and takes
  * its part of every batch; options->batch must be a multiple of their number

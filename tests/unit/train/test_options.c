@@ -22,6 +22,7 @@ static apq_train_options all_options(const trainee *t) {
     o.augmentation = &alternating;
     o.weight_average = 0.9;
     o.teacher = APQ_TEACHER_AVERAGE;
+    o.self_distillation = 0.5;
     o.distill = APQ_DISTILL_ALPHA;
     o.lr_schedule = APQ_RATE_LINEAR;
     o.final_rate = 0.1;
@@ -199,6 +200,14 @@ static apq_supernet *taught(const trainee *t, apq_sandwich_teacher teacher,
     return trainee_train(t, &o);
 }
 
+static void refuses(const trainee *t, const apq_train_options *o,
+                    const char *why) {
+    apq_supernet *s = trainee_supernet(&t->space);
+    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_ERR_ARG);
+    assert_non_null(strstr(apq_error_message(), why));
+    apq_supernet_destroy(s);
+}
+
 /* An average that forgets at once is the network that learns. */
 static void the_average_teaches(void **state) {
     const trainee *t = *state;
@@ -215,10 +224,27 @@ static void the_average_teaches(void **state) {
     }
     apq_train_options o = trainee_options(t);
     o.teacher = APQ_TEACHER_AVERAGE;
-    apq_supernet *s = trainee_supernet(&t->space);
-    assert_int_equal(apq_train_supernet(s, t->dataset, &o), APQ_ERR_ARG);
-    assert_non_null(strstr(apq_error_message(), "weight_average"));
-    apq_supernet_destroy(s);
+    refuses(t, &o, "weight_average");
+}
+
+/* A share of next to nothing leaves the labels, a larger one does not. */
+static void the_average_teaches_the_largest(void **state) {
+    const trainee *t = *state;
+    apq_train_options o = trainee_options(t);
+    o.weight_average = 0.9;
+    o.teacher = APQ_TEACHER_AVERAGE;
+    apq_supernet *labels = trainee_train(t, &o);
+    o.self_distillation = 1e-9;
+    apq_supernet *hardly = trainee_train(t, &o);
+    assert_true(trainee_distance(labels, hardly) < 1e-4);
+    o.self_distillation = 0.5;
+    apq_supernet *half = trainee_train(t, &o);
+    assert_true(trainee_distance(labels, half) > 1e-3);
+    apq_supernet_destroy(labels);
+    apq_supernet_destroy(hardly);
+    apq_supernet_destroy(half);
+    o.teacher = APQ_TEACHER_LARGEST;
+    refuses(t, &o, "self_distillation");
 }
 
 /* Each option on its own: it is not forgotten on the way. */
@@ -254,6 +280,7 @@ int main(void) {
         WITH_TRAINEE(alpha_clips_gradients),
         WITH_TRAINEE(frozen_stems_learn_later),
         WITH_TRAINEE(the_average_teaches),
+        WITH_TRAINEE(the_average_teaches_the_largest),
         WITH_TRAINEE(every_option_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
