@@ -42,6 +42,7 @@ static apq_status write_onnx(const apq_export_job *job,
             .flavour = flavour,
             .is_packed = job->request->is_packed,
             .is_function_left_out = job->request->is_function_left_out,
+            .is_called_quant = job->request->is_called_quant,
             .metadata = metadata,
             .n_metadata = job->has_normalisation ? n : n - 1,
         },
@@ -108,7 +109,7 @@ static const apq_export_format formats[] = {
     {.name = "qonnx",
      .ending = ".onnx",
      .needs_runtime = true,
-     .may_omit_function = true,
+     .has_intquant = true,
      .can_verify = has_runtime,
      .how = name_a_runtime,
      .write = write_qonnx,
@@ -152,8 +153,12 @@ apq_status apq_app_export_check(const apq_export_request *r) {
         APQ_FAIL(APQ_ERR_ARG, "--storage packed is not for --format %s",
                  format->name);
     }
-    if (r->is_function_left_out && !format->may_omit_function) {
+    if (r->is_function_left_out && !format->has_intquant) {
         APQ_FAIL(APQ_ERR_ARG, "--no-function is not for --format %s",
+                 format->name);
+    }
+    if (r->is_called_quant && !format->has_intquant) {
+        APQ_FAIL(APQ_ERR_ARG, "--quant-op is not for --format %s",
                  format->name);
     }
     if (r->prefix != NULL && !format->may_have_prefix) {

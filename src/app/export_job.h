@@ -19,7 +19,7 @@ typedef struct apq_export_format {
     const char *ending; /* of its file; NULL: the export is a folder */
     const char *member; /* of a folder: the file that stands for it */
     bool needs_runtime; /* to be verified */
-    bool may_pack, may_omit_function, may_have_prefix;
+    bool may_pack, has_intquant, may_have_prefix;
     bool reads_pixels; /* so that their normalisation must be known */
     bool (*can_verify)(const apq_export_request *request);
     const char *how; /* where it cannot be verified: what would help */

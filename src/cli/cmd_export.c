@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const char *const storages[] = {"bytes", "packed", NULL};
+static const char *const quant_ops[] = {"IntQuant", "Quant", NULL};
 static const apq_option table[] = {
     APQ_EXPORT_TABLE,
     {.name = "format",
@@ -25,6 +26,12 @@ static const apq_option table[] = {
      .type = APQ_OPTION_FLAG,
      .help = "qonnx: without the definition of IntQuant",
      .offset = APQ_EXPORT_AT(no_function)},
+    {.name = "quant-op",
+     .type = APQ_OPTION_CHOICE,
+     .argument = "NAME",
+     .help = "qonnx: IntQuant, or Quant as tools before its renaming want",
+     .offset = APQ_EXPORT_AT(quant_op),
+     .choices = quant_ops},
     {.name = "prefix",
      .type = APQ_OPTION_TEXT,
      .argument = "NAME",
@@ -40,8 +47,10 @@ static const apq_option table[] = {
 };
 
 static int run(const apq_command *self, int argc, char **argv) {
-    apq_export_options options = {
-        .format = "onnx", .storage = "bytes", .images = 1000};
+    apq_export_options options = {.format = "onnx",
+                                  .storage = "bytes",
+                                  .quant_op = "IntQuant",
+                                  .images = 1000};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
@@ -51,6 +60,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         .path = options.out,
         .is_packed = strcmp(options.storage, "packed") == 0,
         .is_function_left_out = options.no_function,
+        .is_called_quant = strcmp(options.quant_op, "Quant") == 0,
         .prefix = options.prefix,
     };
     if (apq_app_export_check(&request) != APQ_OK) {
@@ -74,7 +84,8 @@ const apq_command apq_command_export = {
                 "  apq export --space cifar10 --data data/cifar10 --runtime "
                 "libonnxruntime.so \\\n"
                 "    --images 1000 -o net.onnx\n"
-                "  apq export --run runs/first --format qonnx -o export/finn\n"
+                "  apq export --run runs/first --format qonnx --quant-op Quant "
+                "-o export/finn\n"
                 "  apq export --run runs/first --format c --prefix shapes -o "
                 "export/c\n",
     .options = table,

@@ -7,7 +7,7 @@
 /* What `apq export` and `apq verify` have in common. */
 typedef struct apq_export_options {
     apq_step_options step;
-    const char *format, *storage, *out, *model, *runtime, *prefix;
+    const char *format, *storage, *out, *model, *runtime, *prefix, *quant_op;
     bool no_function;
     int64_t images;
 } apq_export_options;

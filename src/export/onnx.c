@@ -82,6 +82,8 @@ static const char *convolve(emitter *e, const apq_int_conv *conv,
     onnx_set_ints(g, node, "kernel_shape", (int64_t[]){kernel, kernel}, 2);
     onnx_set_ints(g, node, "strides", (int64_t[]){stride, stride}, 2);
     onnx_set_ints(g, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+    /* The default, but tools of QONNX want to read it. */
+    onnx_set_ints(g, node, "dilations", (int64_t[]){1, 1}, 2);
     onnx_set_int(g, node, "group", is_depthwise ? ir->in_channels : 1);
     return name;
 }
@@ -239,6 +241,7 @@ apq_status apq_onnx_bytes(const apq_int_model *model,
         APQ_TRY(check_model(model));
     }
     emitter e = {.flavour = flavour_of(options), .model = model};
+    e.graph.intquant = options->is_called_quant ? "Quant" : "IntQuant";
     APQ_TRY(apq_arena_create(&e.graph.arena));
     apq_status st = write_model(&e, options, bytes, n_bytes);
     apq_arena_destroy(e.graph.arena);

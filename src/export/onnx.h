@@ -28,6 +28,7 @@ typedef struct apq_onnx_options {
     bool is_packed;            /* QDQ: opset 21, IR 10, weights of up to 4 bits
                                   stored as INT4 */
     bool is_function_left_out; /* QONNX: the reader must know IntQuant */
+    bool is_called_quant;      /* QONNX: by IntQuant's former name, Quant */
     const apq_onnx_pair *metadata; /* added to the file's own; may be NULL */
     size_t n_metadata;
 } apq_onnx_options;

@@ -30,6 +30,7 @@ typedef struct onnx_graph {
     apq_arena *arena; /* borrowed */
     bool is_out_of_memory;
     onnx_list nodes, initializers, inputs, outputs, metadata, opsets, functions;
+    const char *intquant; /* QONNX: what IntQuant is called */
 } onnx_graph;
 
 /* Zeroed memory of the arena. */

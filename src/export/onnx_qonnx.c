@@ -22,7 +22,7 @@ int onnx_intquant_bits(const apq_int_codes *codes) {
 static void add_intquant(onnx_graph *g, const char *name,
                          const char *const *inputs, bool is_signed,
                          bool is_narrow) {
-    onnx_op *node = onnx_node(g, &g->nodes, "IntQuant", name, inputs);
+    onnx_op *node = onnx_node(g, &g->nodes, g->intquant, name, inputs);
     onnx_set_domain(g, node, domain);
     onnx_set_int(g, node, "signed", is_signed);
     onnx_set_int(g, node, "narrow", is_narrow);
@@ -129,7 +129,7 @@ static void add_function(onnx_graph *g) {
     add_opsets(g);
     onnx_list nodes = {0};
     add_body(g, &nodes);
-    onnx_function(g, domain, "IntQuant", inputs, outputs, attributes, &nodes);
+    onnx_function(g, domain, g->intquant, inputs, outputs, attributes, &nodes);
 }
 
 const onnx_flavour onnx_qonnx = {.opset = 14,

@@ -40,6 +40,10 @@ setup() {
     "$APQ" export --run "$RUN" --format qonnx --no-function -o n --quiet
     grep -q magnitude_bits q/network.onnx
     ! grep -q magnitude_bits n/network.onnx || false
+    "$APQ" export --run "$RUN" --format qonnx --quant-op Quant -o old --quiet
+    grep -q IntQuant q/network.onnx
+    ! grep -q IntQuant old/network.onnx || false
+    grep -q Quant old/network.onnx
     run "$APQ" export --run "$RUN" --storage packed -o p
     expect_status 0
     expect_output 'storage only'
@@ -48,6 +52,7 @@ setup() {
 
 @test "what does not fit the format is wrong usage" {
     for wrong in '--format qonnx --storage packed' '--format onnx --no-function' \
+        '--format onnx --quant-op Quant' '--format qonnx --quant-op quant' \
         '--format tflite' '--images -1'; do
         # shellcheck disable=SC2086
         run "$APQ" export --run "$RUN" -o out $wrong

@@ -90,14 +90,28 @@ static int byte_at(const file *f, const char *name) {
     return tensor(f, name, UINT8, 1)->raw_data.data[0];
 }
 
-static int64_t int_of(const Onnx__NodeProto *n, const char *key) {
+static const Onnx__AttributeProto *attribute(const Onnx__NodeProto *n,
+                                             const char *key) {
     for (size_t i = 0; i < n->n_attribute; i++) {
         if (strcmp(n->attribute[i]->name, key) == 0) {
-            return n->attribute[i]->i;
+            return n->attribute[i];
         }
     }
     fail_msg("%s has no %s", n->name, key);
-    return 0;
+    return NULL;
+}
+
+static int64_t int_of(const Onnx__NodeProto *n, const char *key) {
+    return attribute(n, key)->i;
+}
+
+/* Both sides of a filter. */
+static void expect_sides(const Onnx__NodeProto *n, const char *key,
+                         int64_t value) {
+    const Onnx__AttributeProto *a = attribute(n, key);
+    assert_int_equal(a->n_ints, 2);
+    assert_int_equal(a->ints[0], value);
+    assert_int_equal(a->ints[1], value);
 }
 
 static const char *metadata(const file *f, const char *key) {
@@ -196,6 +210,9 @@ static void expect_conv(const file *f, const apq_int_conv *c, bool is_packed,
     bool is_depthwise = c->ir.kind == APQ_IR_DEPTHWISE;
     assert_int_equal(int_of(conv, "group"),
                      is_depthwise ? c->ir.in_channels : 1);
+    expect_sides(conv, "kernel_shape", c->ir.kernel);
+    expect_sides(conv, "strides", c->ir.stride);
+    expect_sides(conv, "dilations", 1);
     expect_weights(f, c, conv->input[1], is_packed);
     const Onnx__NodeProto *bias =
         node(f, "DequantizeLinear", conv->input[2], "");
@@ -300,9 +317,9 @@ static void test_packed(void **state) {
     close_file(&f);
 }
 
-static void expect_intquant(const file *f, const char *layer,
+static void expect_intquant(const file *f, const char *op, const char *layer,
                             const char *suffix, const apq_int_codes *codes) {
-    const Onnx__NodeProto *n = node(f, "IntQuant", layer, suffix);
+    const Onnx__NodeProto *n = node(f, op, layer, suffix);
     assert_string_equal(n->domain, "qonnx.custom_op.general");
     assert_true(float_at(f, n->input[1]) == codes->step);
     assert_true(float_at(f, n->input[2]) == 0.0F);
@@ -314,36 +331,40 @@ static void expect_intquant(const file *f, const char *layer,
     assert_int_equal(low, codes->low);
 }
 
+static void expect_qonnx(const apq_onnx_options *options, const char *op) {
+    const char *const operators[] = {
+        op, "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm", NULL};
+    file f;
+    open_file(&f, options);
+    expect_versions(&f, 8, 14, 2);
+    expect_operators(&f, operators);
+    assert_int_equal(f.proto->n_functions, !options->is_function_left_out);
+    if (f.proto->n_functions > 0) {
+        assert_string_equal(f.proto->functions[0]->name, op);
+    }
+    for (int i = 0; i < f.model->n_convs; i++) {
+        const apq_int_conv *c = &f.model->convs[i];
+        expect_intquant(&f, op, c->ir.name, ".out", &c->out);
+        int most = (1 << (c->ir.weight_bits - 1)) - 1;
+        const Onnx__NodeProto *w = node(&f, op, c->ir.name, ".weight");
+        assert_int_equal((int)float_at(&f, w->input[3]), c->ir.weight_bits);
+        size_t n = (size_t)apq_int_depth(&c->ir) * (size_t)c->ir.out_channels;
+        const Onnx__TensorProto *values = tensor(&f, w->input[0], FLOAT, 4 * n);
+        float first;
+        memcpy(&first, values->raw_data.data, sizeof first);
+        assert_true(first == (float)c->w[0] * c->weight_step[0]);
+        assert_true(c->w[0] <= most);
+    }
+    close_file(&f);
+}
+
 static void test_qonnx(void **state) {
     (void)state;
-    static const char *const operators[] = {
-        "IntQuant", "Conv", "Add", "GlobalAveragePool",
-        "Flatten",  "Gemm", NULL};
-    for (int left_out = 0; left_out < 2; left_out++) {
-        file f;
-        open_file(&f,
-                  &(apq_onnx_options){.flavour = APQ_ONNX_QONNX,
-                                      .is_function_left_out = left_out == 1});
-        expect_versions(&f, 8, 14, 2);
-        expect_operators(&f, operators);
-        assert_int_equal(f.proto->n_functions, 1 - left_out);
-        for (int i = 0; i < f.model->n_convs; i++) {
-            const apq_int_conv *c = &f.model->convs[i];
-            expect_intquant(&f, c->ir.name, ".out", &c->out);
-            int most = (1 << (c->ir.weight_bits - 1)) - 1;
-            const Onnx__NodeProto *w =
-                node(&f, "IntQuant", c->ir.name, ".weight");
-            assert_int_equal((int)float_at(&f, w->input[3]), c->ir.weight_bits);
-            size_t n =
-                (size_t)apq_int_depth(&c->ir) * (size_t)c->ir.out_channels;
-            const Onnx__TensorProto *values =
-                tensor(&f, w->input[0], FLOAT, 4 * n);
-            float first;
-            memcpy(&first, values->raw_data.data, sizeof first);
-            assert_true(first == (float)c->w[0] * c->weight_step[0]);
-            assert_true(c->w[0] <= most);
-        }
-        close_file(&f);
+    for (int i = 0; i < 4; i++) {
+        const apq_onnx_options options = {.flavour = APQ_ONNX_QONNX,
+                                          .is_function_left_out = i % 2 == 1,
+                                          .is_called_quant = i >= 2};
+        expect_qonnx(&options, i >= 2 ? "Quant" : "IntQuant");
     }
 }
 

@@ -101,7 +101,11 @@ static void test_agreement(void **state) {
         expect_agreement(seed, bits, &(apq_onnx_options){.is_packed = false});
     }
     expect_agreement(9, 0, &(apq_onnx_options){.is_packed = true});
-    expect_agreement(9, 0, &(apq_onnx_options){.flavour = APQ_ONNX_QONNX});
+    for (int i = 0; i < 2; i++) {
+        expect_agreement(9, 0,
+                         &(apq_onnx_options){.flavour = APQ_ONNX_QONNX,
+                                             .is_called_quant = i == 1});
+    }
 }
 
 /* One code of the bias of one layer is another than what the file says. */
