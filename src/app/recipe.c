@@ -56,6 +56,7 @@ typedef struct recipe_field {
 static const char *const bit_modes[] = {"float", "shared", NULL};
 static const char *const label_modes[] = {"qat", "shared", NULL};
 static const char *const teachers[] = {"largest", "average", NULL};
+static const char *const distortions[] = {"none", "trivial", NULL};
 static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const qat_distills[] = {"none", "largest", NULL};
 static const char *const quantisers[] = {"apq", "lsq", NULL};
@@ -103,6 +104,7 @@ static const recipe_field fields[] = {
     FIELD("train", "crop_padding", train.crop_padding, FIELD_INT, -1, 1023),
     BOOL("train", "crop_reflect", train.crop_reflect),
     FIELD("train", "cutout", train.cutout, FIELD_INT, 0, 1024),
+    CHOICE("train", "distort", train.distort, distortions),
     FIELD("train", "weight_average", train.weight_average, FIELD_DOUBLE, 0,
           0.999999),
     BOOL("train", "residual_zero", train.residual_zero),

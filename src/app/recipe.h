@@ -39,6 +39,7 @@ typedef struct apq_recipe {
         /* Of images, see apq_augmentation. */
         int flip; /* apq_flip */
         int crop_padding, cutout;
+        int distort; /* 1: trivial */
         bool crop_reflect;
         double weight_average; /* decay a step; 0: none */
         bool residual_zero;    /* apq_supernet_zero_residuals */

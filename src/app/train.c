@@ -145,6 +145,7 @@ static apq_status train_into(apq_session *session, const apq_policy *policy,
         .crop_padding = r->train.crop_padding,
         .crop_reflect = r->train.crop_reflect,
         .cutout = r->train.cutout,
+        .distort = r->train.distort == 1,
     };
     const apq_train_options options = {
         .backend = session->backend,

@@ -28,6 +28,9 @@ data_placement data_augment_draw(const apq_augmentation *augmentation,
         placement.cutout_x = (int)apq_rng_below(&rng, n);
         placement.cutout_y = (int)apq_rng_below(&rng, n);
     }
+    if (augmentation->distort) {
+        placement.distortion = data_distortion_draw(&rng);
+    }
     if (augmentation->flip == APQ_FLIP_ALTERNATING) {
         apq_rng first = stream(seed, 0, index);
         (void)shift(&first, pad);

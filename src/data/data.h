@@ -106,8 +106,9 @@ typedef enum apq_flip {
                              from epoch to epoch (Jordan 2024) */
 } apq_flip;
 
-/* Random crop of the padded image, horizontal flip, a square left out. What
- * is padded or left out is 0, the mean colour. */
+/* One distortion of random kind and strength (TrivialAugment), random crop of
+ * the padded image, horizontal flip, a square left out. What comes in from
+ * outside or is left out is the mean colour. */
 typedef struct apq_augmentation {
     apq_flip flip;
     int crop_padding;  /* pixels on each side, 0 ... resolution - 1; -1 is
@@ -116,6 +117,7 @@ typedef struct apq_augmentation {
     int cutout;        /* side of a square inside the image, pixels,
                           0 ... resolution; 0 is none (DeVries & Taylor 2017;
                           placed as in Jordan 2024, never across the edge) */
+    bool distort;
 } apq_augmentation;
 
 #define APQ_AUGMENTATION_INIT                                                  \

@@ -172,11 +172,41 @@ apq_status data_dataset_open(const char *uri, const apq_data_options *options,
 apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
                               apq_split split, size_t i, uint8_t *hwc);
 
-/* The placement drawn for one augmented image. */
+/* A change of an image's bytes; zeroed it is none. */
+typedef enum data_distortion_kind {
+    DATA_KEEP,
+    DATA_STRETCH,   /* each channel to 0 ... 255 */
+    DATA_EQUALISE,  /* each channel's histogram */
+    DATA_TURN,      /* degrees */
+    DATA_SOLARISE,  /* bytes from here on are inverted */
+    DATA_POSTERISE, /* highest bits that stay, rounded down */
+    DATA_SATURATE,  /* factor, as are the next three; 1 changes nothing */
+    DATA_CONTRAST,
+    DATA_BRIGHTEN,
+    DATA_SHARPEN,
+    DATA_SHEAR_X, /* pixels a row */
+    DATA_SHEAR_Y,
+    DATA_MOVE_X, /* share of the side */
+    DATA_MOVE_Y,
+    DATA_N_DISTORTIONS
+} data_distortion_kind;
+
+typedef struct data_distortion {
+    data_distortion_kind kind;
+    double strength;
+} data_distortion;
+
+data_distortion data_distortion_draw(apq_rng *rng);
+/* Bytes (side, side, 3) to others; what comes in from outside is `fill`. */
+void data_distort(const uint8_t *hwc, int side, const uint8_t fill[3],
+                  data_distortion distortion, uint8_t *out);
+
+/* What is drawn for one augmented image. */
 typedef struct data_placement {
     int dx, dy; /* shift of the crop, -pad ... pad */
     bool is_flipped, is_reflected;
     int cutout, cutout_x, cutout_y; /* side and corner in the result */
+    data_distortion distortion;     /* before all that */
 } data_placement;
 
 /* By a checked `augmentation`, without -1. */
@@ -184,7 +214,8 @@ data_placement data_augment_draw(const apq_augmentation *augmentation,
                                  uint64_t seed, uint64_t epoch, size_t index,
                                  int resolution);
 /* Bytes (side, side, 3) to normalised floats of the same shape through
- * table[channel][byte], shifted and flipped; pixels from outside are mirrored
+ * table[channel][byte], shifted and flipped, not distorted; pixels from outside
+ * are mirrored
  * (|dx|, |dy| < side) or 0, as those left out are. */
 void data_augment_apply(const uint8_t *hwc, int side, const float table[3][256],
                         data_placement placement, float *out);

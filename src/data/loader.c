@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +25,15 @@ typedef struct loader_worker {
     apq_loader *loader;
     pthread_t thread;
     data_decoder decoder;
-    uint8_t *image; /* (side, side, 3) */
+    uint8_t *image, *distorted; /* (side, side, 3) */
 } loader_worker;
 
 struct apq_loader {
     const apq_dataset *dataset;
     apq_loader_options options; /* without `augmentation` */
     apq_augmentation augmentation;
-    float table[3][256]; /* byte to normalised value, per channel */
+    float table[3][256];  /* byte to normalised value, per channel */
+    uint8_t mean_byte[3]; /* of the colour that is about 0 in the table */
     size_t n_images, n_batches, n_pixels;
     uint32_t *order; /* (n_images) numbers in the split */
     uint64_t epoch;
@@ -75,7 +77,13 @@ static apq_status fill_slot(loader_worker *worker, size_t batch,
             placement = data_augment_draw(&loader->augmentation, options->seed,
                                           loader->epoch, i, side);
         }
-        data_augment_apply(worker->image, side, loader->table, placement,
+        const uint8_t *image = worker->image;
+        if (placement.distortion.kind != 0) {
+            data_distort(image, side, loader->mean_byte, placement.distortion,
+                         worker->distorted);
+            image = worker->distorted;
+        }
+        data_augment_apply(image, side, loader->table, placement,
                            slot->images + k * loader->n_pixels);
         slot->labels[k] = apq_dataset_label(loader->dataset, options->split, i);
     }
@@ -173,6 +181,7 @@ static void fill_table(apq_loader *loader) {
     float mean[3], std[3];
     apq_dataset_normalisation(loader->dataset, mean, std);
     for (int c = 0; c < 3; c++) {
+        loader->mean_byte[c] = (uint8_t)lroundf(255.0f * mean[c]);
         for (int v = 0; v < 256; v++) {
             loader->table[c][v] = ((float)v / 255.0f - mean[c]) / std[c];
         }
@@ -195,7 +204,9 @@ static apq_status allocate(apq_loader *loader) {
     for (int t = 0; t < loader->options.n_threads; t++) {
         loader->workers[t].loader = loader;
         loader->workers[t].image = apq_calloc(loader->n_pixels, 1);
-        ok = ok && loader->workers[t].image != NULL;
+        loader->workers[t].distorted = apq_calloc(loader->n_pixels, 1);
+        ok = ok && loader->workers[t].image != NULL &&
+             loader->workers[t].distorted != NULL;
     }
     if (!ok) {
         APQ_FAIL(APQ_ERR_NOMEM, "loader of batches of %zu: out of memory",
@@ -264,6 +275,7 @@ void apq_loader_destroy(apq_loader *loader) {
     for (int t = 0; t < DATA_MAX_THREADS; t++) {
         data_decoder_fini(&loader->workers[t].decoder);
         free(loader->workers[t].image);
+        free(loader->workers[t].distorted);
     }
     if (loader->has_condition) {
         (void)pthread_cond_destroy(&loader->changed);

@@ -127,7 +127,7 @@ load 'helper'
     [ "$(train again)" = "$usual" ]
     all=()
     n=0
-    for setting in flip=alternating crop_padding=1 crop_reflect=true cutout=4 \
+    for setting in flip=alternating crop_padding=1 crop_reflect=true cutout=4 distort=trivial \
         weight_average=0.5 residual_zero=true bias_rate=8 distill=alpha \
         lr_schedule=linear final_rate=0.5 stem=whitened stem_frozen_epochs=1; do
         n=$((n + 1))

@@ -332,6 +332,7 @@ static void test_augmentation_options(void **state) {
         {.crop_padding = 4, .flip = APQ_FLIP_ALTERNATING},
         {.crop_padding = 4, .crop_reflect = true},
         {.crop_padding = 4, .cutout = 12},
+        {.crop_padding = 4, .distort = true},
         {.crop_padding = 2},
     };
     enum { N = sizeof choices / sizeof choices[0] };
