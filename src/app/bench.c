@@ -7,6 +7,7 @@
 #include "app/json.h"
 #include "app/machine.h"
 #include "app/session.h"
+#include "base/sort.h"
 #include "deploy/int_infer.h"
 #include "nn/infer.h"
 #include "nn/loss.h"
@@ -128,11 +129,6 @@ static apq_status one_step(bench *b, bench_case *c) {
     return st;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static apq_status time_steps(bench *b, bench_case *c, double *seconds,
                              int *n_steps) {
     int n = 0;
@@ -145,7 +141,7 @@ static apq_status time_steps(bench *b, bench_case *c, double *seconds,
         APQ_TRY(one_step(b, c));
         seconds[n++] = apq_now_s() - step_start;
     }
-    qsort(seconds, (size_t)n, sizeof seconds[0], compare_doubles);
+    apq_sort_doubles(seconds, (size_t)n);
     *n_steps = n;
     return APQ_OK;
 }

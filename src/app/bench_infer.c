@@ -7,6 +7,7 @@
 #include "app/machine.h"
 #include "app/network.h"
 #include "base/file.h"
+#include "base/sort.h"
 #include "deploy/int_infer.h"
 #include "export/onnx.h"
 #include "export/ort.h"
@@ -158,11 +159,6 @@ static apq_status time_slice(const bench *b, contender *c, int batch,
     return run_for(b, c, batch, SLICE_SECONDS, &c->rates[round]);
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static apq_status time_case(bench *b, int batch) {
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < b->n_contenders; i++) {
@@ -175,7 +171,7 @@ static apq_status time_case(bench *b, int batch) {
         }
     }
     for (int i = 0; i < b->n_contenders; i++) {
-        qsort(b->contenders[i].rates, ROUNDS, sizeof(double), compare_doubles);
+        apq_sort_doubles(b->contenders[i].rates, ROUNDS);
     }
     return APQ_OK;
 }

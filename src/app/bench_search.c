@@ -6,6 +6,7 @@
 #include "app/machine.h"
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "base/sort.h"
 #include "predictor/kernels.h"
 #include "predictor/predictor_private.h"
 #include "search/driver.h"
@@ -80,11 +81,6 @@ static apq_status time_search(bench *b) {
 
 typedef apq_status (*call_fn)(bench *b, int n);
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median seconds of a call; spread is from the 10th to the 90th percentile,
  * as a fraction of the median. */
 static apq_status time_call(bench *b, call_fn call, int n, double *median,
@@ -99,7 +95,7 @@ static apq_status time_call(bench *b, call_fn call, int n, double *median,
         APQ_TRY(call(b, n));
         seconds[count++] = apq_now_s() - before_s;
     }
-    qsort(seconds, (size_t)count, sizeof seconds[0], compare_doubles);
+    apq_sort_doubles(seconds, (size_t)count);
     *median = seconds[count / 2];
     *spread = (seconds[count * 9 / 10] - seconds[count / 10]) / *median;
     return APQ_OK;

@@ -4,6 +4,7 @@
 #include "app/export_folder.h"
 #include "app/export_job.h"
 #include "app/json.h"
+#include "base/path.h"
 #include "export/c99.h"
 #include "export/onnx.h"
 
@@ -175,16 +176,6 @@ static bool has_ending(const char *path, const char *ending) {
     return n > n_ending && strcmp(path + n - n_ending, ending) == 0;
 }
 
-static void folder_of(const char *path, char out[APQ_PATH_MAX]) {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        (void)snprintf(out, APQ_PATH_MAX, ".");
-    } else {
-        int n = slash == path ? 1 : (int)(slash - path);
-        (void)snprintf(out, APQ_PATH_MAX, "%.*s", n, path);
-    }
-}
-
 /* The exported file and its manifest: FILE.onnx and manifest.json beside it, or
  * both in a folder. */
 static apq_status find_places(const apq_export_format *format, const char *path,
@@ -201,7 +192,7 @@ static apq_status find_places(const apq_export_format *format, const char *path,
         return apq_path_join(manifest, path, "manifest.json");
     }
     char dir[APQ_PATH_MAX];
-    folder_of(path, dir);
+    apq_path_folder(path, dir);
     (void)snprintf(file, APQ_PATH_MAX, "%s", path);
     return apq_path_join(manifest, dir, "manifest.json");
 }
@@ -364,7 +355,7 @@ static apq_status export_with(apq_export_job *job,
     APQ_TRY(check_normalisation(job, format));
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
-    folder_of(manifest, dir);
+    apq_path_folder(manifest, dir);
     size_t n_first = first_missing(dir);
     apq_status st = apq_dir_make(dir);
     if (st == APQ_OK) {
@@ -441,15 +432,14 @@ static apq_status find_manifest(const char *path, char manifest[APQ_PATH_MAX]) {
     if (!apq_file_exists(path)) {
         APQ_FAIL(APQ_ERR_IO, "%s: no such export", path);
     }
-    folder_of(path, dir);
+    apq_path_folder(path, dir);
     return apq_path_join(manifest, dir, "manifest.json");
 }
 
 /* Of the files in the folder, the manifest tells of one alone. */
 static apq_status check_file(const char *path, const char *manifest,
                              const char *file) {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
+    const char *name = apq_path_name(path);
     if (!apq_dir_exists(path) && strcmp(name, file) != 0 &&
         strcmp(name, "manifest.json") != 0) {
         APQ_FAIL(APQ_ERR_ARG, "%s: %s is of %s, not of this file", path,

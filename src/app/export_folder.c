@@ -1,6 +1,7 @@
 /* Exports that are folders: C99 source and weights. */
 #include "app/export_folder.h"
 
+#include "base/path.h"
 #include "export/c99.h"
 #include "export/verify_c.h"
 #include "export/weights.h"
@@ -10,12 +11,6 @@
 #include <string.h>
 
 enum { TEST_VECTORS = 4 };
-
-static void folder_of(const char *file, char dir[APQ_PATH_MAX]) {
-    const char *slash = strrchr(file, '/');
-    APQ_ASSERT(slash != NULL);
-    (void)snprintf(dir, APQ_PATH_MAX, "%.*s", (int)(slash - file), file);
-}
 
 /* n test images spread evenly over the split, (n, H, W, 3) bytes, the
  * caller's; 0 is all. */
@@ -46,7 +41,7 @@ static apq_status read_pixels(const apq_export_job *job, int64_t n,
 apq_status apq_export_write_c(const apq_export_job *job, const char *file) {
     char dir[APQ_PATH_MAX];
     uint8_t *pixels;
-    folder_of(file, dir);
+    apq_path_folder(file, dir);
     apq_c99_options options = APQ_C99_OPTIONS_INIT;
     APQ_TRY(read_pixels(job, TEST_VECTORS, &pixels, &options.n_images));
     if (job->request->prefix != NULL) {
@@ -63,7 +58,7 @@ apq_status apq_export_write_c(const apq_export_job *job, const char *file) {
 apq_status apq_export_write_weights(const apq_export_job *job,
                                     const char *file) {
     char dir[APQ_PATH_MAX];
-    folder_of(file, dir);
+    apq_path_folder(file, dir);
     apq_weights_options options = APQ_WEIGHTS_OPTIONS_INIT;
     char *policy =
         apq_policy_to_json(&job->session.space, &job->network.policy);
@@ -90,7 +85,7 @@ apq_status apq_export_verify_c(const apq_export_job *job, const char *file,
     char dir[APQ_PATH_MAX];
     uint8_t *pixels;
     apq_verify_c_result result;
-    folder_of(file, dir);
+    apq_path_folder(file, dir);
     apq_verify_c_options options = APQ_VERIFY_C_OPTIONS_INIT;
     APQ_TRY(
         read_pixels(job, job->request->n_images, &pixels, &options.n_images));

@@ -3,17 +3,13 @@
 #include "app/export_job.h"
 
 #include "app/json.h"
+#include "base/path.h"
 
 #include <apq/apq.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *name_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
-}
 
 apq_status apq_manifest_check(const char *manifest, const char *file) {
     if (!apq_file_exists(manifest)) {
@@ -23,7 +19,7 @@ apq_status apq_manifest_check(const char *manifest, const char *file) {
     APQ_TRY(apq_json_read(manifest, &root));
     const char *described = json_string_value(json_object_get(root, "file"));
     apq_status st = APQ_OK;
-    if (described == NULL || strcmp(described, name_of(file)) != 0) {
+    if (described == NULL || strcmp(described, apq_path_name(file)) != 0) {
         st = APQ_ERROR(APQ_ERR_ARG,
                        "%s: is of %s; give this export a folder of its own",
                        manifest, described == NULL ? "no export" : described);
@@ -73,7 +69,7 @@ static json_t *expected_json(const apq_export_job *job) {
     static const char *const names[] = {"network", "baseline"};
     char path[APQ_PATH_MAX];
     const char *file = job->network.path;
-    int n = (int)(name_of(file) - file);
+    int n = (int)(apq_path_name(file) - file);
     (void)snprintf(path, sizeof path, "%.*sfinetune.json", n, file);
     json_t *root = NULL, *expected = NULL;
     if (!apq_file_exists(path) || apq_json_read(path, &root) != APQ_OK) {
@@ -82,7 +78,7 @@ static json_t *expected_json(const apq_export_job *job) {
     for (size_t i = 0; i < 2; i++) {
         const json_t *row = json_object_get(root, names[i]);
         const char *of = json_string_value(json_object_get(row, "file"));
-        if (of != NULL && strcmp(of, name_of(file)) == 0) {
+        if (of != NULL && strcmp(of, apq_path_name(file)) == 0) {
             expected = json_pack(
                 "{s:O, s:O}", "test_top1", json_object_get(row, "test_top1"),
                 "test_count", json_object_get(row, "test_count"));
@@ -103,8 +99,8 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         "schema_version", 1, "tool_version", apq_version(), "format", r->format,
         "is_packed", r->is_packed, "has_function",
         !r->is_function_left_out && strcmp(r->format, "qonnx") == 0, "file",
-        name_of(file), "hash", own, "source", "file",
-        name_of(job->network.path), "hash", job->network.hash, "space",
+        apq_path_name(file), "hash", own, "source", "file",
+        apq_path_name(job->network.path), "hash", job->network.hash, "space",
         job->session.space.name, "policy",
         apq_json_policy(&job->session.space, &job->network.policy), "widths",
         widths_json(job->network.model), "input", input_json(job), "expected",

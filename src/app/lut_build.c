@@ -3,6 +3,7 @@
 #include "app/lut.h"
 
 #include "base/memory.h"
+#include "base/sort.h"
 
 #include <apq/apq.h>
 
@@ -117,18 +118,13 @@ static void add_error(errors *e, double guess, double truth) {
     }
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static apq_lut_error sum_up(errors *e) {
     apq_lut_error out = {.n = e->n,
                          .median = (double)NAN,
                          .p95 = (double)NAN,
                          .max = (double)NAN};
     if (e->n > 0) {
-        qsort(e->values, e->n, sizeof *e->values, compare_doubles);
+        apq_sort_doubles(e->values, e->n);
         out.median = e->values[e->n / 2];
         out.p95 = e->values[e->n * 95 / 100];
         out.max = e->values[e->n - 1];

@@ -2,6 +2,7 @@
 #include "app/app.h"
 
 #include "base/datapath.h"
+#include "base/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +10,7 @@
 apq_status apq_app_shipped_dir(const char *space, char out[APQ_PATH_MAX]) {
     /* A space given as a file ships under its own name, without the folder
      * and the ending. */
-    const char *slash = strrchr(space, '/');
-    const char *name = slash == NULL ? space : slash + 1;
+    const char *name = apq_path_name(space);
     const char *dot = strrchr(name, '.');
     int n = dot == NULL ? (int)strlen(name) : (int)(dot - name);
     char relative[APQ_PATH_MAX];

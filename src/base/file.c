@@ -1,10 +1,11 @@
 /* Whole-file reading, atomic replacing, logs of lines and content hashes. */
 #include "base/file.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +82,9 @@ static bool write_all(int fd, const char *bytes, size_t n_bytes) {
 }
 
 static void sync_folder_of(const char *path) {
-    char copy[APQ_PATH_MAX];
-    (void)snprintf(copy, sizeof copy, "%s", path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY);
+    char folder[APQ_PATH_MAX];
+    apq_path_folder(path, folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY);
     if (fd >= 0) {
         (void)fsync(fd);
         (void)close(fd);
@@ -141,18 +142,18 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
 }
 
 apq_status apq_file_check_write(const char *path_or_null) {
-    char copy[APQ_PATH_MAX];
+    char folder[APQ_PATH_MAX];
     struct stat info;
     if (path_or_null == NULL ||
         (stat(path_or_null, &info) == 0 && !S_ISREG(info.st_mode) &&
          !S_ISDIR(info.st_mode))) {
         return APQ_OK;
     }
-    int n = snprintf(copy, sizeof copy, "%s", path_or_null);
-    if (n < 0 || (size_t)n >= sizeof copy) {
+    if (strlen(path_or_null) >= sizeof folder) {
         APQ_FAIL(APQ_ERR_ARG, "%s: path too long", path_or_null);
     }
-    if (access(dirname(copy), W_OK | X_OK) != 0) {
+    apq_path_folder(path_or_null, folder);
+    if (access(folder, W_OK | X_OK) != 0) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path_or_null,
                  strerror(errno));
     }

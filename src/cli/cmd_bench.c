@@ -10,6 +10,7 @@
 #include "app/machine.h"
 #include "app/parts.h"
 #include "app/price.h"
+#include "base/sort.h"
 #include "cli/bench_process.h"
 
 #include <stdio.h>
@@ -122,11 +123,6 @@ static apq_status build_table(const apq_space *space,
     return st;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Bit pairs that no policy contains (7 x 7 with 4-bit input) are asked for
  * as well: with imagenet-apq these are the paper's 779 shapes, 9 pairs each. */
 static apq_status bench_table(const apq_recipe *recipe, json_t *rows) {
@@ -149,7 +145,7 @@ static apq_status bench_table(const apq_recipe *recipe, json_t *rows) {
     }
     apq_app_source_close(&source);
     APQ_TRY(st);
-    qsort(seconds, (size_t)n_runs, sizeof seconds[0], compare_doubles);
+    apq_sort_doubles(seconds, (size_t)n_runs);
     (void)json_array_append_new(
         rows,
         json_pack("{s:s, s:s, s:s, s:i, s:I, s:i, s:f, s:f, s:f}", "case",

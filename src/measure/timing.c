@@ -3,6 +3,8 @@
  * changed clock or a neighbour on the core shifts all repetitions alike. */
 #include "measure/timing.h"
 
+#include "base/sort.h"
+
 #include <stdlib.h>
 
 enum {
@@ -21,11 +23,6 @@ typedef struct times {
     size_t n_good, n_drifted;
 } times;
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double quantile(const double *sorted, size_t n, double q) {
     double at = q * (double)(n - 1);
     size_t low = (size_t)at;
@@ -37,7 +34,7 @@ static double quantile(const double *sorted, size_t n, double q) {
 void apq_timing_median(double *values, size_t n, double *median,
                        double *half_iqr) {
     APQ_ASSERT(n >= 1);
-    qsort(values, n, sizeof *values, compare);
+    apq_sort_doubles(values, n);
     *median = quantile(values, n, 0.5);
     *half_iqr = (quantile(values, n, 0.75) - quantile(values, n, 0.25)) / 2.0;
 }

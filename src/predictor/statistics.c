@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/sort.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -159,11 +160,6 @@ void apq_bootstrap_weights(uint64_t seed, uint64_t replicate, size_t n,
     }
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Of sorted values, between neighbours in proportion. */
 static double quantile(const double *sorted, size_t n, double share) {
     double at = share * (double)(n - 1);
@@ -174,7 +170,7 @@ static double quantile(const double *sorted, size_t n, double share) {
 
 apq_interval apq_bootstrap_interval(double value, double *replicates,
                                     size_t n) {
-    qsort(replicates, n, sizeof *replicates, by_value);
+    apq_sort_doubles(replicates, n);
     return (apq_interval){value, quantile(replicates, n, 0.025),
                           quantile(replicates, n, 0.975)};
 }

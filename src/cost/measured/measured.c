@@ -2,6 +2,8 @@
  * nothing to compute. */
 #include "cost/measured/measured.h"
 
+#include "base/path.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,17 +46,6 @@ static char *copy_text(const char *text) {
         memcpy(copy, text, n);
     }
     return copy;
-}
-
-/* The folder of the target's file; "." for a bare name. */
-static void set_folder(const char *path, char out[APQ_PATH_MAX]) {
-    const char *slash = strrchr(path, '/');
-    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
-    if (slash == path) {
-        n = 1;
-    }
-    memcpy(out, n > 0 ? path : ".", n > 0 ? n : 1);
-    out[n > 0 ? n : 1] = '\0';
 }
 
 static apq_status read_command(const apq_yaml *yaml, apq_measured_config *c) {
@@ -106,7 +97,7 @@ static apq_status exec_init(void *state, const apq_yaml *yaml) {
     apq_yaml_node root = apq_yaml_root(yaml);
     APQ_TRY(apq_yaml_check_keys(yaml, root, legal));
     c->kind = APQ_MEASURED_EXEC;
-    set_folder(apq_yaml_path(yaml), c->folder);
+    apq_path_folder(apq_yaml_path(yaml), c->folder);
     APQ_TRY(apq_yaml_double(yaml, root, "timeout_s", false, 1e-3, 86400.0,
                             &c->timeout_s));
     apq_status st = read_command(yaml, c);

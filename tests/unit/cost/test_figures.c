@@ -2,6 +2,7 @@
  * MobileNetV2, and what each pair of widths saves on the whole table. */
 #include "cost/cost.h"
 
+#include "base/sort.h"
 #include "space/space.h"
 
 #include "unit/asserts.h"
@@ -210,11 +211,6 @@ static void gains_of_narrow_bits(void **state) {
     apq_target_destroy(target);
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Uniform over the legal policies: a block's kernel 7 with 4-bit depthwise
  * activations is drawn again. */
 static void draw_legal(const apq_space *space, apq_rng *rng,
@@ -260,7 +256,7 @@ static void random_policies(void **state) {
         n_within += x[0] <= 12.17;
         ms[i] = x[0];
     }
-    qsort(ms, N, sizeof ms[0], compare_doubles);
+    apq_sort_doubles(ms, N);
     check_close("median", ms[N / 2], 13.1, 0.25);
     check_close("within 12.17 ms", (double)n_within / N, 0.395, 0.03);
     double correlation =

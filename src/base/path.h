@@ -1,0 +1,13 @@
+#ifndef APQ_BASE_PATH_H
+#define APQ_BASE_PATH_H
+
+#include "base/file.h"
+
+/* The folder that a file is in: what stands before the last slash; "/" for a
+ * file of the root, "." for a bare name. Paths of APQ_PATH_MAX bytes or more
+ * are cut. */
+void apq_path_folder(const char *path, char out[APQ_PATH_MAX]);
+/* What stands after the last slash; points into `path`. */
+const char *apq_path_name(const char *path);
+
+#endif

@@ -1,0 +1,47 @@
+/* Folder and name of a path, at the places where there is no folder. */
+#include "base/path.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void paths_fall_into_folder_and_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *folder, *name;
+    } cases[] = {
+        {"a/b/c.json", "a/b", "c.json"},
+        {"/a/b", "/a", "b"},
+        {"/a", "/", "a"},
+        {"a", ".", "a"},
+        {"a/b/", "a/b", ""},
+        {"", ".", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char folder[APQ_PATH_MAX];
+        apq_path_folder(cases[i].path, folder);
+        assert_string_equal(folder, cases[i].folder);
+        assert_string_equal(apq_path_name(cases[i].path), cases[i].name);
+    }
+}
+
+static void a_path_too_long_is_cut(void **state) {
+    (void)state;
+    char path[APQ_PATH_MAX + 10], folder[APQ_PATH_MAX];
+    memset(path, 'a', sizeof path - 1);
+    path[sizeof path - 3] = '/';
+    path[sizeof path - 1] = '\0';
+    apq_path_folder(path, folder);
+    assert_int_equal(strlen(folder), APQ_PATH_MAX - 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_fall_into_folder_and_name),
+        cmocka_unit_test(a_path_too_long_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
