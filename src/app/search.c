@@ -2,7 +2,6 @@
  * its baselines (search_job.c), keeps the result in the run directory. */
 #include "app/search.h"
 
-#include "app/measure.h"
 #include "app/remeasure.h"
 #include "app/search_job.h"
 #include "base/memory.h"
@@ -13,40 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void input_hash(const apq_search_job *self, char out[APQ_HASH_MAX]) {
-    const apq_app_search_result *r = self->out;
-    char space_hash[APQ_HASH_MAX], text[1024];
-    apq_space_hash(&r->space, space_hash);
-    (void)snprintf(
-        text, sizeof text,
-        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s%s%s",
-        space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
-        r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
-        self->recipe->search.population, self->recipe->search.parents,
-        self->recipe->search.iterations, self->recipe->search.mutation,
-        (unsigned long long)r->seed,
-        self->recipe->search.all_layers ? " all layers" : "",
-        self->recipe->search.as_released ? " as released" : "",
-        self->recipe->search.sequential ? " sequential" : "");
-    if (self->recipe->search.remeasure > 0) {
-        const apq_recipe *recipe = self->recipe;
-        size_t n = strlen(text);
-        (void)snprintf(
-            text + n, sizeof text - n, " measured %d %d %d %d %s%s",
-            recipe->search.remeasure, recipe->search.remeasure_qat_steps,
-            recipe->collect.val_images, recipe->collect.recalibrate_images,
-            self->weights_hash, apq_meter_label_kind(recipe));
-    }
-    apq_hash_hex(text, strlen(text), out);
-}
-
 static apq_status write_into(apq_search_job *self, apq_rundir *dir) {
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], hash[APQ_HASH_MAX];
     char json[APQ_PATH_MAX], stem[APQ_PATH_MAX];
     apq_space_hash(&self->out->space, hash);
     APQ_TRY(apq_rundir_bind(dir, "space", self->out->space.name));
     APQ_TRY(apq_rundir_bind(dir, "space_hash", hash));
-    input_hash(self, input);
+    apq_search_job_key(self, input);
     APQ_TRY(apq_rundir_file(dir, "best.json", json));
     APQ_TRY(apq_rundir_file(dir, "search", stem));
     /* The same input gives the same policy: keeping the file keeps the steps
@@ -77,7 +49,7 @@ static apq_status write_run(apq_search_job *self, const char *run_dir) {
 static apq_status begin_metering(apq_search_job *self, const char *run_dir) {
     char input[APQ_HASH_MAX];
     apq_rundir *dir = NULL;
-    input_hash(self, input);
+    apq_search_job_key(self, input);
     bool is_done = apq_dir_exists(run_dir) &&
                    apq_rundir_open_read(run_dir, &dir) == APQ_OK &&
                    apq_rundir_step_done(dir, "search", input);
@@ -147,9 +119,10 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     if (st == APQ_OK && run_dir_or_null != NULL) {
         st = begin_metering(self, run_dir_or_null);
         char key[APQ_HASH_MAX];
-        input_hash(self, key);
+        apq_search_job_key(self, key);
         if (st == APQ_OK) {
-            st = apq_search_file_init(&self->file, run_dir_or_null, key,
+            st = apq_search_file_init(&self->file, run_dir_or_null,
+                                      "search.checkpoint", key,
                                       recipe->checkpoint_s);
         }
     }

@@ -7,6 +7,7 @@
 #include "app/fit.h"
 #include "app/lut.h"
 #include "app/machine.h"
+#include "app/measure.h"
 #include "app/range.h"
 #include "app/search_budget.h"
 #include "base/memory.h"
@@ -97,6 +98,33 @@ static bool restrict_bits(apq_space *space, int bits) {
         }
     }
     return is_legal;
+}
+
+void apq_search_job_key(const apq_search_job *self, char out[APQ_HASH_MAX]) {
+    const apq_app_search_result *r = self->out;
+    char space_hash[APQ_HASH_MAX], text[1024];
+    apq_space_hash(&r->space, space_hash);
+    (void)snprintf(
+        text, sizeof text,
+        "%s %s %s %s %.17g %.17g %.17g %.17g %s %d %d %d %.17g %llu%s%s%s",
+        space_hash, r->predictor_hash, r->target, apq_target_hash(self->target),
+        r->budget[0], r->budget[1], r->budget[2], r->budget[3], r->strategy,
+        self->recipe->search.population, self->recipe->search.parents,
+        self->recipe->search.iterations, self->recipe->search.mutation,
+        (unsigned long long)r->seed,
+        self->recipe->search.all_layers ? " all layers" : "",
+        self->recipe->search.as_released ? " as released" : "",
+        self->recipe->search.sequential ? " sequential" : "");
+    if (self->recipe->search.remeasure > 0) {
+        const apq_recipe *recipe = self->recipe;
+        size_t n = strlen(text);
+        (void)snprintf(
+            text + n, sizeof text - n, " measured %d %d %d %d %s%s",
+            recipe->search.remeasure, recipe->search.remeasure_qat_steps,
+            recipe->collect.val_images, recipe->collect.recalibrate_images,
+            self->weights_hash, apq_meter_label_kind(recipe));
+    }
+    apq_hash_hex(text, strlen(text), out);
 }
 
 apq_status apq_search_job_run(apq_search_job *self, int bits,

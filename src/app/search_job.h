@@ -9,7 +9,7 @@
 enum { APQ_JOB_MAX_STARTS = 32 };
 
 /* What the searches of one command share, and what their callbacks see.
- * Private to search*.c, sweep.c and remeasure.c. */
+ * Private to search*.c, sweep*.c and remeasure.c. */
 typedef struct apq_search_job {
     const apq_recipe *recipe;
     const apq_progress *progress; /* the stopwatch's */
@@ -47,6 +47,10 @@ APQ_NODISCARD apq_status apq_search_job_open_target(apq_search_job *self);
 APQ_NODISCARD apq_status apq_search_job_open(apq_search_job *self,
                                              const char *run_dir_or_null,
                                              const char *predictor_or_null);
+
+/* Hash of all that decides what a search finds: space, target, predictor,
+ * budgets and the recipe's search. */
+void apq_search_job_key(const apq_search_job *self, char out[APQ_HASH_MAX]);
 
 /* Searches under out->budget, at one bit-width or at any where `bits` is 0.
  * Errors: INFEASIBLE, those of apq_search_run. */

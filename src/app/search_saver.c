@@ -23,8 +23,9 @@ static apq_status load(void *ctx, void **bytes, size_t *n) {
 }
 
 apq_status apq_search_file_init(apq_search_file *out, const char *run_dir,
-                                const char *key, double interval_s) {
-    APQ_TRY(apq_path_join(out->path, run_dir, "search.checkpoint"));
+                                const char *name, const char *key,
+                                double interval_s) {
+    APQ_TRY(apq_path_join(out->path, run_dir, name));
     (void)snprintf(out->dir, sizeof out->dir, "%s", run_dir);
     (void)snprintf(out->key, sizeof out->key, "%s", key);
     out->base = (apq_search_saver){

@@ -4,10 +4,9 @@
 #include "app/sweep.h"
 
 #include "app/search_budget.h"
-#include "app/search_job.h"
+#include "app/sweep_job.h"
 #include "base/memory.h"
 #include "search/elite.h"
-#include "search/front.h"
 #include "store/rundir.h"
 
 #include <math.h>
@@ -26,12 +25,6 @@ enum {
  * forget them (evolution+, hot at first) or stay there (evolution). */
 static const char later_strategy[] = "local";
 
-typedef struct sweep {
-    apq_search_job *job;
-    apq_front front;
-    apq_sweep_result *out;
-} sweep;
-
 /* The recipe with the budget of the sweep in its field. */
 static void set_budget(apq_recipe *recipe, apq_budget_field field,
                        double value) {
@@ -42,7 +35,7 @@ static void set_budget(apq_recipe *recipe, apq_budget_field field,
 }
 
 /* Budgets that cannot be met are the tightest. Leaves the points' budgets. */
-static apq_status place_points(sweep *s) {
+static apq_status place_points(apq_sweep_job *s) {
     apq_sweep_result *out = s->out;
     apq_app_search_result *common = &out->common;
     out->points = apq_calloc((size_t)out->range.n_points, sizeof *out->points);
@@ -51,9 +44,9 @@ static apq_status place_points(sweep *s) {
     }
     for (int i = 0; i < out->range.n_points; i++) {
         common->budget[out->range.field] = apq_sweep_budget(&out->range, i);
-        apq_status st = apq_budget_check(s->job->prices, common);
+        apq_status st = apq_budget_check(s->search->prices, common);
         if (st == APQ_ERR_INFEASIBLE) {
-            apq_note(s->job->progress, "search: %s %g skipped: %s",
+            apq_note(s->search->progress, "search: %s %g skipped: %s",
                      apq_budget_name(out->range.field),
                      common->budget[out->range.field], apq_error_message());
             out->n_skipped++;
@@ -67,7 +60,7 @@ static apq_status place_points(sweep *s) {
 }
 
 /* A find for all budgets done so far that it keeps. */
-static void share(sweep *s, const apq_search_entry *entry) {
+static void share(apq_sweep_job *s, const apq_search_entry *entry) {
     for (int i = 0; i < s->out->n_points; i++) {
         apq_sweep_point *p = &s->out->points[i];
         bool is_done = p->best.is_found;
@@ -85,17 +78,17 @@ static void share(sweep *s, const apq_search_entry *entry) {
 }
 
 /* The bests of tighter budgets, the nearest first. */
-static void set_starts(sweep *s, int point) {
-    apq_search_job *job = s->job;
+static void set_starts(apq_sweep_job *s, int point) {
+    apq_search_job *job = s->search;
     job->n_starts = 0;
     for (int i = point - 1; i >= 0 && job->n_starts < APQ_JOB_MAX_STARTS; i--) {
         job->starts[job->n_starts++] = s->out->points[i].entry.policy;
     }
 }
 
-static apq_status search_uniform(sweep *s, int point, int bits) {
+static apq_status search_uniform(apq_sweep_job *s, int point, int bits) {
     apq_sweep_point *points = s->out->points;
-    apq_search_job *job = s->job;
+    apq_search_job *job = s->search;
     apq_candidate *slot =
         bits == 8 ? &points[point].uniform8 : &points[point].uniform4;
     job->n_starts = 0;
@@ -127,7 +120,7 @@ static apq_status search_uniform(sweep *s, int point, int bits) {
     return APQ_OK;
 }
 
-static void take_search(sweep *s, apq_sweep_point *point,
+static void take_search(apq_sweep_job *s, apq_sweep_point *point,
                         apq_search_result *found) {
     point->entry = found->top[0];
     point->best.is_found = true;
@@ -144,8 +137,8 @@ static void take_search(sweep *s, apq_sweep_point *point,
     s->out->is_stopped = found->is_stopped;
 }
 
-static apq_status search_point(sweep *s, int i) {
-    apq_search_job *job = s->job;
+static apq_status search_point(apq_sweep_job *s, int i) {
+    apq_search_job *job = s->search;
     apq_app_search_result *common = &s->out->common;
     apq_sweep_point *point = &s->out->points[i];
     double start_s = apq_now_s();
@@ -157,6 +150,7 @@ static apq_status search_point(sweep *s, int i) {
     }
     set_starts(s, i);
     apq_search_result *found = NULL;
+    APQ_TRY(apq_sweep_keep_search(s, i));
     APQ_TRY(apq_search_job_run(job, 0, &found));
     common->search = found;
     common->evaluations = found->n_evaluations;
@@ -179,10 +173,10 @@ static apq_status search_point(sweep *s, int i) {
 }
 
 /* Descriptions last: a looser search may have improved a tighter answer. */
-static apq_status conclude(sweep *s) {
+static apq_status conclude(apq_sweep_job *s) {
     for (int i = 0; i < s->out->n_points; i++) {
         apq_sweep_point *p = &s->out->points[i];
-        APQ_TRY(apq_search_job_describe(s->job, &p->entry.policy, &p->best));
+        APQ_TRY(apq_search_job_describe(s->search, &p->entry.policy, &p->best));
         p->best.meets_budget = apq_budget_meets(p->entry.score.cost, p->budget);
     }
     apq_front_finish(&s->front);
@@ -192,30 +186,37 @@ static apq_status conclude(sweep *s) {
     return APQ_OK;
 }
 
-static apq_status search_points(sweep *s, double start_s) {
+static apq_status search_points(apq_sweep_job *s, double start_s) {
     apq_sweep_result *out = s->out;
-    const apq_recipe *r = s->job->recipe;
-    s->job->deadline_s =
+    const apq_recipe *r = s->search->recipe;
+    s->search->deadline_s =
         r->search.time_limit_s > 0 ? start_s + r->search.time_limit_s : 0;
     APQ_TRY(place_points(s));
     APQ_TRY(apq_front_init(&s->front, APQ_SWEEP_FRONT));
+    APQ_TRY(apq_sweep_resume(s));
     int n = out->n_points;
-    for (int i = 0; i < n; i++) {
+    for (int i = s->n_kept; i < n; i++) {
         APQ_TRY(search_point(s, i));
-        apq_progress_update(s->job->progress, "budgets", (uint64_t)i + 1,
+        apq_progress_update(s->search->progress, "budgets", (uint64_t)i + 1,
                             (uint64_t)n, "");
-        out->is_stopped |= apq_stop_requested(s->job->progress);
+        out->is_stopped |= apq_stop_requested(s->search->progress);
         if (out->is_stopped) {
+            out->points[i].is_complete = false; /* its baselines may miss */
             out->n_points = i + 1;
             break;
         }
+        /* A time limit leaves points that the input does not decide. */
+        if (out->points[i].is_complete && s->n_kept == i) {
+            APQ_TRY(
+                apq_sweep_save(s, i + 1, s->seconds + apq_now_s() - start_s));
+        }
     }
     APQ_TRY(conclude(s));
-    out->seconds = apq_now_s() - start_s;
+    out->seconds = s->seconds + apq_now_s() - start_s;
     return APQ_OK;
 }
 
-static apq_status write_into(sweep *s, apq_rundir *dir) {
+static apq_status write_into(apq_sweep_job *s, apq_rundir *dir) {
     char json[APQ_PATH_MAX], stem[APQ_PATH_MAX], hash[APQ_HASH_MAX];
     const apq_space *space = &s->out->common.space;
     apq_space_hash(space, hash);
@@ -224,16 +225,24 @@ static apq_status write_into(sweep *s, apq_rundir *dir) {
     APQ_TRY(apq_rundir_file(dir, "front.json", json));
     APQ_TRY(apq_rundir_file(dir, "front", stem));
     APQ_TRY(apq_app_sweep_write(s->out, json, stem));
-    return apq_stopwatch_write(&s->job->stopwatch);
+    return apq_stopwatch_write(&s->search->stopwatch);
 }
 
-static apq_status write_run(sweep *s, const char *run_dir) {
+static apq_status write_run(apq_sweep_job *s, const char *run_dir) {
     apq_rundir *dir = NULL;
-    APQ_TRY(apq_stopwatch_assign(&s->job->stopwatch, run_dir, "sweep", ""));
     APQ_TRY(apq_rundir_open(run_dir, true, &dir));
     apq_status st = write_into(s, dir);
     apq_rundir_close(dir);
+    if (st == APQ_OK && !s->out->is_stopped) {
+        apq_sweep_remove(s);
+    }
     return st;
+}
+
+/* From here on what the sweep costs and finds is written as it goes. */
+static apq_status begin_run(apq_sweep_job *s, const char *run_dir) {
+    APQ_TRY(apq_stopwatch_assign(&s->search->stopwatch, run_dir, "sweep", ""));
+    return apq_sweep_keep_in(s, run_dir);
 }
 
 apq_status apq_app_sweep(const apq_recipe *recipe, const apq_sweep_range *range,
@@ -252,10 +261,13 @@ apq_status apq_app_sweep(const apq_recipe *recipe, const apq_sweep_range *range,
     }
     apq_recipe own = *recipe;
     set_budget(&own, range->field, range->to);
-    sweep s = {.out = out};
-    APQ_TRY(apq_search_job_create(&own, progress, &out->common, &s.job));
+    apq_sweep_job s = {.out = out};
+    APQ_TRY(apq_search_job_create(&own, progress, &out->common, &s.search));
     apq_status st =
-        apq_search_job_open(s.job, run_dir_or_null, predictor_or_null);
+        apq_search_job_open(s.search, run_dir_or_null, predictor_or_null);
+    if (st == APQ_OK && run_dir_or_null != NULL) {
+        st = begin_run(&s, run_dir_or_null);
+    }
     if (st == APQ_OK) {
         /* Whatever budget comes first in a search with several. */
         out->common.plot_field = range->field;
@@ -266,7 +278,7 @@ apq_status apq_app_sweep(const apq_recipe *recipe, const apq_sweep_range *range,
     }
     apq_front_fini(&s.front);
     apq_app_search_fini(&out->common);
-    apq_search_job_destroy(s.job);
+    apq_search_job_destroy(s.search);
     if (st == APQ_OK && out->is_stopped) {
         st = APQ_ERROR(APQ_ERR_INTERRUPTED,
                        "search stopped after %d of %d budgets, best so far "

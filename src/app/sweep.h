@@ -51,7 +51,8 @@ typedef struct apq_sweep_result {
 /* `apq search` for every budget of `range`; the recipe's other budgets hold
  * for all. Each search begins from what tighter budgets found and its finds
  * are shared with them. With a run directory front.json and front.svg/png/pdf
- * are written there. Predictor, ownership and errors are those of
+ * are written there, and what was found before a kill or a stop is taken over
+ * (docs/search.md). Predictor, ownership and errors are those of
  * apq_app_search; INFEASIBLE only when no point can be met, others are skipped
  * with a note. ARG as well for a recipe with as_released. Call fini in every
  * case. */

@@ -415,7 +415,8 @@ const apq_command apq_command_search = {
     .summary =
         "Finds architecture, channels and bit-widths together: the "
         "highest predicted\naccuracy under the budgets. One budget may be "
-        "FROM:TO:POINTS: evenly spaced ones,\nanswered together.",
+        "FROM:TO:POINTS: evenly spaced ones,\nanswered together. With --run, "
+        "the same command goes on after a kill.",
     .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
                 "0.5\n"
                 "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[8] = "APQSRCH2";
+static const char magic[] = "APQSRCH2";
 
 /* Hash of all that decides the trace. */
 static uint64_t key_of(const apq_search_loop *loop) {
@@ -38,14 +38,12 @@ static size_t counts_size(const apq_search_loop *loop) {
 static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     const apq_search_result *result = loop->result;
     const apq_score_cache *cache = &loop->cache;
-    uint64_t key = key_of(loop);
     uint64_t counts[] = {
         loop->n_done,       result->n_evaluations, result->n_cached,
         loop->row_feasible, cache->n_entries,      loop->front.n,
         result->n_history,  loop->n_idle,          loop->n_stalled,
         loop->n_asked,      loop->n_passed,        loop->diversity.n};
-    APQ_TRY(apq_bytes_put(out, magic, sizeof magic));
-    APQ_TRY(apq_bytes_put(out, &key, sizeof key));
+    APQ_TRY(apq_bytes_begin(out, magic, key_of(loop)));
     APQ_TRY(apq_bytes_put(out, counts, sizeof counts));
     APQ_TRY(apq_bytes_put(out, &loop->row_sum, sizeof loop->row_sum));
     APQ_TRY(apq_bytes_put(out, loop->diversity.counts, counts_size(loop)));
@@ -59,8 +57,7 @@ static apq_status put_all(const apq_search_loop *loop, apq_bytes *out) {
     APQ_TRY(apq_bytes_put(out, result->history,
                           result->n_history * sizeof *result->history));
     APQ_TRY(loop->ops->save(loop->state, out));
-    uint64_t sum = apq_hash64(out->data, out->n);
-    return apq_bytes_put(out, &sum, sizeof sum);
+    return apq_bytes_end(out);
 }
 
 apq_status apq_search_save(apq_search_loop *loop) {
@@ -126,29 +123,14 @@ static apq_status get_all(apq_search_loop *loop, apq_bytes *in) {
     return APQ_OK;
 }
 
-/* Is it whole, and of this search? */
-static bool is_ours(const apq_search_loop *loop, const unsigned char *data,
-                    size_t n) {
-    uint64_t key, sum;
-    if (n < sizeof magic + sizeof key + sizeof sum ||
-        memcmp(data, magic, sizeof magic) != 0) {
-        return false;
-    }
-    memcpy(&key, data + sizeof magic, sizeof key);
-    memcpy(&sum, data + n - sizeof sum, sizeof sum);
-    return key == key_of(loop) && sum == apq_hash64(data, n - sizeof sum);
-}
-
 apq_status apq_search_resume(apq_search_loop *loop) {
     const apq_search_saver *saver = loop->options->saver;
     void *data = NULL;
     size_t n = 0;
     APQ_TRY(saver->load(saver->ctx, &data, &n));
+    apq_bytes in = {.data = data, .n = n};
     apq_status st = APQ_OK;
-    if (data != NULL && is_ours(loop, data, n)) {
-        apq_bytes in = {.data = data,
-                        .n = n - sizeof(uint64_t),
-                        .at = sizeof magic + sizeof(uint64_t)};
+    if (data != NULL && apq_bytes_check(&in, magic, key_of(loop))) {
         st = get_all(loop, &in);
         if (st == APQ_OK) {
             apq_note(loop->options->progress,

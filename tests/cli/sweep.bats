@@ -207,3 +207,99 @@ sweep() {
     [ -s o.svg ]
     [ -s o.png ]
 }
+
+# A sweep long enough to be killed, between its points and within them; in a
+# process of its own.
+long_sweep() {
+    exec "$APQ" search --latency-ms 0.008:0.03:14 --population 200 \
+        --iterations 600 "$@"
+}
+
+# is_new FILE: it is there, and not as it was `before`.
+is_new() {
+    [ -s "$1" ] && ! cmp -s "$1" before
+}
+
+# disturb SIGNAL: starts the sweep of cut/ and sends it this a little after one
+# more point is kept.
+disturb() {
+    cp cut/sweep.checkpoint before 2>/dev/null || : >before
+    long_sweep --run cut checkpoint_s=0.02 2>>note.txt >/dev/null &
+    pid=$!
+    wait_for is_new cut/sweep.checkpoint
+    sleep "0.0$((RANDOM % 8))"
+    kill "-$1" "$pid"
+    status=0
+    wait "$pid" || status=$?
+}
+
+@test "kill -9 and the same command: the sweep of an undisturbed one" {
+    cp -r "$RUN" whole
+    cp -r "$RUN" cut
+    (long_sweep --run whole --quiet >/dev/null)
+    for _ in 1 2 3; do
+        disturb KILL
+        expect_status 137
+        [ ! -e cut/front.json ]
+    done
+    disturb INT
+    expect_status 130
+    jq -e '.is_complete == false and .points[-1].is_complete == false
+        and (.points | length) < 14' cut/front.json
+    (long_sweep --run cut 2>>note.txt >/dev/null)
+    # Each time after more points than the time before.
+    grep -o 'going on after [0-9]* of 14 budgets' note.txt >on.txt
+    [ "$(wc -l <on.txt)" -eq 4 ]
+    sort -C -u -n -k 4,4 on.txt
+    for dir in whole cut; do
+        sed 's/"seconds": [^,]*,//' $dir/front.json >$dir.json
+    done
+    cmp whole.json cut.json
+    cmp whole/front.svg cut/front.svg
+    [ -z "$(find whole cut -name '*.checkpoint' -o -name '*.tmp')" ]
+}
+
+# starts KEPT TEXT ARGUMENT...: with these kept points it first says TEXT.
+starts() {
+    cp "$1" cut/sweep.checkpoint
+    text=$2
+    shift 2
+    long_sweep --run cut "$@" 2>said.txt >/dev/null &
+    pid=$!
+    wait_for grep -E 'going on|another sweep' said.txt
+    kill -9 "$pid"
+    wait "$pid" || true
+    grep "$text" said.txt
+}
+
+@test "points kept of another sweep, or damaged, are not taken over" {
+    cp -r "$RUN" cut
+    disturb KILL
+    cp cut/sweep.checkpoint kept
+    starts kept 'going on after [1-9]'
+    starts kept 'going on after [1-9]' --threads 2 checkpoint_s=7
+    cp -r "$RUN" other
+    "$APQ" predictor fit --run other predictor.epochs=3 --quiet
+    sed 's/^clock_mhz: .*/clock_mhz: 501/' \
+        "$ROOT/configs/targets/bitfusion.yaml" >bitfusion.yaml
+    for input in '--seed 2' '--size-kb 12' '--iterations 601' --all-layers \
+        '--strategy random' '--target bitfusion.yaml' \
+        '--predictor other/predictor.safetensors' \
+        '--latency-ms 0.008:0.03:9' '--latency-ms 0.008:0.0301:14'; do
+        # shellcheck disable=SC2086
+        starts kept 'cut/sweep.checkpoint: of another sweep' $input
+    done
+    head -c 1000 kept >short
+    { head -c 500 kept && printf '????' && tail -c +505 kept; } >damaged
+    starts short 'of another sweep'
+    starts damaged 'of another sweep'
+    # The answer is that of the new input alone, and what was kept is gone.
+    cp -r "$RUN" fresh
+    cp kept cut/sweep.checkpoint
+    for dir in cut fresh; do
+        (long_sweep --run $dir --iterations 20 --quiet --json) |
+            jq 'del(.seconds, .points[].seconds)' >$dir.json
+        [ ! -e $dir/sweep.checkpoint ]
+    done
+    cmp cut.json fresh.json
+}
