@@ -36,6 +36,9 @@ for strategy in "$@"; do
         $1 > best { best = $1 }
         $2 > latency { latency = $2 }
         END {
+            if (NR == 0) {
+                exit 1 # no search gave a result, and all said why
+            }
             printf "%-12s %8.4f %8.4f %8.4f %10.4f %8.2f\n", name, sum / NR,
                 worst, best, latency, seconds / NR
         }'
