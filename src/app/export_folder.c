@@ -90,6 +90,7 @@ apq_status apq_export_verify_c(const apq_export_job *job, const char *file,
     APQ_TRY(
         read_pixels(job, job->request->n_images, &pixels, &options.n_images));
     options.images = pixels;
+    options.progress = job->session.progress;
     memcpy(options.mean, job->mean, sizeof options.mean);
     memcpy(options.std, job->std, sizeof options.std);
     apq_status st = apq_verify_c(job->network.model, dir, &options, &result);

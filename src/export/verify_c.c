@@ -7,13 +7,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
+
+/* For a command that is asked to end, before it is made to. */
+static const double GRACE_S = 0.5;
 
 /* Programs ---------------------------------------------------------------- */
 
@@ -80,10 +86,77 @@ static apq_status failure(const scratch *s, const char *what) {
     return st;
 }
 
+static apq_status interrupted(void) {
+    APQ_FAIL(APQ_ERR_INTERRUPTED, "verification interrupted");
+}
+
+/* Starts the command in a process group of its own, so that what it starts can
+ * be ended with it. An error number; 0 is none. */
+static int spawn(command *c, const posix_spawn_file_actions_t *actions,
+                 pid_t *child) {
+    posix_spawnattr_t attributes;
+    int error = posix_spawnattr_init(&attributes);
+    if (error != 0) {
+        return error;
+    }
+    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    error = error != 0 ? error
+                       : posix_spawnp(child, c->words[0], actions, &attributes,
+                                      c->words, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+/* Whether the child, which stays a zombie, has ended within the time. A signal
+ * may reach any thread, hence no wait that only a signal would end. */
+static bool has_ended(pid_t child, double timeout_s,
+                      const apq_progress *progress) {
+    const struct timespec pause = {.tv_nsec = 5000000};
+    double deadline = apq_now_s() + timeout_s;
+    for (;;) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) !=
+                0 ||
+            info.si_pid == child) {
+            return true; /* an error shows in the wait that follows */
+        }
+        if (apq_stop_requested(progress) || apq_now_s() >= deadline) {
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+/* The whole group; a compiler may first remove its temporary files. */
+static void end_group(pid_t child) {
+    (void)kill(-child, SIGTERM);
+    (void)has_ended(child, GRACE_S, NULL);
+    (void)kill(-child, SIGKILL);
+}
+
+/* The status that the child has ended with. */
+static apq_status wait_for(pid_t child, const command *c,
+                           const apq_progress *progress, int *status) {
+    bool is_stopped = !has_ended(child, (double)INFINITY, progress);
+    if (is_stopped) {
+        end_group(child);
+    }
+    while (waitpid(child, status, 0) < 0) {
+        if (errno != EINTR) {
+            APQ_FAIL(APQ_ERR_IO, "%s: cannot be waited for: %s", c->words[0],
+                     strerror(errno));
+        }
+    }
+    if (is_stopped) {
+        return interrupted();
+    }
+    return APQ_OK;
+}
+
 /* Waits for the command; input NULL is none. Errors: IO when it cannot be
- * started, EXTERNAL when it does not end with 0. */
+ * started, EXTERNAL when it does not end with 0, INTERRUPTED. */
 static apq_status run_command(command *c, const scratch *s, const char *input,
-                              const char *what) {
+                              const char *what, const apq_progress *progress) {
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error != 0) {
@@ -101,20 +174,13 @@ static apq_status run_command(command *c, const scratch *s, const char *input,
     error = error != 0 ? error
                        : posix_spawn_file_actions_addopen(
                              &actions, STDERR_FILENO, s->messages, flags, 0600);
-    error = error != 0 ? error
-                       : posix_spawnp(&child, c->words[0], &actions, NULL,
-                                      c->words, environ);
+    error = error != 0 ? error : spawn(c, &actions, &child);
     (void)posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot be run: %s", c->words[0],
                  strerror(error));
     }
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            APQ_FAIL(APQ_ERR_IO, "%s: cannot be waited for: %s", c->words[0],
-                     strerror(errno));
-        }
-    }
+    APQ_TRY(wait_for(child, c, progress, &status));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? APQ_OK
                                                          : failure(s, what);
 }
@@ -144,17 +210,18 @@ static apq_status compile(const char *dir, const apq_verify_c_options *o,
         APQ_TRY(apq_path_join(path, dir, sources[i]));
         add_word(&c, path);
     }
-    return run_command(&c, s, NULL, dir);
+    return run_command(&c, s, NULL, dir, o->progress);
 }
 
 /* Leaves what the program prints of these images in *answers, the caller's. */
 static apq_status run_images(const scratch *s, const uint8_t *images,
-                             size_t n_bytes, char **answers) {
+                             size_t n_bytes, const apq_progress *progress,
+                             char **answers) {
     APQ_TRY(apq_file_write(s->pixels, images, n_bytes));
     command c = {.n = 0};
     add_word(&c, s->program);
     add_word(&c, "-");
-    APQ_TRY(run_command(&c, s, s->pixels, "main_test"));
+    APQ_TRY(run_command(&c, s, s->pixels, "main_test", progress));
     size_t n;
     return apq_file_read(s->answers, answers, &n);
 }
@@ -263,7 +330,7 @@ static apq_status find_layer(const checker *k, const char *dir, int image,
     char *answers;
     APQ_TRY(compile(dir, k->options, true, s));
     APQ_TRY(run_images(s, k->options->images + (size_t)image * k->image_bytes,
-                       k->image_bytes, &answers));
+                       k->image_bytes, k->options->progress, &answers));
     *name = first_layer(k, answers);
     free(answers);
     return APQ_OK;
@@ -274,11 +341,15 @@ static apq_status check_images(checker *k, const char *dir, const scratch *s,
     char *answers = NULL, difference[128] = "";
     const char *layer;
     APQ_TRY(compile(dir, k->options, false, s));
-    apq_status st =
-        run_images(s, k->options->images,
-                   (size_t)k->options->n_images * k->image_bytes, &answers);
+    apq_status st = run_images(s, k->options->images,
+                               (size_t)k->options->n_images * k->image_bytes,
+                               k->options->progress, &answers);
     const char *at = answers;
     for (int i = 0; st == APQ_OK && i < k->options->n_images; i++) {
+        if (apq_stop_requested(k->options->progress)) {
+            st = interrupted();
+            break;
+        }
         st = expect(k, i);
         st = st == APQ_OK ? compare(k, i, &at, difference) : st;
         if (st != APQ_OK || difference[0] != '\0') {
@@ -303,7 +374,7 @@ bool apq_verify_c_has(const char *compiler) {
     add_word(&c, compiler);
     add_word(&c, "--version");
     bool has = make_scratch(&s) == APQ_OK &&
-               run_command(&c, &s, NULL, compiler) == APQ_OK;
+               run_command(&c, &s, NULL, compiler, NULL) == APQ_OK;
     remove_scratch(&s);
     return has;
 }

@@ -1,6 +1,7 @@
 #ifndef APQ_EXPORT_VERIFY_C_H
 #define APQ_EXPORT_VERIFY_C_H
 
+#include "base/log.h"
 #include "base/status.h"
 #include "deploy/int_model.h"
 
@@ -15,6 +16,7 @@ typedef struct apq_verify_c_options {
     float mean[3], std[3];
     const uint8_t *images; /* (n_images, H, W, 3), borrowed during the call */
     int n_images;          /* >= 1 */
+    const apq_progress *progress; /* asked whether to stop; may be NULL */
 } apq_verify_c_options;
 
 #define APQ_VERIFY_C_OPTIONS_INIT                                              \
@@ -36,7 +38,7 @@ bool apq_verify_c_has(const char *compiler);
  * range; IO where folder or compiler cannot be opened; EXTERNAL where it does
  * not compile or stops with an error, with the first line that says why;
  * FORMAT where it prints something else than main_test.c does; those of
- * apq_export_c; NOMEM. */
+ * apq_export_c; NOMEM; INTERRUPTED, with compiler and program gone. */
 APQ_NODISCARD apq_status apq_verify_c(const apq_int_model *model,
                                       const char *dir,
                                       const apq_verify_c_options *options,

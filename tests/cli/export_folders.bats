@@ -116,3 +116,68 @@ setup() {
     expect_output 'out/other.c: out/manifest.json is of network.c, not of this'
     (cd out && "$APQ" verify network.c --run "$RUN" --images 10 --quiet)
 }
+
+# slow_tools KIND: a compiler cc first in PATH that takes a minute, or whose
+# programs do; each leaves its number, and that of what it has started, in pids.
+slow_tools() {
+    mkdir -p "bin-$1" "tmp-$1"
+    cat >"bin-$1/slow" <<'END'
+#!/bin/sh
+[ -z "$DEAF" ] || trap '' TERM
+sleep 60 &
+echo "$$ $!" >"$PIDS.new" && mv "$PIDS.new" "$PIDS"
+wait
+END
+    cat >"bin-$1/cc" <<END
+#!/bin/sh
+[ "\$1" != --version ] || exit 0
+case $1 in compiler*) exec "$PWD/bin-$1/slow" ;; esac
+while [ "\$1" != -o ]; do shift; done
+cp "$PWD/bin-$1/slow" "\$2"
+END
+    chmod +x "bin-$1/slow" "bin-$1/cc"
+    export PIDS=$PWD/pids-$1 TMPDIR=$PWD/tmp-$1 PATH=$PWD/bin-$1:$PATH
+}
+
+# is_gone PID: or a zombie that nobody waits for.
+is_gone() {
+    ! grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status" || false
+}
+
+# interrupt COMMAND...: once its tool works. 130, and nothing of it is left.
+interrupt() {
+    "$@" >out.txt 2>log &
+    local pid=$! status=0 started pids
+    wait_for test -e "$PIDS"
+    started=$SECONDS
+    kill -INT "$pid"
+    wait "$pid" || status=$?
+    cat log
+    [ "$status" -eq 130 ]
+    [ $((SECONDS - started)) -le 20 ]
+    [ "$(cat log)" = 'apq: verification interrupted' ]
+    [ ! -s out.txt ]
+    read -r -a pids <"$PIDS"
+    wait_for is_gone "${pids[0]}"
+    wait_for is_gone "${pids[1]}"
+    rm "$PIDS"
+    [ -z "$(ls -A "$TMPDIR")" ]
+}
+
+@test "an interrupted verification is exit 130, its processes gone" {
+    "$APQ" export --run "$RUN" --format c -o before --quiet --images 4
+    jq '.verification = []' before/manifest.json >unverified.json
+    for kind in compiler compiler-deaf program; do
+        (
+            slow_tools "$kind"
+            [ "$kind" != compiler-deaf ] || export DEAF=1
+            interrupt "$APQ" export --run "$RUN" --format c -o "out-$kind" \
+                --quiet
+            interrupt "$APQ" verify before --run "$RUN" --quiet
+        )
+        # The export is whole, and what it was verified with before is kept.
+        diff -r -x manifest.json before "out-$kind"
+        jq . "out-$kind/manifest.json" | cmp - <(jq . unverified.json)
+        jq -e '.verification[0].agrees' before/manifest.json
+    done
+}
