@@ -3,17 +3,16 @@
 
 #include "app/export_folder.h"
 #include "app/export_job.h"
+#include "app/export_stage.h"
 #include "app/json.h"
 #include "base/path.h"
 #include "export/c99.h"
 #include "export/onnx.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ----------------------------------------------------------------- formats */
 
@@ -288,62 +287,43 @@ static apq_status check_normalisation(const apq_export_job *job,
     return APQ_OK;
 }
 
-/* All files of the export, the manifest last. */
-static apq_status write_export(const apq_export_job *job,
+/* All files of the export, `file` and the manifest among them, into the stage.
+ */
+static apq_status write_staged(const apq_export_job *job,
                                const apq_export_format *format,
-                               const char *manifest, apq_export_answer *out) {
-    APQ_TRY(format->write(job, out->file));
-    out->manifest = apq_manifest_create(job, out->file);
+                               const apq_export_stage *stage,
+                               apq_export_answer *out) {
+    char file[APQ_PATH_MAX], manifest[APQ_PATH_MAX];
+    const char *slash = strrchr(out->file, '/');
+    APQ_TRY(apq_path_join(file, stage->path,
+                          slash == NULL ? out->file : slash + 1));
+    APQ_TRY(apq_path_join(manifest, stage->path, "manifest.json"));
+    APQ_TRY(format->write(job, file));
+    out->manifest = apq_manifest_create(job, file);
     if (out->manifest == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", manifest);
     }
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 
-/* With the files in it, as far as that is allowed. */
-static void remove_folder(const char *path) {
-    DIR *folder = opendir(path);
-    const struct dirent *entry;
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        char file[APQ_PATH_MAX];
-        int n = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (n > 0 && (size_t)n < sizeof file) {
-            (void)unlink(file); /* not "." and "..": they are folders */
-        }
+/* All of it, or nothing. */
+static apq_status write_export(const apq_export_job *job,
+                               const apq_export_format *format,
+                               const char *manifest, apq_export_answer *out) {
+    char dir[APQ_PATH_MAX];
+    apq_export_stage stage;
+    apq_path_folder(manifest, dir);
+    APQ_TRY(apq_export_stage_open(&stage, dir));
+    apq_status st = write_staged(job, format, &stage, out);
+    if (st == APQ_OK) {
+        st = apq_export_stage_commit(&stage);
     }
-    if (folder != NULL) {
-        (void)closedir(folder);
+    if (st == APQ_OK) {
+        apq_export_stage_close(&stage);
+    } else {
+        apq_export_stage_abandon(&stage);
     }
-    (void)rmdir(path);
-}
-
-/* Length of the first part of the path that is no folder; 0: all are. */
-static size_t first_missing(const char *dir) {
-    char part[APQ_PATH_MAX];
-    for (size_t n = 1;; n++) {
-        if (dir[n] != '/' && dir[n] != '\0') {
-            continue;
-        }
-        (void)snprintf(part, sizeof part, "%.*s", (int)n, dir);
-        if (!apq_dir_exists(part)) {
-            return n;
-        }
-        if (dir[n] == '\0') {
-            return 0;
-        }
-    }
-}
-
-/* A folder that the export made, and those above it that it made: they were
- * missing from the first `n_first` bytes of its path on. */
-static void remove_made(char dir[APQ_PATH_MAX], size_t n_first) {
-    remove_folder(dir);
-    char *slash;
-    while ((slash = strrchr(dir, '/')) != NULL &&
-           (size_t)(slash - dir) >= n_first) {
-        *slash = '\0';
-        (void)rmdir(dir); /* fails where others put something into it */
-    }
+    return st;
 }
 
 /* The manifest is there without and then with the verification: an export is
@@ -351,20 +331,11 @@ static void remove_made(char dir[APQ_PATH_MAX], size_t n_first) {
 static apq_status export_with(apq_export_job *job,
                               const apq_export_format *format,
                               apq_export_answer *out) {
-    char manifest[APQ_PATH_MAX], dir[APQ_PATH_MAX];
+    char manifest[APQ_PATH_MAX];
     APQ_TRY(check_normalisation(job, format));
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
-    apq_path_folder(manifest, dir);
-    size_t n_first = first_missing(dir);
-    apq_status st = apq_dir_make(dir);
-    if (st == APQ_OK) {
-        st = write_export(job, format, manifest, out);
-    }
-    if (st != APQ_OK && n_first > 0) {
-        remove_made(dir, n_first); /* all in it is of this export */
-    }
-    APQ_TRY(st);
+    APQ_TRY(write_export(job, format, manifest, out));
     if (!format->can_verify(job->request)) {
         out->how = format->how;
         return APQ_OK;

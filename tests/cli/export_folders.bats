@@ -52,31 +52,54 @@ setup() {
         run bash -c "trap '' XFSZ; ulimit -f $1
             exec '$APQ' export --run '$RUN' --format $2 -o '$3' --quiet"
         expect_status 1
-        expect_output "^apq: $4: cannot write: "
+        expect_output "^apq: $3/\\.export-[A-Za-z0-9]*/$4: cannot write: "
         [ "${#lines[@]}" -eq 1 ]
     }
     for limit in 1 4 8; do
-        full "$limit" c out 'out/[a-z._]*'
+        full "$limit" c out '[a-z._]*'
         [ ! -e out ]
     done
-    full 4 safetensors deep/out 'deep/out/network.safetensors'
+    full 4 safetensors deep/out 'network.safetensors'
     [ ! -e deep ]
     mkdir old
-    full 4 c old/new//deep/out 'old/new//deep/out/[a-z._]*'
+    full 4 c old/new//deep/out '[a-z._]*'
     [ -d old ] && [ ! -e old/new ]
     # No folder can have such a name.
     run "$APQ" export --run "$RUN" -o "deep/$(printf '%0300d' 0)" --quiet
     expect_output 'cannot make folder'
     [ ! -e deep ]
-    full 4 onnx deep/out 'deep/out/network.onnx'
+    full 4 onnx deep/out 'network.onnx'
     [ ! -e deep ]
-    # What was there before stays.
-    mkdir own
-    echo kept >own/notes
-    full 4 c own 'own/[a-z._]*'
-    [ "$(cat own/notes)" = kept ]
-    "$APQ" export --run "$RUN" --format c -o out --quiet --images 10
-    [ -s out/manifest.json ]
+    # What was there before stays, and is another network's to the last file.
+    for format in c safetensors onnx; do
+        "$APQ" export --model "$RUN/baseline.safetensors" --space tiny \
+            --format "$format" -o own --images 10 --quiet
+        echo kept >own/notes
+        cp -r own before
+        # The first file and a later one.
+        for limit in 4 16; do
+            full "$limit" "$format" own '[a-z._]*'
+            diff -r before own
+        done
+        "$APQ" export --run "$RUN" --format "$format" -o own --quiet --images 10
+        [ "$(cat own/notes)" = kept ]
+        rm own/notes
+        "$APQ" export --run "$RUN" --format "$format" -o new --quiet --images 10
+        diff -r new own
+        rm -r before own new
+    done
+}
+
+@test "a folder in the place of a file is refused, the others stay" {
+    "$APQ" export --model "$RUN/baseline.safetensors" --space tiny --format c \
+        -o out --images 10 --quiet
+    rm out/weights.c
+    mkdir out/weights.c
+    cp -r out before
+    run "$APQ" export --run "$RUN" --format c -o out --quiet
+    expect_status 3
+    expect_output '^apq: out/weights.c: in the way of the export, and no file$'
+    diff -r before out
 }
 
 @test "what does not fit these formats" {

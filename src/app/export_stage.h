@@ -1,0 +1,33 @@
+#ifndef APQ_APP_EXPORT_STAGE_H
+#define APQ_APP_EXPORT_STAGE_H
+
+#include "base/file.h"
+#include "base/status.h"
+
+#include <stddef.h>
+
+/* Where the files of an export wait until all of them are written: a folder in
+ * that of the export, so that nothing but renaming is left to be done. */
+typedef struct apq_export_stage {
+    char dir[APQ_PATH_MAX];  /* of the export */
+    char path[APQ_PATH_MAX]; /* .export-XXXXXX in it; empty: there is none */
+    size_t n_first; /* bytes of the first part of `dir` that was missing; 0:
+                       none was */
+} apq_export_stage;
+
+/* Makes both folders. Errors: IO, ARG; nothing is left of them. */
+APQ_NODISCARD apq_status apq_export_stage_open(apq_export_stage *self,
+                                               const char *dir);
+
+/* Moves the staged files to the export, in place of those of their names; other
+ * files there stay. manifest.json is the first that goes and the last that
+ * comes. Errors: IO; all files of the export are the old ones. */
+APQ_NODISCARD apq_status apq_export_stage_commit(const apq_export_stage *self);
+
+/* Removes the stage with what is in it. */
+void apq_export_stage_close(apq_export_stage *self);
+
+/* After an error: closes, and removes the folders that opening made. */
+void apq_export_stage_abandon(apq_export_stage *self);
+
+#endif
