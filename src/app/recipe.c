@@ -126,7 +126,7 @@ static const recipe_field fields[] = {
           0, 10000000),
     FIELD("collect", "val_images", collect.val_images, FIELD_INT, 1, 10000000),
     FIELD("collect", "recalibrate_images", collect.recalibrate_images,
-          FIELD_INT, 0, 10000000),
+          FIELD_INT, 1, 10000000),
     FIELD("collect", "qat_steps", collect.qat_steps, FIELD_INT, 0, 1000000),
     FIELD("collect", "active_records", collect.active_records, FIELD_INT, 0,
           10000000),

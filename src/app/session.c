@@ -364,8 +364,7 @@ apq_status apq_session_calibration_loader(const apq_session *session,
 
 int apq_session_calibration_batches(const apq_session *session) {
     int n = session->recipe->collect.recalibrate_images;
-    int batches = (n + CALIBRATION_BATCH - 1) / CALIBRATION_BATCH;
-    return batches < 1 ? 1 : batches;
+    return (n + CALIBRATION_BATCH - 1) / CALIBRATION_BATCH;
 }
 
 apq_status apq_session_eval_loader(const apq_session *session, apq_split split,

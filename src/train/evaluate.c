@@ -222,7 +222,12 @@ static apq_status recalibrate_batch(apq_nn_net *net, const float *images,
 
 apq_status apq_recalibrate(apq_nn_net *net, apq_loader *loader, int n_batches) {
     apq_nn_recalibrate_reset(net);
-    return each_batch(net, loader, n_batches, recalibrate_batch, NULL);
+    APQ_TRY(each_batch(net, loader, n_batches, recalibrate_batch, NULL));
+    /* Networks have no other statistics: these would be zero. */
+    if (!(net->recalibrate_weight > 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "recalibration: no images");
+    }
+    return APQ_OK;
 }
 
 apq_status apq_calibrate(apq_nn_net *net, apq_loader *loader, int n_batches) {

@@ -31,8 +31,8 @@ typedef struct apq_finetune_options {
     int64_t n_steps;
     int batch;
     double learning_rate, momentum, weight_decay, label_smoothing;
-    apq_teacher *teacher; /* borrowed; NULL: labels only */
-    int recalibrate_images;
+    apq_teacher *teacher;   /* borrowed; NULL: labels only */
+    int recalibrate_images; /* >= 1, rounded up to whole batches */
     int loader_threads;
 } apq_finetune_options;
 

@@ -16,6 +16,10 @@ load 'helper'
     run "$APQ" run r.yaml --run out --quiet
     expect_status 3
     expect_output 'r\.yaml:3: '
+    printf 'space: tiny\ncollect:\n  recalibrate_images: 0\n' >r.yaml
+    run "$APQ" run r.yaml --run out --quiet
+    expect_status 3
+    expect_output 'r\.yaml:3: recalibrate_images: .0. is not an integer in 1\.\.10000000'
     printf 'finetune: {baseline: uniform5}\n' >r.yaml
     run "$APQ" run r.yaml --run out --quiet
     expect_status 3

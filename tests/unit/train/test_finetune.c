@@ -207,6 +207,21 @@ static void tuning_ends_with_recalibration(void **state) {
     discard(&again);
 }
 
+/* Statistics of nothing would be zeros, and the network's answers noise. */
+static void recalibration_needs_images(void **state) {
+    const trainee *t = *state;
+    apq_finetune_options o = trainee_finetune_options(t);
+    tuned n = cut(t, 0);
+    apq_loader *loader = loader_of(t, APQ_SPLIT_TRAIN, 250);
+    assert_int_equal(apq_recalibrate(&n.net, loader, 0), APQ_ERR_ARG);
+    assert_string_equal(apq_error_message(), "recalibration: no images");
+    apq_loader_destroy(loader);
+    o.recalibrate_images = 0;
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, &o),
+                     APQ_ERR_ARG);
+    discard(&n);
+}
+
 /* Accuracy and loss are means over images, whatever the batches. */
 static void evaluation_counts_images_once(void **state) {
     const trainee *t = *state;
@@ -392,6 +407,7 @@ int main(void) {
         WITH_TRAINEE(tuning_stops_without_a_checkpoint),
         WITH_TRAINEE(no_steps_only_calibrate),
         WITH_TRAINEE(tuning_ends_with_recalibration),
+        WITH_TRAINEE(recalibration_needs_images),
         WITH_TRAINEE(evaluation_counts_images_once),
         WITH_TRAINEE(float_evaluation_is_that_of_the_layers),
         WITH_TRAINEE(quantised_evaluation_is_in_integers),
