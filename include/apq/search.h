@@ -30,7 +30,7 @@ typedef struct apq_search_options {
     int population;       /* candidates of one iteration, 2..100000 */
     int parents;          /* survivors of one iteration, 1..population */
     int iterations;       /* 1..1000000, the initial population included */
-    double mutation;      /* probability to redraw a block, above 0, to 1 */
+    double mutation;      /* probability to redraw a block, 1e-6..1 */
     uint64_t seed; /* equal seeds, equal result, at any number of threads */
 
     const apq_progress *progress; /* NULL: silent, never stopped */

@@ -2,7 +2,7 @@
  * JSON. Adding a field means a member in recipe.h and a row here. */
 #include "app/recipe.h"
 
-#include "base/yaml.h"
+#include "search/driver.h"
 #include "train/supernet_train.h"
 
 #include <errno.h>
@@ -159,10 +159,14 @@ static const recipe_field fields[] = {
     FIELD("search", "bitops_g", search.bitops_g, FIELD_DOUBLE, 0, 1e12),
     FIELD("search", "size_kb", search.size_kb, FIELD_DOUBLE, 0, 1e12),
     FIELD("search", "strategy", search.strategy, FIELD_TEXT, 0, 0),
-    FIELD("search", "population", search.population, FIELD_INT, 2, 1000000),
-    FIELD("search", "parents", search.parents, FIELD_INT, 1, 1000000),
-    FIELD("search", "iterations", search.iterations, FIELD_INT, 1, 10000000),
-    FIELD("search", "mutation", search.mutation, FIELD_DOUBLE, 0, 1),
+    FIELD("search", "population", search.population, FIELD_INT,
+          APQ_SEARCH_MIN_POPULATION, APQ_SEARCH_MAX_POPULATION),
+    FIELD("search", "parents", search.parents, FIELD_INT, 1,
+          APQ_SEARCH_MAX_POPULATION),
+    FIELD("search", "iterations", search.iterations, FIELD_INT, 1,
+          APQ_SEARCH_MAX_ITERATIONS),
+    FIELD("search", "mutation", search.mutation, FIELD_DOUBLE,
+          APQ_SEARCH_MIN_MUTATION, 1),
     FIELD("search", "time_limit_s", search.time_limit_s, FIELD_DOUBLE, 0, 1e9),
     FIELD("search", "remeasure", search.remeasure, FIELD_INT, 0, 32),
     FIELD("search", "remeasure_qat_steps", search.remeasure_qat_steps,
@@ -431,7 +435,8 @@ static apq_status read_recipe(const apq_yaml *yaml, apq_recipe *recipe) {
         }
         APQ_TRY(read_section(yaml, node, sections[i], recipe));
     }
-    return check_choices(apq_yaml_path(yaml), recipe);
+    APQ_TRY(check_choices(apq_yaml_path(yaml), recipe));
+    return apq_recipe_check_search(recipe, yaml);
 }
 
 apq_status apq_recipe_load(const char *path, apq_recipe *out) {
@@ -591,8 +596,4 @@ char *apq_recipe_to_json(const apq_recipe *recipe) {
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(root);
     return text;
-}
-
-void apq_recipe_set_accounting(const apq_recipe *recipe, apq_space *space) {
-    space->prices_all_layers |= recipe->search.all_layers != 0;
 }

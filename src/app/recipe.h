@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/yaml.h"
 #include "space/space.h"
 #include "report/footprint.h"
 #include "train/phases.h"
@@ -119,6 +120,11 @@ APQ_NODISCARD apq_status apq_recipe_load(const char *path, apq_recipe *out);
  * legal. */
 APQ_NODISCARD apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
                                         const char *value);
+/* What single keys of the section `search` do not tell: the strategy is one,
+ * there are no more parents than candidates. For a recipe whose last key has
+ * been set; yaml: the file it is of, for the line, or NULL. Errors: FORMAT. */
+APQ_NODISCARD apq_status apq_recipe_check_search(const apq_recipe *recipe,
+                                                 const apq_yaml *yaml_or_null);
 /* Gives a space the accounting that the recipe asks for. */
 void apq_recipe_set_accounting(const apq_recipe *recipe, apq_space *space);
 /* The recipe as indented JSON (malloc'd), for run.json and hashes. */

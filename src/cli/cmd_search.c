@@ -52,28 +52,28 @@ static const apq_option table[] = {
      .argument = "N",
      .help = "candidates of an iteration",
      .offset = AT(population),
-     .low = 2,
-     .high = 100000},
+     .low = APQ_SEARCH_MIN_POPULATION,
+     .high = APQ_SEARCH_MAX_POPULATION},
     {.name = "parents",
      .type = APQ_OPTION_INT,
      .argument = "N",
      .help = "survivors of an iteration",
      .offset = AT(parents),
      .low = 1,
-     .high = 100000},
+     .high = APQ_SEARCH_MAX_POPULATION},
     {.name = "iterations",
      .type = APQ_OPTION_INT,
      .argument = "N",
      .help = "iterations, the first population included",
      .offset = AT(iterations),
      .low = 1,
-     .high = 1000000},
+     .high = APQ_SEARCH_MAX_ITERATIONS},
     {.name = "mutation",
      .type = APQ_OPTION_REAL,
      .argument = "P",
      .help = "probability to redraw a block",
      .offset = AT(mutation),
-     .low = 1e-6,
+     .low = APQ_SEARCH_MIN_MUTATION,
      .high = 1},
     {.name = "all-layers",
      .type = APQ_OPTION_FLAG,
@@ -205,7 +205,7 @@ static apq_status make_recipe(const search_options *o,
     out->search.sequential |= o->sequential;
     out->search.time_limit_s =
         o->time_limit_s > 0 ? o->time_limit_s : out->search.time_limit_s;
-    return APQ_OK;
+    return apq_recipe_check_search(out, NULL);
 }
 
 static void print_blocks(const apq_app_search_result *r) {

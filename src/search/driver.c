@@ -12,8 +12,6 @@
 #include <string.h>
 
 enum {
-    MAX_POPULATION = 100000,
-    MAX_ITERATIONS = 1000000,
     MAX_FRONT = 100000,
     /* Iterations that bring nothing new: what is feasible is known. */
     MAX_IDLE_ITERATIONS = 10,
@@ -33,25 +31,29 @@ static apq_status count_feasible(void *ctx, const apq_policy *policy,
 }
 
 static apq_status check_options(const apq_driver_options *options) {
-    if (options->population < 2 || options->population > MAX_POPULATION) {
-        APQ_FAIL(APQ_ERR_ARG, "search population %d not in 2..%d",
-                 options->population, MAX_POPULATION);
+    if (options->population < APQ_SEARCH_MIN_POPULATION ||
+        options->population > APQ_SEARCH_MAX_POPULATION) {
+        APQ_FAIL(APQ_ERR_ARG, "search population %d not in %d..%d",
+                 options->population, APQ_SEARCH_MIN_POPULATION,
+                 APQ_SEARCH_MAX_POPULATION);
     }
     if (options->parents < 1 || options->parents > options->population) {
         APQ_FAIL(APQ_ERR_ARG, "search parents %d not in 1..%d (population)",
                  options->parents, options->population);
     }
-    if (options->iterations < 1 || options->iterations > MAX_ITERATIONS) {
+    if (options->iterations < 1 ||
+        options->iterations > APQ_SEARCH_MAX_ITERATIONS) {
         APQ_FAIL(APQ_ERR_ARG, "search iterations %d not in 1..%d",
-                 options->iterations, MAX_ITERATIONS);
+                 options->iterations, APQ_SEARCH_MAX_ITERATIONS);
     }
     if (options->patience < 0) {
         APQ_FAIL(APQ_ERR_ARG, "search patience %d is below 0",
                  options->patience);
     }
-    if (!(options->mutation > 0.0 && options->mutation <= 1.0)) {
-        APQ_FAIL(APQ_ERR_ARG, "search mutation %g not in (0, 1]",
-                 options->mutation);
+    if (!(options->mutation >= APQ_SEARCH_MIN_MUTATION &&
+          options->mutation <= 1.0)) {
+        APQ_FAIL(APQ_ERR_ARG, "search mutation %g not in %g..1",
+                 options->mutation, APQ_SEARCH_MIN_MUTATION);
     }
     if (options->evaluate == NULL) {
         APQ_FAIL(APQ_ERR_ARG, "search has no evaluation");

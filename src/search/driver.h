@@ -12,6 +12,14 @@
  * largest at its own optimum. */
 enum { APQ_SEARCH_MAX_TOP = 32 };
 
+/* Limits of what a search is asked for, wherever it is asked. */
+enum {
+    APQ_SEARCH_MIN_POPULATION = 2,
+    APQ_SEARCH_MAX_POPULATION = 100000,
+    APQ_SEARCH_MAX_ITERATIONS = 1000000,
+};
+#define APQ_SEARCH_MIN_MUTATION 1e-6
+
 /* Scores n distinct canonical policies: scores[i] of batch[i], value finite.
  * The scores arrive zeroed with is_feasible set; clearing it excludes the
  * policy. */
@@ -35,12 +43,12 @@ typedef struct apq_search_saver {
 
 typedef struct apq_driver_options {
     const char *strategy; /* see apq_strategy_names() */
-    int population;       /* candidates of one iteration, 2..100000 */
+    int population;       /* candidates of one iteration; limits above */
     int parents;          /* 1..population */
-    int iterations;       /* 1..1000000, the initial population included */
+    int iterations;       /* 1.., the initial population included */
     int patience;    /* iterations without a better best that end it; 0: never;
                         ignored by a strategy that is annealed */
-    double mutation; /* per block and per depth, (0, 1] */
+    double mutation; /* per block and per depth, APQ_SEARCH_MIN_MUTATION..1 */
     uint64_t seed;   /* equal seeds, equal traces */
     const apq_progress *progress; /* NULL: silent, never stopped */
     apq_evaluate_fn evaluate;     /* required; the predictor */

@@ -29,6 +29,42 @@ load 'helper'
     expect_status 3
 }
 
+@test "searches that there are not are refused when the recipe is read" {
+    refused() { # LINE KEY... MESSAGE: the lines after "search:"
+        printf '  %s\n' "${@:2:$#-2}" | cat <(printf 'search:\n') - >r.yaml
+        # By a command that comes before the search, too.
+        run "$APQ" train r.yaml --space tiny --run out --quiet
+        expect_status 3
+        expect_output "^apq: r\\.yaml:$1: ${*: -1}\$"
+        [ "${#lines[@]}" -eq 1 ]
+        [ ! -e out ]
+    }
+    refused 2 'population: 100001' "population: .* is not an integer in 2\\.\\.100000"
+    refused 2 'iterations: 1000001' 'iterations: .* in 1\.\.1000000'
+    refused 2 'mutation: 0' 'mutation: .* is not a number in 1e-06\.\.1'
+    refused 3 'population: 20' 'parents: 21' \
+        'search\.parents 21 is not in 1\.\.20, the population'
+    refused 2 'population: 20' \
+        'search\.parents 25 is not in 1\.\.20, the population'
+    refused 2 'strategy: evolutoin' \
+        'search\.strategy "evolutoin" is unknown, .*; did you mean evolution'
+    refused 3 'strategy: random' 'as_released: 1' \
+        'search\.as_released: random has no released form, only evolution has'
+    # The last word decides, in any order.
+    for setting in search.parents=6 search.mutation=0 search.strategy=nothing; do
+        run "$APQ" train "$ROOT/recipes/tiny.yaml" search.population=5 \
+            search.parents=5 "$setting" --run out --quiet
+        expect_status 3
+        expect_output '^apq: .*search\.'
+        [ ! -e out ]
+    done
+    run "$APQ" search --space tiny search.population=5 --parents 5
+    expect_output 'predictor' # is what it lacks
+    run "$APQ" search --space tiny --population 5
+    expect_status 3
+    expect_output '^apq: recipe: search\.parents 25 is not in 1\.\.5, the population$'
+}
+
 @test "settings on the command line are checked alike" {
     run "$APQ" run "$ROOT/recipes/tiny.yaml" train.epoch=3 --run out --quiet
     expect_status 3

@@ -98,8 +98,8 @@ static void test_options(void **state) {
     bad.iterations = 0;
     expect_refused(&t, bad, "iterations 0");
     bad = good;
-    bad.mutation = 0.0;
-    expect_refused(&t, bad, "mutation 0");
+    bad.mutation = 0.9e-6;
+    expect_refused(&t, bad, "mutation 9e-07");
     bad.mutation = 1.5;
     expect_refused(&t, bad, "mutation 1.5");
     bad.mutation = (double)NAN;
