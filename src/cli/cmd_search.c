@@ -196,9 +196,6 @@ static apq_status make_recipe(const search_options *o,
         o->remeasure > 0 ? o->remeasure : out->search.remeasure;
     if (o->qat_steps >= 0) {
         out->search.remeasure_qat_steps = o->qat_steps;
-        if (out->search.remeasure == 0) {
-            APQ_FAIL(APQ_ERR_ARG, "--qat-steps is of --remeasure K");
-        }
     }
     out->search.all_layers |= o->all_layers;
     out->search.as_released |= o->as_released;
@@ -389,6 +386,12 @@ static int run(const apq_command *self, int argc, char **argv) {
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_recipe recipe;
     apq_status st = make_recipe(&options, budget, &recipe);
+    /* The recipe may give the other. */
+    if (st == APQ_OK && options.qat_steps >= 0 &&
+        recipe.search.remeasure == 0) {
+        (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --remeasure K");
+        return apq_cli_usage(self);
+    }
     if (st == APQ_OK) {
         st = apq_file_check_write(options.out);
     }
