@@ -171,7 +171,7 @@ static const job *find_job(const curve_run *run, apq_curve_arm arm, int size,
     return &run->jobs[out->n_seeds + index];
 }
 
-/* Seeds so far apart that no two predictors share a member's. */
+/* Far apart, so that curves of neighbouring seeds share no predictor. */
 static uint64_t seed_of(const curve_run *run, const job *j) {
     return run->recipe->seed + (uint64_t)j->seed * APQ_PREDICTOR_MAX_MEMBERS;
 }

@@ -12,10 +12,10 @@ typedef enum apq_rng_purpose {
     APQ_RNG_SPLIT = 1,   /* train/validation split */
     APQ_RNG_SHUFFLE,     /* order of an epoch; index = epoch */
     APQ_RNG_AUGMENT,     /* one image; index = position in the run */
-    APQ_RNG_INIT,        /* weights; index = tensor */
+    APQ_RNG_INIT,        /* weights; index = member << 32 | tensor */
     APQ_RNG_SUBNET,      /* sampled sub-networks; index = step */
     APQ_RNG_COLLECT,     /* collected policies; index = record */
-    APQ_RNG_PREDICTOR,   /* predictor training; index = epoch */
+    APQ_RNG_PREDICTOR,   /* predictor training; index = member << 32 | epoch */
     APQ_RNG_SEARCH,      /* strategies */
     APQ_RNG_SHAPES,      /* built-in images; index = image */
     APQ_RNG_RECALIBRATE, /* images for batch-norm statistics */

@@ -181,20 +181,28 @@ void apq_predictor_repack(apq_predictor *predictor) {
                   (size_t)h, predictor->packed2);
 }
 
-static void fill_normal(apq_predictor *p, apq_predictor_part part,
-                        uint64_t seed, double sigma) {
-    apq_rng rng = apq_rng_make(seed, APQ_RNG_INIT, (uint64_t)part);
+/* Where the weights of a member come from. Not seed + member, which would be
+ * those of another predictor's member. */
+typedef struct start {
+    uint64_t seed;
+    int member;
+} start;
+
+static void fill_normal(apq_predictor *p, apq_predictor_part part, start from,
+                        double sigma) {
+    uint64_t index = ((uint64_t)from.member << 32) + (uint64_t)part;
+    apq_rng rng = apq_rng_make(from.seed, APQ_RNG_INIT, index);
     for (size_t i = p->begin[part]; i < p->begin[part + 1]; i++) {
         p->params[i] = (float)(sigma * apq_rng_normal(&rng));
     }
 }
 
-static void fill_random(apq_predictor *p, uint64_t seed) {
+static void fill_random(apq_predictor *p, start from) {
     /* The first layer sees two ones a block, whatever its width. */
-    fill_normal(p, APQ_PART_W0, seed, sqrt(1.0 / (2 * p->space.n_blocks)));
-    fill_normal(p, APQ_PART_W1, seed, sqrt(2.0 / p->hidden));
-    fill_normal(p, APQ_PART_W2, seed, sqrt(2.0 / p->hidden));
-    fill_normal(p, APQ_PART_W, seed, sqrt(1.0 / p->hidden));
+    fill_normal(p, APQ_PART_W0, from, sqrt(1.0 / (2 * p->space.n_blocks)));
+    fill_normal(p, APQ_PART_W1, from, sqrt(2.0 / p->hidden));
+    fill_normal(p, APQ_PART_W2, from, sqrt(2.0 / p->hidden));
+    fill_normal(p, APQ_PART_W, from, sqrt(1.0 / p->hidden));
     apq_predictor_repack(p);
 }
 
@@ -203,7 +211,8 @@ apq_status apq_predictor_create_ensemble(const apq_space *space, int hidden,
                                          apq_predictor **out) {
     APQ_TRY(apq_predictor_new_members(space, hidden, n_members, out));
     for (int i = 0; i < n_members; i++) {
-        fill_random(apq_predictor_member(*out, i), seed + (uint64_t)i);
+        fill_random(apq_predictor_member(*out, i),
+                    (start){.seed = seed, .member = i});
     }
     return APQ_OK;
 }

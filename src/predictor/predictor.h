@@ -25,8 +25,9 @@ enum { APQ_PREDICTOR_MAX_HIDDEN = 65536, APQ_PREDICTOR_MAX_MEMBERS = 64 };
 APQ_NODISCARD apq_status apq_predictor_create_random(const apq_space *space,
                                                      int hidden, uint64_t seed,
                                                      apq_predictor **out);
-/* n_members of them, 1..APQ_PREDICTOR_MAX_MEMBERS, of seed, seed + 1, ...: a
- * predictor whose predictions are the members' mean. */
+/* n_members of them, 1..APQ_PREDICTOR_MAX_MEMBERS: a predictor whose
+ * predictions are the members' mean. The first is the one above; no two begin
+ * alike, of whatever seeds. */
 APQ_NODISCARD apq_status apq_predictor_create_ensemble(const apq_space *space,
                                                        int hidden,
                                                        int n_members,

@@ -46,16 +46,20 @@ static void test_mean(void **state) {
     apq_policy policies[N];
     double mean[N], deviation[N], plain[N], single[N_MEMBERS][N];
     draw(&space, policies);
-    for (uint64_t m = 0; m < N_MEMBERS; m++) {
-        apq_predictor *one = NULL;
-        assert_status(apq_predictor_create_random(&space, 16, 5 + m, &one),
+    for (int m = 0; m < N_MEMBERS; m++) {
+        assert_status(apq_predictor_predict_member(apq_predictor_member(p, m),
+                                                   policies, N, true,
+                                                   single[m]),
                       APQ_OK);
-        assert_status(
-            apq_predictor_spread(one, policies, N, true, single[m], deviation),
-            APQ_OK);
-        assert_near(deviation[3], 0.0, 0.0);
-        apq_predictor_destroy(one);
     }
+    /* The first is the predictor that there is without others. */
+    apq_predictor *one = NULL;
+    assert_status(apq_predictor_create_random(&space, 16, 5, &one), APQ_OK);
+    assert_status(apq_predictor_spread(one, policies, N, true, mean, deviation),
+                  APQ_OK);
+    assert_memory_equal(mean, single[0], sizeof mean);
+    assert_near(deviation[3], 0.0, 0.0);
+    apq_predictor_destroy(one);
     assert_int_equal(apq_predictor_members(p), N_MEMBERS);
     assert_status(apq_predictor_spread(p, policies, N, true, mean, deviation),
                   APQ_OK);
@@ -72,6 +76,34 @@ static void test_mean(void **state) {
     apq_predictor_destroy(p);
     assert_status(apq_predictor_create_ensemble(&space, 16, 65, 5, &p),
                   APQ_ERR_ARG);
+}
+
+/* Otherwise experiments that are repeated with the next seed would not be
+ * independent. */
+static void test_no_two_members_start_alike(void **state) {
+    (void)state;
+    enum { N_SEEDS = 3 };
+    apq_space space = load_space("tiny");
+    apq_predictor *p[N_SEEDS];
+    const apq_predictor *members[N_SEEDS * N_MEMBERS];
+    for (uint64_t s = 0; s < N_SEEDS; s++) {
+        assert_status(
+            apq_predictor_create_ensemble(&space, 16, N_MEMBERS, 5 + s, &p[s]),
+            APQ_OK);
+        for (int m = 0; m < N_MEMBERS; m++) {
+            members[s * N_MEMBERS + (size_t)m] = apq_predictor_member(p[s], m);
+        }
+    }
+    size_t w0 = members[0]->begin[APQ_PART_W0];
+    for (size_t i = 0; i < N_SEEDS * N_MEMBERS; i++) {
+        for (size_t j = 0; j < i; j++) {
+            assert_memory_not_equal(members[i]->params + w0,
+                                    members[j]->params + w0, sizeof(float));
+        }
+    }
+    for (size_t s = 0; s < N_SEEDS; s++) {
+        apq_predictor_destroy(p[s]);
+    }
 }
 
 static void test_files(void **state) {
@@ -276,8 +308,11 @@ static void test_unseen_width(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mean),         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_fit),          cmocka_unit_test(test_width_steps),
+        cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_no_two_members_start_alike),
+        cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_width_steps),
         cmocka_unit_test(test_unseen_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
