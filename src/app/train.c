@@ -102,7 +102,14 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     APQ_TRY(apq_rundir_file(session->dir, "events.out.tfevents.apq",
                             files->events));
     APQ_TRY(training_input(session, policy, start, files->input));
-    APQ_TRY(apq_rundir_bind(session->dir, "train_input", files->input));
+    /* A training that was refused, or killed before it kept anything, does not
+     * claim the directory. */
+    bool has_begun = apq_file_exists(files->supernet) ||
+                     apq_file_exists(files->checkpoint) ||
+                     apq_file_exists(files->log);
+    APQ_TRY(has_begun
+                ? apq_rundir_bind(session->dir, "train_input", files->input)
+                : apq_rundir_rebind(session->dir, "train_input", files->input));
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
     return files->is_done ? APQ_OK

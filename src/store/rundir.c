@@ -325,16 +325,28 @@ static apq_status bind_now(apq_rundir *dir, const char *key,
     return put(dir, "bound", key, json_string(value));
 }
 
-apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
-                           const char *value) {
+/* bind_now or put, of what the manifest is now. */
+static apq_status bind_locked(apq_rundir *dir, const char *key,
+                              const char *value, bool may_replace) {
     int fd;
     APQ_TRY(lock_manifest(dir, &fd));
     apq_status st = dir->is_shared ? reload(dir) : APQ_OK;
     if (st == APQ_OK) {
-        st = bind_now(dir, key, value);
+        st = may_replace ? put(dir, "bound", key, json_string(value))
+                         : bind_now(dir, key, value);
     }
     unlock_manifest(fd);
     return st;
+}
+
+apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
+                           const char *value) {
+    return bind_locked(dir, key, value, false);
+}
+
+apq_status apq_rundir_rebind(apq_rundir *dir, const char *key,
+                             const char *value) {
+    return bind_locked(dir, key, value, true);
 }
 
 const char *apq_rundir_bound(const apq_rundir *dir, const char *key) {

@@ -42,6 +42,10 @@ APQ_NODISCARD apq_status apq_rundir_file(const apq_rundir *dir,
  * now b". */
 APQ_NODISCARD apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
                                          const char *value);
+/* The same where nothing has been made from the earlier value yet: it is
+ * replaced. The directory is open to write. */
+APQ_NODISCARD apq_status apq_rundir_rebind(apq_rundir *dir, const char *key,
+                                           const char *value);
 /* The bound value, or NULL; borrowed until the next change. */
 const char *apq_rundir_bound(const apq_rundir *dir, const char *key);
 

@@ -81,3 +81,13 @@ setup() {
     run grep -c "$(printf '\033')" screen
     expect_status 1
 }
+
+@test "a training that was refused does not claim the run directory" {
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.batch=60000
+    expect_status 3
+    expect_output 'larger than the .* training images'
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.epochs=1
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.epochs=2
+    expect_status 6
+    expect_output 'was made with train_input'
+}

@@ -47,6 +47,17 @@ static void mismatch_names_both_values(void **state) {
     apq_rundir_close(dir);
 }
 
+static void what_made_nothing_may_be_bound_anew(void **state) {
+    apq_rundir *dir = open_new(*state);
+    assert_int_equal(apq_rundir_rebind(dir, "seed", "1"), APQ_OK);
+    assert_int_equal(apq_rundir_rebind(dir, "seed", "2"), APQ_OK);
+    apq_rundir_close(dir);
+    dir = open_new(*state);
+    assert_int_equal(apq_rundir_bind(dir, "seed", "2"), APQ_OK);
+    assert_int_equal(apq_rundir_bind(dir, "seed", "1"), APQ_ERR_MISMATCH);
+    apq_rundir_close(dir);
+}
+
 static void steps_depend_on_their_input(void **state) {
     apq_rundir *dir = open_new(*state);
     assert_false(apq_rundir_step_done(dir, "train", "in1"));
@@ -225,6 +236,7 @@ int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
         CASE(mismatch_names_both_values),
+        CASE(what_made_nothing_may_be_bound_anew),
         CASE(steps_depend_on_their_input),
         CASE(second_process_is_refused),
         CASE(reader_changes_nothing),
