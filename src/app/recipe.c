@@ -55,7 +55,6 @@ typedef struct recipe_field {
 /* In the order of the enums that they are turned into. */
 static const char *const bit_modes[] = {"float", "shared", NULL};
 static const char *const label_modes[] = {"qat", "shared", NULL};
-static const char *const teachers[] = {"largest", "average", NULL};
 static const char *const distortions[] = {"none", "trivial", NULL};
 static const char *const distills[] = {"soft", "alpha", NULL};
 static const char *const qat_distills[] = {"none", "largest", NULL};
@@ -113,9 +112,6 @@ static const recipe_field fields[] = {
     CHOICE("train", "stem", train.stem, stems),
     FIELD("train", "stem_frozen_epochs", train.stem_frozen_epochs, FIELD_INT, 0,
           100000),
-    CHOICE("train", "teacher", train.teacher, teachers),
-    FIELD("train", "self_distillation", train.self_distillation, FIELD_DOUBLE,
-          0, 1),
     CHOICE("train", "distill", train.distill, distills),
     FIELD("train", "bias_rate", train.bias_rate, FIELD_DOUBLE, 0, 1000),
     FIELD("train", "eval_epochs", train.eval_epochs, FIELD_INT, 0, 100000),

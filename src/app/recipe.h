@@ -48,12 +48,10 @@ typedef struct apq_recipe {
         int stem_frozen_epochs;
         int lr_schedule;   /* apq_rate_shape */
         double final_rate; /* of the peak */
-        int teacher;       /* apq_sandwich_teacher */
-        double self_distillation;
-        int distill;      /* apq_distill */
-        double bias_rate; /* apq_supernet_set_shift_rate */
-        int eval_epochs;  /* accuracies every so many epochs; 0: never */
-        int eval_images;  /* of the validation split, for them */
+        int distill;       /* apq_distill */
+        double bias_rate;  /* apq_supernet_set_shift_rate */
+        int eval_epochs;   /* accuracies every so many epochs; 0: never */
+        int eval_images;   /* of the validation split, for them */
     } train;
     struct {
         int float_records, quantised_records;

@@ -187,8 +187,6 @@ static apq_status train_into(apq_session *session, const apq_policy *policy,
         .lr_schedule = (apq_rate_shape)r->train.lr_schedule,
         .final_rate = r->train.final_rate,
         .stem_frozen_epochs = r->train.stem_frozen_epochs,
-        .teacher = (apq_sandwich_teacher)r->train.teacher,
-        .self_distillation = r->train.self_distillation,
         .distill = (apq_distill)r->train.distill,
     };
     APQ_TRY(apq_train_supernet(session->supernet, session->dataset, &options));

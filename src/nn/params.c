@@ -125,12 +125,6 @@ void apq_params_average_step(apq_params *params, double decay) {
     }
 }
 
-void apq_params_average_swap(apq_params *params) {
-    float *value = params->value;
-    params->value = params->average;
-    params->average = value;
-}
-
 void apq_params_average_end(apq_params *params) {
     free(params->value);
     params->value = params->average;

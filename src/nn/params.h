@@ -56,9 +56,6 @@ void apq_params_step(apq_params *params, double learning_rate, double momentum,
 APQ_NODISCARD apq_status apq_params_average_begin(apq_params *params);
 /* average += (1 - decay) * (value - average), 0 <= decay < 1. */
 void apq_params_average_step(apq_params *params, double decay);
-/* Values and average change places, so that what is bound meanwhile computes
- * with the average; to be undone. */
-void apq_params_average_swap(apq_params *params);
 /* The values become the average, which is no longer kept. */
 void apq_params_average_end(apq_params *params);
 

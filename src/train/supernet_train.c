@@ -255,17 +255,23 @@ static const char *phase_of(const trainer *t, int64_t step) {
     return t->method->phase == NULL ? NULL : t->method->phase(t->state, step);
 }
 
+static void swap_average(apq_params *params) {
+    float *value = params->value;
+    params->value = params->average;
+    params->average = value;
+}
+
 /* Of the average where one is kept, since the training ends with it. */
 static apq_status measure(trainer *t, apq_probe_result *out) {
     apq_params *params = apq_supernet_params(t->env.supernet);
     bool has_average = params->average != NULL;
     if (has_average) {
-        apq_params_average_swap(params);
+        swap_average(params);
     }
     apq_status st = apq_probe_run(t->probe, t->env.supernet,
                                   t->env.options->backend, t->env.arena, out);
     if (has_average) {
-        apq_params_average_swap(params);
+        swap_average(params);
     }
     return st;
 }

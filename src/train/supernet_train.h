@@ -19,17 +19,10 @@ typedef enum apq_distill {
                           to -1 ... 1, as in AlphaNet */
 } apq_distill;
 
-/* Who teaches the others in the sandwich. */
-typedef enum apq_sandwich_teacher {
-    APQ_TEACHER_LARGEST, /* the largest, as it learns in the same step */
-    APQ_TEACHER_AVERAGE, /* the largest, of the running average of the weights
-                          */
-} apq_sandwich_teacher;
-
 /* Training of the shared weights. What a step trains is the schedule's:
  *
  *   sandwich     the largest sub-network on the labels, the smallest and a few
- *                random ones on the largest's soft output, see `teacher`.
+ *                random ones on the largest's soft output of the same step.
  *                Source: BigNAS (ECCV 2020); METHODS 10.1.
  *   progressive  the largest alone, then ever more of the space, taught by the
  *                labels and the largest as it was at the end of the first
@@ -55,10 +48,6 @@ typedef struct apq_train_options {
     const char *schedule; /* of apq_train_schedule_names; NULL: sandwich */
     int random_subnets;   /* sandwich: of a step */
     int largest_epochs;   /* sandwich: first that train only the largest */
-    apq_sandwich_teacher teacher; /* sandwich; AVERAGE with weight_average */
-    /* Sandwich: 0 ... 1, the average's share in what the largest learns once
-     * the others do; above 0 with teacher AVERAGE. */
-    double self_distillation;
     /* sandwich, of a supernet with steps: the others are trained in random
      * bits once both kinds of first epochs are over; steps start from the
      * weights as they are then. */
@@ -94,10 +83,8 @@ APQ_NODISCARD apq_status apq_train_check_bits(const char *schedule,
  * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
  * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
  * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
- * first phase holds no image or step, the schedule is unknown, the average
- * teaches and is not kept or the largest learns from one that does not teach,
- * or bits are shared by another schedule than sandwich or a supernet without
- * steps.
+ * first phase holds no image or step, the schedule is unknown, or bits are
+ * shared by another schedule than sandwich or a supernet without steps.
  *
  * With a comm, each of its processes calls this with equal arguments and takes
  * its part of every batch; options->batch must be a multiple of their number

@@ -21,8 +21,6 @@ static apq_train_options all_options(const trainee *t) {
     apq_train_options o = trainee_options(t);
     o.augmentation = &alternating;
     o.weight_average = 0.9;
-    o.teacher = APQ_TEACHER_AVERAGE;
-    o.self_distillation = 0.5;
     o.distill = APQ_DISTILL_ALPHA;
     o.lr_schedule = APQ_RATE_LINEAR;
     o.final_rate = 0.1;
@@ -192,61 +190,6 @@ static void frozen_stems_learn_later(void **state) {
     assert_true(weights > 1e-4);
 }
 
-static apq_supernet *taught(const trainee *t, apq_sandwich_teacher teacher,
-                            double weight_average) {
-    apq_train_options o = trainee_options(t);
-    o.teacher = teacher;
-    o.weight_average = weight_average;
-    return trainee_train(t, &o);
-}
-
-static void refuses(const trainee *t, const apq_train_options *o,
-                    const char *why) {
-    apq_supernet *s = trainee_supernet(&t->space);
-    assert_int_equal(apq_train_supernet(s, t->dataset, o), APQ_ERR_ARG);
-    assert_non_null(strstr(apq_error_message(), why));
-    apq_supernet_destroy(s);
-}
-
-/* An average that forgets at once is the network that learns. */
-static void the_average_teaches(void **state) {
-    const trainee *t = *state;
-    static const struct {
-        double decay, low, high;
-    } cases[] = {{1e-12, 0, 1e-4}, {0.9, 1e-3, 1e9}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        apq_supernet *a = taught(t, APQ_TEACHER_LARGEST, cases[i].decay);
-        apq_supernet *b = taught(t, APQ_TEACHER_AVERAGE, cases[i].decay);
-        double d = trainee_distance(a, b);
-        assert_true(d >= cases[i].low && d <= cases[i].high);
-        apq_supernet_destroy(a);
-        apq_supernet_destroy(b);
-    }
-    apq_train_options o = trainee_options(t);
-    o.teacher = APQ_TEACHER_AVERAGE;
-    refuses(t, &o, "weight_average");
-}
-
-/* A share of next to nothing leaves the labels, a larger one does not. */
-static void the_average_teaches_the_largest(void **state) {
-    const trainee *t = *state;
-    apq_train_options o = trainee_options(t);
-    o.weight_average = 0.9;
-    o.teacher = APQ_TEACHER_AVERAGE;
-    apq_supernet *labels = trainee_train(t, &o);
-    o.self_distillation = 1e-9;
-    apq_supernet *hardly = trainee_train(t, &o);
-    assert_true(trainee_distance(labels, hardly) < 1e-4);
-    o.self_distillation = 0.5;
-    apq_supernet *half = trainee_train(t, &o);
-    assert_true(trainee_distance(labels, half) > 1e-3);
-    apq_supernet_destroy(labels);
-    apq_supernet_destroy(hardly);
-    apq_supernet_destroy(half);
-    o.teacher = APQ_TEACHER_LARGEST;
-    refuses(t, &o, "self_distillation");
-}
-
 /* Each option on its own: it is not forgotten on the way. */
 static void every_option_matters(void **state) {
     enum { N = 6 };
@@ -279,8 +222,6 @@ int main(void) {
         WITH_TRAINEE(the_average_is_of_the_weights_after_each_step),
         WITH_TRAINEE(alpha_clips_gradients),
         WITH_TRAINEE(frozen_stems_learn_later),
-        WITH_TRAINEE(the_average_teaches),
-        WITH_TRAINEE(the_average_teaches_the_largest),
         WITH_TRAINEE(every_option_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
