@@ -2,6 +2,7 @@
  * of the artefacts, and how to make them again. */
 #include "report/document.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,55 +11,90 @@ static double number(const json_t *object, const char *key) {
     return apq_document_number(object, key);
 }
 
-/* Members of a manifest as "key" and value; those of an object in it as
- * "object.key". Lists are counted. */
-static void put_members(apq_table *table, const char *folder,
-                        const char *prefix, json_t *object) {
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value) {
-        char name[256];
-        (void)snprintf(name, sizeof name, "%s%s%s", prefix,
-                       prefix[0] == '\0' ? "" : ".", key);
-        if (json_is_object(value) && prefix[0] == '\0') {
-            put_members(table, folder, name, value);
-            continue;
-        }
-        apq_table_cell(table, "%s", folder);
-        apq_table_cell(table, "%s", name);
-        if (json_is_string(value)) {
-            apq_table_cell(table, "%s", json_string_value(value));
-        } else if (json_is_integer(value)) {
-            apq_table_cell(table, "%" JSON_INTEGER_FORMAT,
-                           json_integer_value(value));
-        } else if (json_is_real(value)) {
-            apq_table_cell(table, "%.6g", json_real_value(value));
-        } else if (json_is_boolean(value)) {
-            apq_table_cell(table, "%s", json_is_true(value) ? "yes" : "no");
-        } else if (json_is_array(value)) {
-            apq_table_cell(table, "%zu entries", json_array_size(value));
-        } else {
-            apq_table_cell(table, "%s", "-");
-        }
+/* Whether the report's artefacts hold the network that the export is of. */
+static bool is_of_present(const json_t *files, const json_t *manifest) {
+    const char *hash =
+        apq_document_text(json_object_get(manifest, "source"), "hash", NULL);
+    bool is_known = false;
+    size_t i;
+    const json_t *row;
+    json_array_foreach(files, i, row) {
+        is_known =
+            is_known || (hash != NULL &&
+                         strcmp(apq_document_text(row, "hash", ""), hash) == 0);
     }
+    return is_known;
+}
+
+static void put_verdict(apq_table *table, const json_t *check) {
+    const char *layer = apq_document_text(check, "first_layer", NULL);
+    const char *difference = apq_document_text(check, "difference", NULL);
+    if (json_is_true(json_object_get(check, "agrees"))) {
+        apq_table_cell(table, "%s", "yes");
+    } else if (difference != NULL) {
+        apq_table_cell(table, "**no**: %s", difference);
+    } else if (layer != NULL) {
+        apq_table_cell(table, "**no**: the first layer that differs is %s",
+                       layer);
+    } else {
+        apq_table_cell(table, "%s", "**no**");
+    }
+}
+
+/* A row for a program that has run the export; NULL: none has. */
+static void put_check(apq_table *table, const json_t *row, const json_t *files,
+                      const json_t *check) {
+    const json_t *manifest = json_object_get(row, "manifest");
+    bool is_packed = json_is_true(json_object_get(manifest, "is_packed"));
+    apq_table_cell(table, "%s", apq_document_text(row, "folder", ""));
+    apq_table_cell(table, "%s%s", apq_document_text(manifest, "format", "-"),
+                   is_packed ? ", packed" : "");
+    apq_table_cell(
+        table, "%s%s",
+        apq_document_text(json_object_get(manifest, "source"), "file", "-"),
+        is_of_present(files, manifest) ? "" : ", **not the present one**");
+    if (check == NULL) {
+        apq_table_cell(table, "%s", "**not verified**");
+        apq_table_end_row(table);
+        return;
+    }
+    apq_table_cell(table, "%s", apq_document_text(check, "runtime", "-"));
+    apq_cell_fixed(table, number(check, "images"), 0, "");
+    apq_cell_fixed(table, number(check, "other_class"), 0, "");
+    apq_cell_number(table, check, "worst", 1);
+    put_verdict(table, check);
 }
 
 void apq_section_exports(const json_t *root, apq_page *page) {
     const json_t *exports = json_object_get(root, "exports");
-    if (!json_is_array(exports)) {
+    const json_t *files = json_object_get(root, "files");
+    if (json_array_size(exports) == 0) {
         return;
     }
     apq_page_heading(page, "Exports");
-    apq_table *table = apq_table_create("folder|member|value");
-    size_t i;
-    json_t *row;
+    apq_table *table = apq_table_create(
+        "folder|format|made from|run by|>images|>of another class|>largest "
+        "difference|agrees");
+    size_t i, k;
+    const json_t *row, *check;
     json_array_foreach(exports, i, row) {
-        if (table != NULL) {
-            put_members(table, apq_document_text(row, "folder", ""), "",
-                        json_object_get(row, "manifest"));
+        const json_t *checks =
+            json_object_get(json_object_get(row, "manifest"), "verification");
+        if (table != NULL && json_array_size(checks) == 0) {
+            put_check(table, row, files, NULL);
+        }
+        json_array_foreach(checks, k, check) {
+            if (table != NULL) {
+                put_check(table, row, files, check);
+            }
         }
     }
     apq_page_table(page, table);
+    apq_page_put(page, "%s",
+                 "Each beside the network itself; the largest difference of a "
+                 "logit in parts of the range of all logits. `apq verify "
+                 "FOLDER` does it again.");
+    apq_page_end(page);
 }
 
 static void put_steps(json_t *steps, apq_page *page) {

@@ -333,8 +333,10 @@ ask() {
     printf '{"networks": {"count": 7, "median_error": 0.02, "max_error": 0.1,
         "kendall_tau": 0.9}}' >run/lut-check.json
     mkdir -p run/exports/onnx
-    printf '{"format": "onnx<b>", "file": "f", "check": {"max_error": 0.001}}' \
-        >run/exports/onnx/manifest.json
+    jq -n '{
+        format: "onnx<b>", file: "f", source: {file: "network.safetensors"},
+        verification: [{runtime: "ORT", agrees: true, images: 1000,
+            other_class: 0, worst: 0.001}]}' >run/exports/onnx/manifest.json
     # Other folders have a manifest.json too.
     mkdir run/nested run/more
     cp run/manifest.json run/nested/
@@ -345,7 +347,7 @@ ask() {
     "$APQ" report --run run -o r.html
     grep -q 'onnx&lt;b&gt;' r.html
     run "$APQ" report --run run
-    expect_output 'check.max_error *\| 0\.001'
+    expect_output '^\| exports/onnx .* ORT *\| *1000 \| *0 \| *0\.00100 \| yes'
     printf '[' >run/exports/onnx/manifest.json
     run "$APQ" report --run run
     expect_status 0

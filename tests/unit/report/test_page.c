@@ -77,8 +77,9 @@ static void test_escaping(void **state) {
                               json_pack("{s:s, s:{s:s}}", "target", hostile,
                                         "space", "name", hostile));
     (void)json_object_set_new(root, "exports",
-                              json_pack("[{s:s, s:{s:s}}]", "folder", hostile,
-                                        "manifest", hostile, hostile));
+                              json_pack("[{s:s, s:{s:s, s:[{s:s}]}}]", "folder",
+                                        hostile, "manifest", "format", hostile,
+                                        "verification", "runtime", hostile));
     char *page = NULL;
     assert_int_equal(apq_report_html(root, &page), APQ_OK);
     assert_null(strstr(page, "<img src=x"));
@@ -147,7 +148,8 @@ static void test_missing(void **state) {
         " \"baselines\": [{\"name\": \"x\", \"cost\": null}],"
         " \"targets\": [{\"networks\": [{}], \"is_priced\": true}],"
         " \"records\": {\"rows\": [{}]}, \"curves\": {\"train\": [{}],"
-        " \"search\": [], \"finetune\": {\"network\": [{}]}}}",
+        " \"search\": [], \"finetune\": {\"network\": [{}]}},"
+        " \"exports\": [{\"manifest\": {\"verification\": [{}, 1]}}, {}]}",
         "{\"result\": {\"rows\": [{}], \"layers\": [{\"kept\": 0.5}]},"
         " \"search\": {\"candidates\": {\"budget\": \"latency_ms\","
         " \"cost\": [1, 2], \"predicted_accuracy\": [0.5]},"
@@ -159,6 +161,43 @@ static void test_missing(void **state) {
         expect_sound(root);
         json_decref(root);
     }
+}
+
+/* Who has run an export, and whether it is of the network that is there. */
+static void test_exports(void **state) {
+    (void)state;
+    static const char document[] =
+        "{\"files\": [{\"name\": \"n\", \"hash\": \"aa\"}], \"exports\": ["
+        "{\"folder\": \"c\", \"manifest\": {\"format\": \"c\", \"source\":"
+        " {\"file\": \"n\", \"hash\": \"aa\"}, \"verification\": ["
+        "{\"runtime\": \"R\", \"agrees\": true, \"images\": 1000,"
+        " \"other_class\": 0, \"worst\": 0.0},"
+        "{\"runtime\": \"Q\", \"agrees\": false, \"images\": 7,"
+        " \"other_class\": 3, \"worst\": 0.25, \"first_layer\": \"stem\"}]}},"
+        "{\"folder\": \"p\", \"manifest\": {\"format\": \"onnx\","
+        " \"is_packed\": true, \"source\": {\"file\": \"n\", \"hash\":"
+        " \"bb\"}, \"verification\": []}}]}";
+    static const char *const rows[] = {
+        "| c      | c            | n                          | R              "
+        "  |   1000 |                0 |                  0 | yes ",
+        "| c      | c            | n                          | Q              "
+        "  |      7 |                3 |              0.250 | **no**: the "
+        "first "
+        "layer that differs is stem |",
+        "| p      | onnx, packed | n, **not the present one** | **not "
+        "verified** |        |                  |                    |  ",
+    };
+    json_t *root = json_loads(document, 0, NULL);
+    assert_non_null(root);
+    char *text = NULL;
+    assert_int_equal(apq_report_markdown(root, &text), APQ_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strstr(text, rows[i]) == NULL) {
+            fail_msg("no row %s in:\n%s", rows[i], text);
+        }
+    }
+    free(text);
+    json_decref(root);
 }
 
 /* 10,000 records of long names: the page stays below 3 MB, and the front is
@@ -220,8 +259,8 @@ static void test_thin(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escaping), cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_missing),  cmocka_unit_test(test_many),
-        cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_missing),  cmocka_unit_test(test_exports),
+        cmocka_unit_test(test_many),     cmocka_unit_test(test_thin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
