@@ -18,6 +18,9 @@
 
 extern char **environ;
 
+/* So few that the user sees it go on. */
+enum { IMAGES_A_RUN = 20 };
+
 /* For a command that is asked to end, before it is made to. */
 static const double GRACE_S = 0.5;
 
@@ -336,17 +339,18 @@ static apq_status find_layer(const checker *k, const char *dir, int image,
     return APQ_OK;
 }
 
-static apq_status check_images(checker *k, const char *dir, const scratch *s,
-                               apq_verify_c_result *result) {
-    char *answers = NULL, difference[128] = "";
-    const char *layer;
-    APQ_TRY(compile(dir, k->options, false, s));
-    apq_status st = run_images(s, k->options->images,
-                               (size_t)k->options->n_images * k->image_bytes,
-                               k->options->progress, &answers);
+/* Runs n images from `first` on and counts those that are right; what is wrong
+ * with the first that is not is left in `difference`, else it is empty. */
+static apq_status check_some(checker *k, const scratch *s, int first, int n,
+                             int *n_equal, char difference[128]) {
+    const apq_verify_c_options *o = k->options;
+    char *answers = NULL;
+    apq_status st =
+        run_images(s, o->images + (size_t)first * k->image_bytes,
+                   (size_t)n * k->image_bytes, o->progress, &answers);
     const char *at = answers;
-    for (int i = 0; st == APQ_OK && i < k->options->n_images; i++) {
-        if (apq_stop_requested(k->options->progress)) {
+    for (int i = first; st == APQ_OK && i < first + n; i++) {
+        if (apq_stop_requested(o->progress)) {
             st = interrupted();
             break;
         }
@@ -355,17 +359,36 @@ static apq_status check_images(checker *k, const char *dir, const scratch *s,
         if (st != APQ_OK || difference[0] != '\0') {
             break;
         }
-        result->n_equal++;
-    }
-    if (st == APQ_OK && difference[0] != '\0' &&
-        (st = find_layer(k, dir, result->n_equal, s, &layer)) == APQ_OK) {
-        (void)snprintf(result->difference, sizeof result->difference,
-                       "image %d: %s; the first layer that differs is %s",
-                       result->n_equal, difference, layer);
-        (void)snprintf(result->layer, sizeof result->layer, "%s", layer);
+        ++*n_equal;
+        apq_progress_update(o->progress, "verify", (uint64_t)i + 1,
+                            (uint64_t)o->n_images, "");
     }
     free(answers);
     return st;
+}
+
+static apq_status check_images(checker *k, const char *dir, const scratch *s,
+                               apq_verify_c_result *result) {
+    char difference[128] = "";
+    const char *layer;
+    int n_images = k->options->n_images;
+    APQ_TRY(compile(dir, k->options, false, s));
+    apq_progress_update(k->options->progress, "verify", 0, (uint64_t)n_images,
+                        "");
+    for (int i = 0; i < n_images && difference[0] == '\0'; i += IMAGES_A_RUN) {
+        int left = n_images - i;
+        APQ_TRY(check_some(k, s, i, left < IMAGES_A_RUN ? left : IMAGES_A_RUN,
+                           &result->n_equal, difference));
+    }
+    if (difference[0] == '\0') {
+        return APQ_OK;
+    }
+    APQ_TRY(find_layer(k, dir, result->n_equal, s, &layer));
+    (void)snprintf(result->difference, sizeof result->difference,
+                   "image %d: %s; the first layer that differs is %s",
+                   result->n_equal, difference, layer);
+    (void)snprintf(result->layer, sizeof result->layer, "%s", layer);
+    return APQ_OK;
 }
 
 bool apq_verify_c_has(const char *compiler) {

@@ -16,7 +16,8 @@ typedef struct apq_verify_c_options {
     float mean[3], std[3];
     const uint8_t *images; /* (n_images, H, W, 3), borrowed during the call */
     int n_images;          /* >= 1 */
-    const apq_progress *progress; /* asked whether to stop; may be NULL */
+    const apq_progress *progress; /* told of each image, asked whether to stop;
+                                     may be NULL */
 } apq_verify_c_options;
 
 #define APQ_VERIFY_C_OPTIONS_INIT                                              \

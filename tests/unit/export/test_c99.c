@@ -158,11 +158,26 @@ static void close_fixture(fixture *f) {
     apq_int_model_destroy(f->model);
 }
 
+static void count_update(void *ctx, const char *what, uint64_t done,
+                         uint64_t total, const char *detail) {
+    uint64_t *expected = ctx;
+    assert_string_equal(what, "verify");
+    assert_int_equal(done, (*expected)++);
+    assert_int_equal(total, N_IMAGES);
+    (void)detail;
+}
+
+/* In more than one run of the program, each image of which is told. */
 static void verify_equal(fixture *f) {
     apq_verify_c_result result;
+    uint64_t n_told = 0;
+    const apq_progress progress = {.ctx = &n_told, .update = count_update};
+    f->verify.progress = &progress;
     assert_status(apq_verify_c(f->model, f->dir, &f->verify, &result), APQ_OK);
     assert_string_equal(result.difference, "");
     assert_int_equal(result.n_equal, N_IMAGES);
+    assert_int_equal(n_told, N_IMAGES + 1);
+    f->verify.progress = NULL;
 }
 
 /* Most bytes of two tensors that a layer reads and writes. */
