@@ -129,13 +129,14 @@ static void put_layer(FILE *out, const json_t *layer, double x,
 }
 
 static void put_legend(FILE *out) {
-    (void)fputs("<p class=\"note legend\"><span class=\"key pw\"></span>1 "
-                "\u00d7 1 layers <span class=\"key dw\"></span>depthwise "
-                "layers <span class=\"key fixed\"></span>fixed layers; latency "
-                "<span class=\"key compute\"></span>bound by arithmetic <span "
-                "class=\"key mem\"></span>bound by memory. Gaps part "
-                "stages.</p>\n",
-                out);
+    (void)fputs(
+        "<p class=\"note legend\">Bits: <span class=\"key pw\"></span>1 "
+        "\u00d7 1 layers, <span class=\"key dw\"></span>depthwise "
+        "layers, <span class=\"key fixed\"></span>fixed layers. Share "
+        "of latency: <span class=\"key compute\"></span>bound by "
+        "arithmetic, <span class=\"key mem\"></span>bound by memory. "
+        "Gaps part stages.</p>\n",
+        out);
 }
 
 void apq_layers_picture(const json_t *layers, FILE *out) {

@@ -186,6 +186,13 @@ ask() {
         return { charts: all.length,
             drawn: all.filter(f => f.querySelector("[data-drawn]") &&
                 f.querySelector("[data-drawn]").dataset.drawn > 99).length,
+            uneven: all.flatMap(f => Object.values(Chart.getChart(
+                f.querySelector("canvas")).scales)).filter(s => {
+                    const t = s.ticks.map(tick => tick.value);
+                    const step = t[1] - t[0];
+                    return !(t[0] - s.min < step && s.max - t.at(-1) < step)
+                        || s.ticks.some(tick => tick.label === "")
+                }).length,
             paint: performance.getEntriesByType("paint").map(e =>
                 [e.name, Math.round(e.startTime)]) }; })()'
     for ((i = 0; i < 100; i++)); do
@@ -201,7 +208,8 @@ ask() {
     # How long it took is told, not judged: the machine may be busy.
     jq -r '"# painted [ms]: \(.paint | tojson)"' seen.json >&3
     jq -e --arg n "$(grep -c '<figure class="chart"' r.html)" \
-        '.charts == ($n | tonumber) and .drawn == .charts' seen.json
+        '.charts == ($n | tonumber) and .drawn == .charts
+        and .uneven == 0' seen.json
     ! grep 'CONSOLE' browser.log || false
 }
 

@@ -119,11 +119,8 @@
         title: { display: true, text: text, color: ink },
         ticks: {
           color: ink,
-          callback: function (value, i, ticks) { /* the air has no ticks */
-            return (i === 0 || i === ticks.length - 1) &&
-              (value === span.min || value === span.max) ? '' :
-              number(value);
-          }
+          includeBounds: false, /* the ends of the air are no round numbers */
+          callback: number
         },
         grid: { color: rule, borderColor: rule }
       };
