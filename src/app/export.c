@@ -350,7 +350,8 @@ static apq_status read_export(const json_t *manifest, const char *path,
                               const apq_export_format **format) {
     const char *name = json_string_value(json_object_get(manifest, "format"));
     *format = name == NULL ? NULL : find_format(name);
-    if (*format == NULL || !json_is_string(json_object_get(manifest, "file"))) {
+    const char *file = json_string_value(json_object_get(manifest, "file"));
+    if (*format == NULL || file == NULL || apq_path_name(file) != file) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not the manifest of an export", path);
     }
     request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
@@ -381,15 +382,10 @@ static apq_status check_source(const apq_export_job *job,
 static apq_status verify_with(apq_export_job *job,
                               const apq_export_format *format,
                               const char *manifest, apq_export_answer *out) {
-    const json_t *known = json_object_get(out->manifest, "hash");
-    char hash[APQ_HASH_MAX];
     APQ_TRY(check_source(job, out->manifest, manifest));
     APQ_TRY(check_normalisation(job, format));
-    APQ_TRY(apq_file_hash(out->file, hash));
-    if (!json_is_string(known) || strcmp(json_string_value(known), hash) != 0) {
-        apq_note(job->session.progress, "%s: changed since it was exported",
-                 out->file);
-    }
+    APQ_TRY(apq_manifest_note_changes(out->manifest, out->file,
+                                      job->session.progress));
     APQ_TRY(run_verification(job, format, out));
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }

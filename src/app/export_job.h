@@ -33,8 +33,12 @@ typedef struct apq_export_format {
  * there is none yet. Errors: ARG, FORMAT. */
 APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
                                             const char *file);
-/* New; NULL without memory. */
+/* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
+/* A line for each file of the export that is not as the manifest has it.
+ * Errors: FORMAT for a name with a folder; IO for a file that is gone. */
+APQ_NODISCARD apq_status apq_manifest_note_changes(
+    const json_t *manifest, const char *file, const apq_progress *progress);
 /* Adds a row, or replaces that of the same runtime. */
 void apq_manifest_set_row(json_t *manifest, const apq_verification *row);
 

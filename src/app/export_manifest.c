@@ -7,6 +7,7 @@
 
 #include <apq/apq.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,23 +89,72 @@ static json_t *expected_json(const apq_export_job *job) {
     return expected == NULL ? json_null() : expected;
 }
 
+static int is_shown(const struct dirent *entry) {
+    return entry->d_name[0] != '.';
+}
+
+/* Hashes by name of all files beside `file`, those of the export; null where
+ * they cannot be read. */
+static json_t *files_json(const char *file) {
+    char dir[APQ_PATH_MAX];
+    struct dirent **names;
+    apq_path_folder(file, dir);
+    int n = scandir(dir, &names, is_shown, alphasort);
+    json_t *files = n < 0 ? json_null() : json_object();
+    for (int i = 0; i < n; i++) {
+        char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+        if (apq_path_join(path, dir, names[i]->d_name) == APQ_OK &&
+            apq_file_hash(path, hash) == APQ_OK) {
+            (void)json_object_set_new(files, names[i]->d_name,
+                                      json_string(hash));
+        }
+        free(names[i]);
+    }
+    if (n >= 0) {
+        free(names);
+    }
+    return files;
+}
+
 json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
     const apq_export_request *r = job->request;
     char hash[APQ_HASH_MAX] = "";
     json_t *own =
         apq_file_hash(file, hash) == APQ_OK ? json_string(hash) : json_null();
     return json_pack(
-        "{s:i, s:s, s:s, s:b, s:b, s:s, s:o, s:{s:s, s:s, s:s}, s:o, s:o, s:o, "
-        "s:o, s:[]}",
+        "{s:i, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, s:o, "
+        "s:o, s:o, s:[]}",
         "schema_version", 1, "tool_version", apq_version(), "format", r->format,
         "is_packed", r->is_packed, "has_function",
         !r->is_function_left_out && strcmp(r->format, "qonnx") == 0, "file",
-        apq_path_name(file), "hash", own, "source", "file",
-        apq_path_name(job->network.path), "hash", job->network.hash, "space",
-        job->session.space.name, "policy",
+        apq_path_name(file), "hash", own, "files", files_json(file), "source",
+        "file", apq_path_name(job->network.path), "hash", job->network.hash,
+        "space", job->session.space.name, "policy",
         apq_json_policy(&job->session.space, &job->network.policy), "widths",
         widths_json(job->network.model), "input", input_json(job), "expected",
         expected_json(job), "verification");
+}
+
+apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
+                                     const apq_progress *progress) {
+    char dir[APQ_PATH_MAX], path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+    apq_path_folder(file, dir);
+    const char *name;
+    json_t *known;
+    json_object_foreach(json_object_get(manifest, "files"), name, known) {
+        if (apq_path_name(name) != name) {
+            APQ_FAIL(APQ_ERR_FORMAT,
+                     "%s/manifest.json: files: \"%s\" is no name of a file",
+                     dir, name);
+        }
+        APQ_TRY(apq_path_join(path, dir, name));
+        APQ_TRY(apq_file_hash(path, hash));
+        if (!json_is_string(known) ||
+            strcmp(json_string_value(known), hash) != 0) {
+            apq_note(progress, "%s: changed since it was exported", path);
+        }
+    }
+    return APQ_OK;
 }
 
 void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {

@@ -22,12 +22,16 @@ setup() {
     make -s -C out check CFLAGS='-std=c99 -Wall -Wextra -pedantic -Werror' |
         grep -qx '4 of 4 images as expected'
     jq -e '.format == "c" and .file == "network.c" and .input.layout == "HWC"
-        and .verification[0].agrees' out/manifest.json
+        and .verification[0].agrees and .files["network.c"] == .hash
+        and (.files | keys) == ["Makefile", "README.md", "arith.h",
+            "main_test.c", "network.c", "network.h", "weights.c", "weights.h"]
+        ' out/manifest.json
     # Codes of the first layer: found later, with the layer.
     sed -i '/shapes_stem_w\[/ { n; s/[-0-9][0-9]*/1/g; }' out/weights.c
-    run "$APQ" verify out --run "$RUN" --quiet
+    run "$APQ" verify out --run "$RUN"
     expect_status 5
     expect_output '^does not agree in C99 .* differs is stem'
+    expect_output '^out/weights\.c: changed since it was exported'
     jq -e '.verification | length == 1 and (.[0].agrees | not)
         and .[0].first_layer == "stem"' out/manifest.json
     run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny
