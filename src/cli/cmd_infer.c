@@ -4,11 +4,12 @@
 #include <apq/classifier.h>
 
 #include "app/machine.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_TOP = 5, MAX_IMAGES = 65 };
+enum { DEFAULT_TOP = 5, MAX_TOP = 1000, MAX_IMAGES = 1000000 };
 
 typedef struct infer_options {
     apq_common_options common;
@@ -51,10 +52,16 @@ static const apq_option table[] = {
 
 typedef struct answers {
     apq_classifier *classifier;
-    const char *images[MAX_IMAGES];
+    const char *first;        /* --image, or NULL */
+    const char *const *words; /* further images */
     int n_images;
-    apq_class classes[MAX_IMAGES][MAX_TOP];
+    apq_class *classes; /* (n_images, top) */
 } answers;
+
+static const char *image_of(const answers *a, int i) {
+    int n_before = a->first != NULL ? 1 : 0;
+    return i < n_before ? a->first : a->words[i - n_before];
+}
 
 /* The file and options of a run are those of its recipe where not given. */
 static apq_status open_classifier(const infer_options *o,
@@ -79,8 +86,9 @@ static apq_status open_classifier(const infer_options *o,
 static apq_status classify_all(const infer_options *o, answers *a) {
     APQ_TRY(open_classifier(o, &a->classifier));
     for (int i = 0; i < a->n_images; i++) {
-        APQ_TRY(apq_classifier_file(a->classifier, a->images[i], (size_t)o->top,
-                                    a->classes[i]));
+        APQ_TRY(apq_classifier_file(a->classifier, image_of(a, i),
+                                    (size_t)o->top,
+                                    a->classes + (size_t)i * (size_t)o->top));
     }
     return APQ_OK;
 }
@@ -89,32 +97,32 @@ static void print_json(const infer_options *o, const answers *a) {
     json_t *images = json_array();
     for (int i = 0; i < a->n_images; i++) {
         json_t *classes = json_array();
-        for (int k = 0; k < o->top && a->classes[i][k].label >= 0; k++) {
-            const apq_class *c = &a->classes[i][k];
+        const apq_class *c = a->classes + (size_t)i * (size_t)o->top;
+        for (int k = 0; k < o->top && c->label >= 0; k++, c++) {
             (void)json_array_append_new(
                 classes, json_pack("{s:i, s:s, s:f}", "label", c->label, "name",
                                    c->name, "probability", c->probability));
         }
         /* null where the file's name is no UTF-8 */
-        (void)json_array_append_new(images, json_pack("{s:o?, s:o}", "image",
-                                                      json_string(a->images[i]),
-                                                      "classes", classes));
+        (void)json_array_append_new(
+            images, json_pack("{s:o?, s:o}", "image",
+                              json_string(image_of(a, i)), "classes", classes));
     }
     apq_cli_print_json(json_pack("{s:o}", "images", images), false);
 }
 
 static void print_text(const infer_options *o, const answers *a) {
     for (int i = 0; i < a->n_images; i++) {
-        printf("%s\n", a->images[i]);
-        for (int k = 0; k < o->top && a->classes[i][k].label >= 0; k++) {
-            const apq_class *c = &a->classes[i][k];
+        printf("%s\n", image_of(a, i));
+        const apq_class *c = a->classes + (size_t)i * (size_t)o->top;
+        for (int k = 0; k < o->top && c->label >= 0; k++, c++) {
             printf("  %6.2f %%  %s\n", 100 * c->probability, c->name);
         }
     }
 }
 
 static int run(const apq_command *self, int argc, char **argv) {
-    infer_options o = {.top = MAX_TOP};
+    infer_options o = {.top = DEFAULT_TOP};
     int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
@@ -123,23 +131,21 @@ static int run(const apq_command *self, int argc, char **argv) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--image FILE is required");
         return apq_cli_usage(self);
     }
-    answers *a = calloc(1, sizeof *a);
-    if (a == NULL) {
+    answers a = {.first = o.image,
+                 .words = o.common.words,
+                 .n_images = (o.image != NULL) + o.common.n_words};
+    a.classes =
+        apq_calloc((size_t)a.n_images * (size_t)o.top, sizeof *a.classes);
+    if (a.classes == NULL) {
         return apq_cli_exit(APQ_ERROR(APQ_ERR_NOMEM, "infer: out of memory"));
     }
-    if (o.image != NULL) {
-        a->images[a->n_images++] = o.image;
-    }
-    for (int i = 0; i < o.common.n_words; i++) {
-        a->images[a->n_images++] = o.common.words[i];
-    }
     /* All first, so that nothing is printed when one is bad. */
-    apq_status st = classify_all(&o, a);
+    apq_status st = classify_all(&o, &a);
     if (st == APQ_OK) {
-        (o.common.json ? print_json : print_text)(&o, a);
+        (o.common.json ? print_json : print_text)(&o, &a);
     }
-    apq_classifier_destroy(a->classifier);
-    free(a);
+    apq_classifier_destroy(a.classifier);
+    free(a.classes);
     return apq_cli_exit(st);
 }
 
@@ -156,7 +162,7 @@ const apq_command apq_command_infer = {
         "  apq infer --run runs/first --image cat.jpg\n"
         "  apq infer --model network.safetensors --image *.png --json\n",
     .options = table,
-    .max_words = MAX_IMAGES - 1,
+    .max_words = MAX_IMAGES,
     .is_parallel = true,
     .run = run,
 };

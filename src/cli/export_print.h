@@ -27,7 +27,8 @@ typedef struct apq_export_options {
          .offset = APQ_EXPORT_AT(runtime)},                                    \
     {                                                                          \
         .name = "images", .type = APQ_OPTION_COUNT, .argument = "N",           \
-        .help = "test images compared, of --data or drawn; 0 is all",          \
+        .help =                                                                \
+            "test images compared, of --data or drawn; 0 is all; else 1000",   \
         .offset = APQ_EXPORT_AT(images), .low = 0, .high = 1e9                 \
     }
 

@@ -216,8 +216,9 @@ apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
                              int first, int max_words, void *target) {
     apq_common_options *common = target;
     bool is_open = true;
+    common->words = (const char *const *)argv + first;
     for (int i = first; i < argc; i++) {
-        const char *word = argv[i];
+        char *word = argv[i];
         if (is_open && strcmp(word, "--") == 0) {
             is_open = false;
         } else if (is_open && strcmp(word, "-h") == 0) {
@@ -232,8 +233,11 @@ apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
         } else if (common->n_words >= max_words) {
             APQ_FAIL(APQ_ERR_ARG, "unexpected argument \"%s\"", word);
         } else {
-            common->words[common->n_words++] = word;
+            argv[first + common->n_words++] = word;
         }
+    }
+    if (first + common->n_words < argc) {
+        argv[first + common->n_words] = NULL;
     }
     return common->help ? APQ_OK : check_required(table, target);
 }

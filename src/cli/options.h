@@ -55,17 +55,18 @@ typedef struct apq_common_options {
     bool json, quiet, help;
     bool has_seed; /* --seed was given */
     unsigned long long seed;
-    int threads;     /* 0 = all cores */
-    const char *run; /* run directory, or NULL */
-    int n_words;     /* arguments that are not options */
-    const char *words[64];
+    int threads;              /* 0 = all cores */
+    const char *run;          /* run directory, or NULL */
+    int n_words;              /* arguments that are not options */
+    const char *const *words; /* (n_words), then NULL; in the parsed argv */
 } apq_common_options;
 
 /* Parses argv[first..argc) into `target`, a struct that begins with
  * apq_common_options and holds its defaults. At most `max_words` arguments
  * that are not options are taken. APQ_ERR_ARG with one line for an unknown
  * option (and its nearest match), a missing or illegal value. "--name=value"
- * is read as well, and -o for --out; "--" ends options. */
+ * is read as well, and -o for --out; "--" ends options. argv is put in another
+ * order: arguments that are not options come first, then NULL. */
 APQ_NODISCARD apq_status apq_options_parse(const apq_option *table, int argc,
                                            char **argv, int first,
                                            int max_words, void *target);
