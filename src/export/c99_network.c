@@ -69,6 +69,7 @@ void apq_c99_write_network_h(const apq_c99_plan *p, FILE *out) {
     fprintf(out,
             "#ifndef %s_NETWORK_H\n#define %s_NETWORK_H\n\n"
             "#include <stdint.h>\n\n"
+            "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
             "/* A convolutional network of whole numbers: %" PRId64
             " multiply-accumulates an\n * image. README.md says how to use it. "
             "*/\n",
@@ -86,7 +87,8 @@ void apq_c99_write_network_h(const apq_c99_plan *p, FILE *out) {
             "/* %s_run in two steps: the classifier's sums, %s,\n"
             " * and what becomes of them, in place. */\n"
             "void %s_sums(const uint8_t *image, int32_t *sums);\n"
-            "void %s_logits(int32_t *sums);\n\n#endif\n",
+            "void %s_logits(int32_t *sums);\n\n"
+            "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
             n,
             p->has_equal_scales ? "which are the logits"
                                 : "each class in a unit of its own",

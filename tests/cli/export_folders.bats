@@ -21,6 +21,15 @@ setup() {
     grep -q 'int shapes_classify(const uint8_t \*image);' out/network.h
     make -s -C out check CFLAGS='-std=c99 -Wall -Wextra -pedantic -Werror' |
         grep -qx '4 of 4 images as expected'
+    # A program in C++ links with it.
+    echo '#include "out/network.h"
+        int main() {
+            static uint8_t image[SHAPES_IMAGE_BYTES];
+            return shapes_classify(image) < 0;
+        }' >main.cc
+    cc -std=c99 -c out/network.c out/weights.c
+    c++ -Wall -Wextra -pedantic -Werror main.cc network.o weights.o -o main
+    ./main
     jq -e '.format == "c" and .file == "network.c" and .input.layout == "HWC"
         and .verification[0].agrees and .files["network.c"] == .hash
         and (.files | keys) == ["Makefile", "README.md", "arith.h",
