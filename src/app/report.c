@@ -291,6 +291,14 @@ static apq_status sweep_json(const apq_report_source *source, json_t **out) {
     return APQ_OK;
 }
 
+/* Fits with and without transfer, from predictor-curve.json. */
+static apq_status transfer_json(const apq_report_source *source, json_t **out) {
+    json_t *curve = NULL;
+    APQ_TRY(load_file(source, "predictor-curve.json", &curve));
+    *out = curve != NULL ? curve : json_null();
+    return APQ_OK;
+}
+
 /* Makes a member of the document. */
 typedef apq_status (*make_part)(const apq_report_source *source, json_t **out);
 
@@ -352,6 +360,7 @@ static apq_status build(const apq_report_source *source, const char *targets,
                               source->predictor == NULL
                                   ? json_null()
                                   : json_incref(source->predictor));
+    APQ_TRY(set_part(source, "transfer", transfer_json, root));
     APQ_TRY(set_part(source, "records", apq_report_records_json, root));
     APQ_TRY(set_part(source, "labels", apq_report_labels_json, root));
     APQ_TRY(build_curves(source, root));

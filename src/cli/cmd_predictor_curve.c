@@ -145,7 +145,9 @@ const apq_command apq_command_predictor_curve = {
     .summary = "Compares fits with and without transfer from float records. "
                "Scores have 95 %\nbootstrap intervals.",
     .examples = "  apq predictor curve --run runs/first --sizes 100,250 "
-                "--seeds 5 --plot curve\n",
+                "--seeds 5 --plot curve\n"
+                "  apq predictor curve --run runs/first "
+                "--out runs/first/predictor-curve.json\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,
     .run = run,

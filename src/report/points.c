@@ -46,6 +46,17 @@ void apq_points_add(apq_points *points, double x, double y, double half,
     points->has_bars = points->has_bars || length > 0;
 }
 
+void apq_points_add_interval(apq_points *points, double x, double y, double low,
+                             double high) {
+    size_t n = points->n;
+    apq_points_add(points, x, y, 0, false, NULL);
+    if (points->n > n && isfinite(low) && isfinite(high)) {
+        points->low[n] = low;
+        points->high[n] = high;
+        points->has_bars = true;
+    }
+}
+
 apq_status apq_points_thin(apq_points *points, size_t max) {
     if (points->n <= max) {
         return APQ_OK;

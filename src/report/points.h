@@ -19,6 +19,10 @@ typedef struct apq_points {
  * 0 or NaN for none; along x if `along_x`, else along y. */
 void apq_points_add(apq_points *points, double x, double y, double half,
                     bool along_x, const char *hover_or_null);
+/* The same with a bar along y from low to high; none where one is not finite.
+ */
+void apq_points_add_interval(apq_points *points, double x, double y, double low,
+                             double high);
 /* At most `max` of them, the front always: apq_thin. */
 APQ_NODISCARD apq_status apq_points_thin(apq_points *points, size_t max);
 /* The points from left to right that no other one is left of and above, into

@@ -1,5 +1,5 @@
-/* How well the predictor does: held-out scores, and each record beside what is
- * predicted of it. */
+/* How well the predictor does: held-out scores, each record beside what is
+ * predicted of it, and what transfer from float records is worth. */
 #include "report/document.h"
 
 #include "report/points.h"
@@ -102,7 +102,120 @@ static apq_status put_scatter(const json_t *records, apq_page *page) {
     return st;
 }
 
+/* Of one way to fit: pairs of records in the right order; NaN where the curve
+ * does not tell. */
+typedef struct score {
+    double value, low, high; /* per cent; 95 % interval */
+} score;
+
+static score read_score(const json_t *row, const char *arm) {
+    const json_t *pairs =
+        json_object_get(json_object_get(row, arm), "pairwise_accuracy");
+    const json_t *interval = json_object_get(pairs, "interval_95");
+    const json_t *low = json_array_get(interval, 0);
+    const json_t *high = json_array_get(interval, 1);
+    return (score){
+        100 * number(pairs, "value"),
+        json_is_number(low) ? 100 * json_number_value(low) : (double)NAN,
+        json_is_number(high) ? 100 * json_number_value(high) : (double)NAN};
+}
+
+static void score_cell(apq_table *table, score s, const char *unit) {
+    if (isfinite(s.value + s.low + s.high)) {
+        apq_table_cell(table, "%.1f%s [%.1f, %.1f]", s.value, unit, s.low,
+                       s.high);
+    } else {
+        apq_table_cell(table, "%s", "-");
+    }
+}
+
+static void put_transfer_table(const json_t *sizes, apq_page *page) {
+    apq_table *table =
+        apq_table_create(">quantised records|>pairs in order, without transfer|"
+                         ">with transfer|>difference in points");
+    size_t i;
+    const json_t *row;
+    json_array_foreach(sizes, i, row) {
+        if (table != NULL) {
+            apq_cell_fixed(table, number(row, "quantised_records"), 0, "");
+            score_cell(table, read_score(row, "scratch"), " %");
+            score_cell(table, read_score(row, "transfer"), " %");
+            score_cell(table, read_score(row, "difference"), "");
+        }
+    }
+    apq_page_table(page, table);
+}
+
+static apq_status put_transfer_chart(const json_t *sizes, apq_page *page) {
+    static const struct {
+        const char *arm;
+        apq_plot_series look;
+    } arms[] = {{"scratch",
+                 {.label = "without transfer, 95 %",
+                  .has_line = true,
+                  .is_dashed = true,
+                  .marker = APQ_MARKER_SQUARE,
+                  .color = 1}},
+                {"transfer",
+                 {.label = "with transfer, 95 %",
+                  .has_line = true,
+                  .marker = APQ_MARKER_CIRCLE,
+                  .color = 0}}};
+    enum { N_ARMS = sizeof arms / sizeof arms[0] };
+    apq_points sets[N_ARMS] = {{0}};
+    apq_point_chart chart = {.n = 0};
+    for (size_t a = 0; a < N_ARMS; a++) {
+        size_t i;
+        const json_t *row;
+        json_array_foreach(sizes, i, row) {
+            score s = read_score(row, arms[a].arm);
+            apq_points_add_interval(&sets[a], number(row, "quantised_records"),
+                                    s.value, s.low, s.high);
+        }
+        apq_points_series(&chart, &sets[a], false, arms[a].look);
+    }
+    apq_status st = apq_points_chart(
+        &chart,
+        (apq_plot){.title = "What transfer from float records is worth",
+                   .x_label = "quantised training records",
+                   .y_label = "pairs in the right order [%]"},
+        NULL, page);
+    for (size_t a = 0; a < N_ARMS; a++) {
+        apq_points_fini(&sets[a]);
+    }
+    return st;
+}
+
+/* Of `apq predictor curve`. */
+static apq_status put_transfer(const json_t *root, apq_page *page) {
+    const json_t *curve = json_object_get(root, "transfer");
+    const json_t *sizes = json_object_get(curve, "sizes");
+    if (json_array_size(sizes) == 0) {
+        apq_page_put(page, "%s",
+                     "Fits with and without transfer from float records: not "
+                     "recorded; `apq predictor curve --run DIR --out "
+                     "DIR/predictor-curve.json` tells, and is shown here.");
+        apq_page_end(page);
+        return APQ_OK;
+    }
+    double n_float = number(curve, "float_records");
+    double n_seeds = number(curve, "seeds"),
+           n_test = number(curve, "test_records");
+    apq_page_put(page, "%s", "Fits with and without transfer");
+    if (isfinite(n_float + n_seeds + n_test)) {
+        apq_page_put(page,
+                     " from %.0f float records, means over %.0f seeds on %.0f "
+                     "test records",
+                     n_float, n_seeds, n_test);
+    }
+    apq_page_put(page, "%s", "; 95 % intervals in brackets:");
+    apq_page_end(page);
+    put_transfer_table(sizes, page);
+    return put_transfer_chart(sizes, page);
+}
+
 apq_status apq_section_predictor(const json_t *root, apq_page *page) {
     put_scores(root, page);
-    return put_scatter(json_object_get(root, "records"), page);
+    APQ_TRY(put_scatter(json_object_get(root, "records"), page));
+    return put_transfer(root, page);
 }

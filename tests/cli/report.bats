@@ -340,6 +340,7 @@ ask() {
     done
     printf '{"networks": {"count": 7, "median_error": 0.02, "max_error": 0.1,
         "kendall_tau": 0.9}}' >run/lut-check.json
+    echo '{"sizes": [{"quantised_records": 24}]}' >run/predictor-curve.json
     mkdir -p run/exports/onnx
     jq -n '{
         format: "onnx<b>", file: "f", source: {file: "network.safetensors"},
@@ -351,7 +352,8 @@ ask() {
     echo '{"a": 1}' >run/more/manifest.json
     "$APQ" report --run run --json | jq -e '(.exports | length) == 1
         and .exports[0].folder == "exports/onnx"
-        and .cost_model.check.networks.count == 7'
+        and .cost_model.check.networks.count == 7
+        and .transfer.sizes[0].quantised_records == 24'
     "$APQ" report --run run -o r.html
     grep -q 'onnx&lt;b&gt;' r.html
     run "$APQ" report --run run

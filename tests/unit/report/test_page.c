@@ -150,6 +150,9 @@ static void test_missing(void **state) {
         " \"records\": {\"rows\": [{}]}, \"curves\": {\"train\": [{}],"
         " \"search\": [], \"finetune\": {\"network\": [{}]}},"
         " \"exports\": [{\"manifest\": {\"verification\": [{}, 1]}}, {}]}",
+        "{\"transfer\": {\"sizes\": [{}, 1, {\"scratch\": "
+        "{\"pairwise_accuracy\":"
+        " {\"value\": 1, \"interval_95\": [\"a\"]}}}]}}",
         "{\"result\": {\"rows\": [{}], \"layers\": [{\"kept\": 0.5}]},"
         " \"search\": {\"candidates\": {\"budget\": \"latency_ms\","
         " \"cost\": [1, 2], \"predicted_accuracy\": [0.5]},"
@@ -197,6 +200,31 @@ static void test_exports(void **state) {
         }
     }
     free(text);
+    json_decref(root);
+}
+
+/* The curve of `apq predictor curve` as a table and, on pages, as a chart. */
+static void test_transfer(void **state) {
+    (void)state;
+    static const char document[] =
+        "{\"transfer\": {\"float_records\": 300, \"seeds\": 5,"
+        " \"test_records\": 18, \"sizes\": [{\"quantised_records\": 72,"
+        " \"scratch\": {\"pairwise_accuracy\": {\"value\": 0.694,"
+        " \"interval_95\": [0.54, 0.83]}}, \"transfer\":"
+        " {\"pairwise_accuracy\": {\"value\": 0.873, \"interval_95\":"
+        " [0.76, 0.95]}}, \"difference\": {\"pairwise_accuracy\":"
+        " {\"value\": 0.18, \"interval_95\": [0.09, 0.31]}}}]}}";
+    json_t *root = json_loads(document, 0, NULL);
+    assert_non_null(root);
+    char *text = NULL, *page = NULL;
+    assert_int_equal(apq_report_markdown(root, &text), APQ_OK);
+    assert_non_null(
+        strstr(text, "69.4 % [54.0, 83.0] | 87.3 % [76.0, 95.0] |"));
+    assert_non_null(strstr(text, " 18.0 [9.0, 31.0] |"));
+    assert_int_equal(apq_report_html(root, &page), APQ_OK);
+    assert_int_equal(count(page, "<figure class=\"chart\""), 1);
+    free(text);
+    free(page);
     json_decref(root);
 }
 
@@ -260,7 +288,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escaping), cmocka_unit_test(test_alone),
         cmocka_unit_test(test_missing),  cmocka_unit_test(test_exports),
-        cmocka_unit_test(test_many),     cmocka_unit_test(test_thin),
+        cmocka_unit_test(test_transfer), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_thin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
