@@ -307,7 +307,7 @@ static apq_status open_bench(bench *b, const char *path,
     for (size_t i = 0; i < ir.n_layers; i++) {
         b->macs += (double)apq_ir_layer_macs(&ir.layers[i]);
     }
-    APQ_TRY(apq_int_model_create(&b->network->net, &b->model));
+    APQ_TRY(apq_network_integers(b->network, path, &b->model));
     b->network->net.is_quantised = false; /* from here on the float one */
     APQ_TRY(make_images(b));
     return request->runtime == NULL ? APQ_OK

@@ -44,15 +44,10 @@ static apq_status allocate(apq_classifier *self) {
     return APQ_OK;
 }
 
-/* Weights that no network can have are the file's fault. */
 static apq_status make_engine(apq_classifier *self, const char *path) {
     apq_int_model *model;
-    apq_status st = apq_int_model_create(&self->network->net, &model);
-    if (st == APQ_ERR_NUMERIC || st == APQ_ERR_UNSUPPORTED) {
-        return APQ_ERROR(APQ_ERR_FORMAT, "%s: %s", path, apq_error_message());
-    }
-    APQ_TRY(st);
-    st = apq_int_infer_create(model, &self->fused);
+    APQ_TRY(apq_network_integers(self->network, path, &model));
+    apq_status st = apq_int_infer_create(model, &self->fused);
     if (st == APQ_OK && self->fused == NULL) {
         st = apq_int_engine_create(model, &self->engine);
     }

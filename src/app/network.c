@@ -228,6 +228,15 @@ void apq_network_destroy(apq_network *network) {
     free(network);
 }
 
+apq_status apq_network_integers(apq_network *network, const char *path,
+                                apq_int_model **out) {
+    apq_status st = apq_int_model_create(&network->net, out);
+    if (st == APQ_ERR_NUMERIC || st == APQ_ERR_UNSUPPORTED) {
+        return APQ_ERROR(APQ_ERR_FORMAT, "%s: %s", path, apq_error_message());
+    }
+    return st;
+}
+
 static apq_status copy_data(apq_network *network, const char *path,
                             const char *data, const apq_dataset *dataset) {
     if (strcmp(apq_dataset_hash(dataset), network->data_hash) != 0) {

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "data/data.h"
+#include "deploy/int_model.h"
 #include "nn/model.h"
 #include "space/space.h"
 #include "tensor/safetensors.h"
@@ -34,6 +35,12 @@ APQ_NODISCARD apq_status apq_network_open(const char *path,
                                           const char *space_or_null,
                                           apq_network **out);
 void apq_network_destroy(apq_network *network);
+
+/* In integers; `path` is of the network, for messages. The caller destroys
+ * *out. Errors: FORMAT weights that no network has; NOMEM. */
+APQ_NODISCARD apq_status apq_network_integers(apq_network *network,
+                                              const char *path,
+                                              apq_int_model **out);
 
 /* What the file does not tell, from the data it was trained on; `path` is of
  * the network, for messages. Errors: those of apq_dataset_open(); MISMATCH

@@ -52,7 +52,7 @@ apq_status apq_network_file_load(apq_session *session, const char *path,
     out->has_statistics = network->has_statistics;
     memcpy(out->mean, network->mean, sizeof out->mean);
     memcpy(out->std, network->std, sizeof out->std);
-    apq_status st = apq_int_model_create(&network->net, &out->model);
+    apq_status st = apq_network_integers(network, out->path, &out->model);
     apq_network_destroy(network);
     return st == APQ_OK ? apq_file_hash(out->path, out->hash) : st;
 }

@@ -89,6 +89,20 @@ setup() {
     run "$APQ" export --model cut.safetensors --space tiny -o out
     expect_status 3
     [ ! -e out ]
+    # Ranges of 0, in a file that is whole otherwise.
+    sed 's/"xxh3"/"none"/' "$RUN/network.safetensors" >zero.safetensors
+    length=$(od -An -tu8 -N8 zero.safetensors)
+    begin=$(tail -c +9 zero.safetensors | head -c "$length" |
+        jq '.act_range.data_offsets[0]')
+    dd if=/dev/zero of=zero.safetensors bs=1 count=4 conv=notrunc \
+        seek=$((8 + length + begin)) 2>dd.log
+    for command in 'export -o out' 'bench infer'; do
+        # shellcheck disable=SC2086
+        run "$APQ" $command --model zero.safetensors --space tiny --quiet
+        expect_status 3
+        expect_output '^apq: zero\.safetensors: stem: activation range 0, legal'
+    done
+    [ ! -e out ]
     run "$APQ" export --run "$RUN" --data nowhere -o out
     expect_status 3
     [ ! -e out ]
