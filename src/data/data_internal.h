@@ -141,8 +141,10 @@ void data_decoder_fini(data_decoder *decoder);
  * `header_only`, pixels are not touched. */
 apq_status data_decode(data_decoder *decoder, const data_listing *listing,
                        const data_item *item, int min_side, bool header_only);
-/* 1 ... 8 as EXIF counts them; 1, upright, where a JPEG does not tell. */
-int data_exif_orientation(const uint8_t *bytes, size_t n_bytes);
+/* 1 ... 8 as EXIF counts them; 1, upright, where a JPEG, or the TIFF structure
+ * that is EXIF, does not tell. */
+int data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes);
+int data_tiff_orientation(const uint8_t *tiff, size_t n);
 /* Sizes, then also pixels, as an image of that orientation is looked at. */
 void data_orient_size(data_decoder *decoder, int orientation);
 apq_status data_orient_pixels(data_decoder *decoder, int orientation);

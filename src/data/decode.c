@@ -101,7 +101,7 @@ static apq_status decode_jpeg(data_decoder *decoder,
                       "%d x %d pixels, a side is not in 1..%d", width, height,
                       DATA_MAX_SIDE);
     }
-    int orientation = data_exif_orientation(bytes, n_bytes);
+    int orientation = data_jpeg_orientation(bytes, n_bytes);
     if (header_only) {
         data_orient_size(decoder, orientation);
         return APQ_OK;
@@ -143,7 +143,13 @@ static apq_status read_png(data_decoder *decoder, const data_listing *listing,
                       (unsigned)header.width, (unsigned)header.height,
                       DATA_MAX_SIDE);
     }
+    struct spng_exif exif; /* an error here is met by the decoder, too */
+    int orientation =
+        spng_get_exif(png, &exif) == 0
+            ? data_tiff_orientation((const uint8_t *)exif.data, exif.length)
+            : 1;
     if (header_only) {
+        data_orient_size(decoder, orientation);
         return APQ_OK;
     }
     size_t n_bytes = (size_t)header.width * header.height * 3;
@@ -158,7 +164,7 @@ static apq_status read_png(data_decoder *decoder, const data_listing *listing,
         return defect(decoder, listing, item, APQ_ERR_FORMAT,
                       "truncated or damaged PNG (%s)", spng_strerror(error));
     }
-    return APQ_OK;
+    return data_orient_pixels(decoder, orientation);
 }
 
 static apq_status decode_png(data_decoder *decoder, const data_listing *listing,

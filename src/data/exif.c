@@ -1,6 +1,6 @@
-/* How a camera was held: the orientation that a JPEG's EXIF segment tells, and
- * pixels turned upright by it. Source: CIPA DC-008 (EXIF 2.32), 4.6.4 A and
- * 4.5.4. */
+/* How a camera was held: the orientation that EXIF tells in a segment of a JPEG
+ * or a chunk of a PNG, and pixels turned upright by it. Source: CIPA DC-008
+ * (EXIF 2.32), 4.6.4 A and 4.5.4. */
 #include "data/data_internal.h"
 
 #include <stdlib.h>
@@ -22,8 +22,7 @@ static uint32_t read_number(const uint8_t *at, size_t n, bool is_big) {
     return value;
 }
 
-/* Of the TIFF structure in an EXIF segment; 1 where it tells none. */
-static int tiff_orientation(const uint8_t *tiff, size_t n) {
+int data_tiff_orientation(const uint8_t *tiff, size_t n) {
     if (n < 8 || (memcmp(tiff, "MM", 2) != 0 && memcmp(tiff, "II", 2) != 0)) {
         return 1;
     }
@@ -47,7 +46,7 @@ static int tiff_orientation(const uint8_t *tiff, size_t n) {
     return 1;
 }
 
-int data_exif_orientation(const uint8_t *bytes, size_t n_bytes) {
+int data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes) {
     static const uint8_t start[6] = {'E', 'x', 'i', 'f', 0, 0};
     size_t at = 2; /* behind the start of the image */
     while (at + 4 <= n_bytes && bytes[at] == 0xff &&
@@ -64,8 +63,8 @@ int data_exif_orientation(const uint8_t *bytes, size_t n_bytes) {
         }
         if (marker == MARKER_APP1 && length >= 2 + sizeof start &&
             memcmp(segment, start, sizeof start) == 0) {
-            return tiff_orientation(segment + sizeof start,
-                                    length - 2 - sizeof start);
+            return data_tiff_orientation(segment + sizeof start,
+                                         length - 2 - sizeof start);
         }
         at += 2 + length;
     }

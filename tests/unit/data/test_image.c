@@ -149,6 +149,59 @@ static void test_orientations(void **state) {
     remove_tree(root);
 }
 
+static void put_number(uint8_t *at, uint32_t value) {
+    for (int i = 0; i < 4; i++) {
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
+}
+
+/* The checksum of PNG chunks. */
+static uint32_t crc(const uint8_t *bytes, size_t n) {
+    uint32_t sum = UINT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        sum ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) {
+            sum = sum >> 1 ^ (sum & 1 ? 0xedb88320U : 0);
+        }
+    }
+    return ~sum;
+}
+
+/* A PNG tells its orientation in a chunk behind the header. */
+static void test_png_orientation(void **state) {
+    (void)state;
+    enum { HEADER_END = 33, CHUNK = 12 + 26 };
+    uint8_t chunk[CHUNK] = {0, 0,  0, 26, 'e', 'X', 'I', 'f', 'M', 'M',
+                            0, 42, 0, 0,  0,   8,   0,   1,   1,   0x12,
+                            0, 3,  0, 0,  0,   1,   0,   6};
+    char root[PATH_BYTES], path[PATH_BYTES], *bytes;
+    static uint8_t rgb[WIDTH * HEIGHT * 3], hwc[SIDE * SIDE * 3];
+    const colour plain[4] = {RED, GREEN, BLUE, WHITE};
+    const colour upright[4] = {BLUE, RED, WHITE, GREEN};
+    size_t n;
+    make_temporary(root);
+    path_in(path, root, "a.png");
+    paint(rgb, WIDTH, HEIGHT, RED, GREEN, BLUE, WHITE);
+    write_png(path, rgb, WIDTH, HEIGHT);
+    assert_int_equal(apq_file_read(path, &bytes, &n), APQ_OK);
+    uint8_t *all = malloc(n + CHUNK);
+    assert_non_null(all);
+    put_number(chunk + CHUNK - 4, crc(chunk + 4, CHUNK - 8));
+    memcpy(all, bytes, HEADER_END);
+    memcpy(all + HEADER_END, chunk, CHUNK);
+    memcpy(all + HEADER_END + CHUNK, bytes + HEADER_END, n - HEADER_END);
+    write_bytes(path, all, n + CHUNK);
+    assert_int_equal(apq_image_read(path, SIDE, hwc), APQ_OK);
+    assert_quarters(hwc, upright, "PNG");
+    all[HEADER_END + CHUNK - 1] ^= 1; /* a damaged chunk tells nothing */
+    write_bytes(path, all, n + CHUNK);
+    assert_int_equal(apq_image_read(path, SIDE, hwc), APQ_OK);
+    assert_quarters(hwc, plain, "PNG with a damaged chunk");
+    free(all);
+    free(bytes);
+    remove_tree(root);
+}
+
 /* A segment cut short, or with numbers that point outside, tells nothing. */
 static void test_damaged_orientation(void **state) {
     (void)state;
@@ -228,6 +281,7 @@ static void test_errors(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_orientations),
+        cmocka_unit_test(test_png_orientation),
         cmocka_unit_test(test_damaged_orientation),
         cmocka_unit_test(test_as_dataset),
         cmocka_unit_test(test_errors),
