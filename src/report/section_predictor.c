@@ -164,12 +164,17 @@ static apq_status put_transfer_chart(const json_t *sizes, apq_page *page) {
     enum { N_ARMS = sizeof arms / sizeof arms[0] };
     apq_points sets[N_ARMS] = {{0}};
     apq_point_chart chart = {.n = 0};
+    /* Beside each other, so that neither bar hides the other. */
+    double aside =
+        0.004 * number(json_array_get(sizes, json_array_size(sizes) - 1),
+                       "quantised_records");
     for (size_t a = 0; a < N_ARMS; a++) {
         size_t i;
         const json_t *row;
         json_array_foreach(sizes, i, row) {
             score s = read_score(row, arms[a].arm);
-            apq_points_add_interval(&sets[a], number(row, "quantised_records"),
+            double n = number(row, "quantised_records");
+            apq_points_add_interval(&sets[a], a == 0 ? n - aside : n + aside,
                                     s.value, s.low, s.high);
         }
         apq_points_series(&chart, &sets[a], false, arms[a].look);
