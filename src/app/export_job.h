@@ -35,8 +35,9 @@ APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
                                             const char *file);
 /* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
-/* A line for each file of the export that is not as the manifest has it.
- * Errors: FORMAT for a name with a folder; IO for a file that is gone. */
+/* A line for each file of the export that is gone or not as the manifest has
+ * it. Errors: FORMAT for a name with a folder; IO for a file that cannot be
+ * read. */
 APQ_NODISCARD apq_status apq_manifest_note_changes(
     const json_t *manifest, const char *file, const apq_progress *progress);
 /* Adds a row, or replaces that of the same runtime. */

@@ -148,6 +148,10 @@ apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
                      dir, name);
         }
         APQ_TRY(apq_path_join(path, dir, name));
+        if (!apq_file_exists(path)) {
+            apq_note(progress, "%s: gone since it was exported", path);
+            continue;
+        }
         APQ_TRY(apq_file_hash(path, hash));
         if (!json_is_string(known) ||
             strcmp(json_string_value(known), hash) != 0) {

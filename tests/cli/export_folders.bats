@@ -37,9 +37,11 @@ setup() {
         ' out/manifest.json
     # Codes of the first layer: found later, with the layer.
     sed -i '/shapes_stem_w\[/ { n; s/[-0-9][0-9]*/1/g; }' out/weights.c
+    rm out/README.md
     run "$APQ" verify out --run "$RUN"
     expect_status 5
     expect_output '^does not agree in C99 .* differs is stem'
+    expect_output '^out/README\.md: gone since it was exported'
     expect_output '^out/weights\.c: changed since it was exported'
     jq -e '.verification | length == 1 and (.[0].agrees | not)
         and .[0].first_layer == "stem"' out/manifest.json
