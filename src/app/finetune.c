@@ -188,6 +188,12 @@ static json_t *contender_json(const apq_session *session, const contender *c) {
     json_object_set_new(out, "test_top1", json_real(c->test.top1));
     json_object_set_new(out, "test_loss", json_real(c->test.loss));
     json_object_set_new(out, "test_count", json_integer(c->test.count));
+    json_object_set_new(out, "train_count",
+                        json_integer((json_int_t)apq_dataset_length(
+                            session->dataset, APQ_SPLIT_TRAIN)));
+    json_object_set_new(out, "val_count",
+                        json_integer((json_int_t)apq_dataset_length(
+                            session->dataset, APQ_SPLIT_VAL)));
     json_object_set_new(out, "file", json_string(c->file));
     return out;
 }

@@ -165,6 +165,19 @@ static void fact_with_hash(apq_table *table, const char *name,
     apq_table_cell(table, hash[0] != '\0' ? "%s (hash %s)" : "%s", value, hash);
 }
 
+/* Nothing where the fine-tuning, which counts them, is of an earlier version.
+ */
+static void fact_images(apq_table *table, const json_t *measured) {
+    double train = number(measured, "train_count");
+    double val = number(measured, "val_count");
+    double test = number(measured, "test_count");
+    if (isfinite(train + val + test)) {
+        apq_table_cell(table, "%s", "images");
+        apq_table_cell(table, "%.0f to train, %.0f to validate, %.0f to test",
+                       train, val, test);
+    }
+}
+
 void apq_section_asked(const json_t *root, apq_page *page) {
     const json_t *asked = json_object_get(root, "asked");
     const json_t *recipe = json_object_get(asked, "recipe");
@@ -193,6 +206,8 @@ void apq_section_asked(const json_t *root, apq_page *page) {
     fact_with_hash(table, "data",
                    apq_document_text(recipe, "data", apq_not_recorded),
                    apq_document_text(asked, "data_hash", ""));
+    fact_images(table,
+                json_object_get(json_object_get(root, "result"), "measured"));
     fact(table, "seed", apq_document_text(asked, "seed", apq_not_recorded));
     (void)snprintf(text, sizeof text,
                    "%s, population %.0f, parents %.0f, %.0f iterations, "

@@ -89,6 +89,7 @@ setup() {
     done
     expect_output '^\*\*Result:\*\* top-1 [0-9.]+ % .* predicted [0-9.]+ %'
     expect_output 'latency ≤ 0\.02 ms'
+    expect_output '^\| images +\| 500 to train, 100 to validate, 200 to test'
     ! printf '%s\n' "$output" | grep -qiE '\bnan\b|[0-9]e[-+][0-9]|null' ||
         false
     # Every line of a table is as long as its header.
