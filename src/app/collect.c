@@ -193,8 +193,32 @@ static apq_status give_back(collection *c, const apq_claim *claim,
     return st;
 }
 
-/* Does `task` for begin .. end - 1 by policies[seq - begin], or by the planned
- * ones where policies is NULL, until all are done by whoever. */
+/* A policy as run.db has it; its text is released. */
+static apq_status parse_stored(const collection *c, char *text,
+                               apq_policy *out) {
+    apq_status st =
+        apq_policy_from_json(&c->session->space, text, "run.db: policy", out);
+    free(text);
+    return st;
+}
+
+/* The planned policy; that of a repeat is the record's, which need not be what
+ * is planned for its number: it was imported, or found by search before more
+ * were planned. */
+static apq_status find_policy(const collection *c, const apq_claim *claim,
+                              apq_policy *out) {
+    if (claim->task == APQ_TASK_REPEAT) {
+        char *text;
+        APQ_TRY(apq_record_policy(c->records, c->kind, claim->seq, &text));
+        return parse_stored(c, text, out);
+    }
+    apq_collect_plan(c->session->recipe, &c->session->space, c->kind,
+                     claim->seq, out);
+    return APQ_OK;
+}
+
+/* Does `task` for begin .. end - 1 by policies[seq - begin], or by those that
+ * find_policy() tells where policies is NULL, until all are done by whoever. */
 static apq_status collect_range(collection *c, apq_task task, int64_t begin,
                                 int64_t end, const apq_policy *policies) {
     int64_t at = begin;
@@ -209,8 +233,7 @@ static apq_status collect_range(collection *c, apq_task task, int64_t begin,
         if (policies != NULL) {
             policy = policies[claim.seq - begin];
         } else {
-            apq_collect_plan(c->session->recipe, &c->session->space, c->kind,
-                             claim.seq, &policy);
+            APQ_TRY(find_policy(c, &claim, &policy));
         }
         apq_status st = measure_record(c, &claim, &policy);
         if (st != APQ_OK) {
@@ -262,10 +285,7 @@ static apq_status chosen_policies(collection *c, apq_target *target,
     for (int64_t seq = begin; seq < end; seq++) {
         char *text;
         APQ_TRY(apq_choice_get(c->records, c->kind, seq, &text));
-        apq_status st = apq_policy_from_json(
-            &c->session->space, text, "run.db: choice", &policies[seq - begin]);
-        free(text);
-        APQ_TRY(st);
+        APQ_TRY(parse_stored(c, text, &policies[seq - begin]));
     }
     return APQ_OK;
 }

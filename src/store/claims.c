@@ -314,12 +314,13 @@ apq_status apq_claims_finish_choice(apq_records *records,
                            finish_choice(records, claim, begin, policies, n));
 }
 
-apq_status apq_choice_get(apq_records *records, apq_record_kind kind,
-                          int64_t seq, char **policy) {
+static apq_status get_policy(apq_records *records, const char *table,
+                             apq_record_kind kind, int64_t seq, char **policy) {
+    char sql[80];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT policy FROM %s WHERE kind = ? AND seq = ?", table);
     sqlite3_stmt *query;
-    APQ_TRY(apq_records_prepare(
-        records, "SELECT policy FROM choices WHERE kind = ? AND seq = ?",
-        &query));
+    APQ_TRY(apq_records_prepare(records, sql, &query));
     bind_kind(query, 1, kind);
     (void)sqlite3_bind_int64(query, 2, seq);
     int code = sqlite3_step(query);
@@ -330,11 +331,21 @@ apq_status apq_choice_get(apq_records *records, apq_record_kind kind,
             st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", records->path);
         }
     } else if (code == SQLITE_DONE) {
-        st = APQ_ERROR(APQ_ERR_ARG, "%s: no policy was chosen for %s %" PRId64,
-                       records->path, apq_record_kind_name(kind), seq);
+        st = APQ_ERROR(APQ_ERR_ARG, "%s: no %s %" PRId64 " among the %s",
+                       records->path, apq_record_kind_name(kind), seq, table);
     } else {
-        st = apq_records_failed(records, "read choices");
+        st = apq_records_failed(records, "read policies");
     }
     (void)sqlite3_finalize(query);
     return st;
+}
+
+apq_status apq_choice_get(apq_records *records, apq_record_kind kind,
+                          int64_t seq, char **policy) {
+    return get_policy(records, tables[APQ_TASK_CHOICE], kind, seq, policy);
+}
+
+apq_status apq_record_policy(apq_records *records, apq_record_kind kind,
+                             int64_t seq, char **policy) {
+    return get_policy(records, tables[APQ_TASK_RECORD], kind, seq, policy);
 }

@@ -65,5 +65,9 @@ APQ_NODISCARD apq_status apq_claims_finish_choice(apq_records *records,
 APQ_NODISCARD apq_status apq_choice_get(apq_records *records,
                                         apq_record_kind kind, int64_t seq,
                                         char **policy);
+/* The policy that was measured, malloc'd. APQ_ERR_ARG: none. */
+APQ_NODISCARD apq_status apq_record_policy(apq_records *records,
+                                           apq_record_kind kind, int64_t seq,
+                                           char **policy);
 
 #endif

@@ -198,6 +198,25 @@ expect_sound() {
     expect_output 'labels a minute \(quantised without QAT\)'
 }
 
+@test "what is measured twice is one network, planned or not" {
+    needs_sqlite
+    new_run "$scratch/run"
+    settings=(--quiet collect.qat_steps=0 collect.float_records=4)
+    collect "$scratch/run" "${settings[@]}" collect.quantised_records=4 \
+        collect.active_records=4 collect.active_rounds=1
+    # More are planned than were: those that search found stay in their place.
+    collect "$scratch/run" "${settings[@]}" collect.quantised_records=10 \
+        collect.active_records=0 collect.repeats=2
+    "$APQ" collect export --run "$scratch/run" --format jsonl |
+        jq -c 'select(.kind == "quantised" and .seq == 4) | .policy' \
+            >"$scratch/p.json"
+    twice=$(sqlite3 "$scratch/run/run.db" "SELECT loss FROM repeats
+        WHERE kind = 'quantised' AND seq = 4")
+    "$APQ" eval --run "$scratch/run" --policy "$scratch/p.json" --bits policy \
+        --split val --limit 50 --seed 2 --threads 1 --quiet --json |
+        jq -e --argjson l "$twice" '(.loss - $l) | . < 1e-9 and . > -1e-9'
+}
+
 @test "records come out as JSON lines, CSV and the authors' dictionary" {
     new_run "$scratch/run"
     collect "$scratch/run" --quiet collect.qat_steps=0
