@@ -128,25 +128,21 @@ apq_status apq_fit_check_supernet(const apq_predictor *predictor,
     return APQ_OK;
 }
 
-static apq_status fit_into(apq_session *session) {
-    char supernet[APQ_PATH_MAX], db[APQ_PATH_MAX], path[APQ_PATH_MAX];
-    char weights[APQ_HASH_MAX], input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
+/* The records as they are, not as the collection left them: some may have been
+ * imported since. */
+static apq_status fit_file(apq_session *session, apq_records *records,
+                           const char *path) {
+    char supernet[APQ_PATH_MAX], weights[APQ_HASH_MAX];
+    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
+    char db_hash[APQ_RECORD_TEXT_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
-    APQ_TRY(apq_rundir_file(session->dir, "run.db", db));
-    APQ_TRY(apq_rundir_file(session->dir, "predictor.safetensors", path));
-    const char *db_hash = apq_rundir_step_artefact(session->dir, "collect");
-    if (db_hash == NULL) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: no finished collection: run 'apq collect'",
-                 apq_rundir_path(session->dir));
-    }
     APQ_TRY(apq_file_hash(supernet, weights));
+    APQ_TRY(apq_records_hash(records, db_hash));
     APQ_TRY(apq_session_input_hash(session, "predictor", db_hash, input));
     if (apq_session_has(session, "predictor", input, path)) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_begin(session, "predictor", input));
-    apq_records *records;
-    APQ_TRY(apq_records_open(db, &records));
     apq_predictor *predictor = NULL;
     json_t *reports = json_object();
     apq_status st =
@@ -156,13 +152,24 @@ static apq_status fit_into(apq_session *session) {
     }
     json_decref(reports);
     apq_predictor_destroy(predictor);
-    apq_records_close(records);
-    if (st == APQ_OK) {
-        st = apq_file_hash(path, artefact);
+    APQ_TRY(st);
+    APQ_TRY(apq_file_hash(path, artefact));
+    return apq_session_finish(session, "predictor", input, artefact);
+}
+
+static apq_status fit_into(apq_session *session) {
+    char db[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    APQ_TRY(apq_rundir_file(session->dir, "run.db", db));
+    APQ_TRY(apq_rundir_file(session->dir, "predictor.safetensors", path));
+    if (apq_rundir_step_artefact(session->dir, "collect") == NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: no finished collection: run 'apq collect'",
+                 apq_rundir_path(session->dir));
     }
-    return st != APQ_OK
-               ? st
-               : apq_session_finish(session, "predictor", input, artefact);
+    apq_records *records;
+    APQ_TRY(apq_records_open_read(db, &records));
+    apq_status st = fit_file(session, records, path);
+    apq_records_close(records);
+    return st;
 }
 
 apq_status apq_app_predictor_fit(const apq_recipe *recipe, const char *run_dir,

@@ -315,6 +315,24 @@ expect_sound() {
         grep -q '"seq":9007199254740993,'
 }
 
+@test "a predictor is fitted anew to records imported since" {
+    new_run "$scratch/a"
+    new_run "$scratch/b"
+    settings=(--quiet collect.qat_steps=0 collect.active_records=0)
+    collect "$scratch/a" "${settings[@]}"
+    collect "$scratch/b" "${settings[@]}" collect.float_records=6 \
+        collect.quantised_records=12
+    "$APQ" predictor fit --run "$scratch/b" --quiet
+    "$APQ" collect export --run "$scratch/a" --format jsonl >"$scratch/r"
+    "$APQ" collect import --run "$scratch/b" --records "$scratch/r"
+    run "$APQ" predictor fit --run "$scratch/b"
+    expect_status 0
+    expect_output 'predictor on 24 quantised records'
+    "$APQ" predictor eval --run "$scratch/b" --json | jq -e '.count == 3'
+    run "$APQ" predictor fit --run "$scratch/b"
+    expect_output 'predictor: done before'
+}
+
 @test "records of version 1 are read, and taken up" {
     needs_sqlite
     new_run "$scratch/run"
