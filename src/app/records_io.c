@@ -272,6 +272,7 @@ static apq_status append_row(row_list *list, const char *line, size_t n,
     if (st == APQ_OK) {
         record->policy = *policy;
         list->n++;
+        st = apq_record_check(where, record);
     }
     return st;
 }
@@ -294,6 +295,24 @@ static apq_status read_rows(const char *path, row_list *list) {
     }
     free(text);
     return st;
+}
+
+/* Of the run's own supernet, where it is there: a run without records would
+ * else be bound to the weights of others. */
+static apq_status check_supernet(const apq_rundir *dir, const row_list *list,
+                                 const char *from) {
+    char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+    APQ_TRY(apq_rundir_file(dir, "supernet.safetensors", path));
+    if (list->n == 0 || !apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_file_hash(path, hash));
+    if (strcmp(hash, list->rows[0].weights_hash) != 0) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: measured with the supernet of hash %s, %s has %s", from,
+                 list->rows[0].weights_hash, path, hash);
+    }
+    return APQ_OK;
 }
 
 static apq_status import_into(apq_rundir *dir, const row_list *list,
@@ -322,6 +341,9 @@ apq_status apq_app_records_import(const apq_records_import *request,
     apq_status st = read_rows(request->path, &list);
     if (st == APQ_OK) {
         st = apq_rundir_open_shared(request->run_dir, false, &dir);
+    }
+    if (st == APQ_OK) {
+        st = check_supernet(dir, &list, request->path);
     }
     if (st == APQ_OK) {
         st = import_into(dir, &list, n_new);

@@ -248,36 +248,34 @@ static bool has_only(const char *text, const char *allowed) {
     return text[strspn(text, allowed)] == '\0';
 }
 
-static apq_status check_policy(const apq_records *records, const char *policy) {
+static apq_status check_policy(const char *where, const char *policy) {
     json_error_t error;
     json_t *json = policy == NULL
                        ? NULL
                        : json_loads(policy, JSON_REJECT_DUPLICATES, &error);
     if (policy == NULL) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record without policy", records->path);
+        APQ_FAIL(APQ_ERR_ARG, "%s: record without policy", where);
     }
     if (json == NULL) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: policy of a record is not JSON: %s",
-                 records->path, error.text);
+        APQ_FAIL(APQ_ERR_ARG, "%s: policy of a record is not JSON: %s", where,
+                 error.text);
     }
     bool is_object = json_is_object(json);
     json_decref(json);
     if (!is_object) {
         APQ_FAIL(APQ_ERR_ARG, "%s: policy of a record is not a JSON object",
-                 records->path);
+                 where);
     }
     return APQ_OK;
 }
 
-static apq_status check_record(const apq_records *records,
-                               const apq_record *record) {
-    const char *path = records->path;
+apq_status apq_record_check(const char *where, const apq_record *record) {
     if ((size_t)record->kind >= APQ_RECORD_N_KINDS) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record kind %d not in 0..%d", path,
+        APQ_FAIL(APQ_ERR_ARG, "%s: record kind %d not in 0..%d", where,
                  (int)record->kind, APQ_RECORD_N_KINDS - 1);
     }
     if (record->seq < 0) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record seq %" PRId64 " below 0", path,
+        APQ_FAIL(APQ_ERR_ARG, "%s: record seq %" PRId64 " below 0", where,
                  record->seq);
     }
     if (!isfinite(record->accuracy) || !isfinite(record->loss) ||
@@ -285,31 +283,31 @@ static apq_status check_record(const apq_records *records,
         APQ_FAIL(APQ_ERR_NUMERIC,
                  "%s: record %" PRId64 ": accuracy %g, loss %g or seconds %g "
                  "is not finite",
-                 path, record->seq, record->accuracy, record->loss,
+                 where, record->seq, record->accuracy, record->loss,
                  record->seconds);
     }
     if (!isnan(record->loss_sd) && !(record->loss_sd >= 0)) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record loss_sd %g below 0", path,
+        APQ_FAIL(APQ_ERR_ARG, "%s: record loss_sd %g below 0", where,
                  record->loss_sd);
     }
     if (record->accuracy < 0 || record->accuracy > 1) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record accuracy %g not in [0, 1]", path,
+        APQ_FAIL(APQ_ERR_ARG, "%s: record accuracy %g not in [0, 1]", where,
                  record->accuracy);
     }
     if (record->count < 1 || record->seconds < 0) {
         APQ_FAIL(APQ_ERR_ARG,
                  "%s: record count %" PRId64 " below 1 or seconds %g below 0",
-                 path, record->count, record->seconds);
+                 where, record->count, record->seconds);
     }
     if (!has_only(record->weights_hash, "0123456789abcdef")) {
         APQ_FAIL(APQ_ERR_ARG, "%s: record weights_hash %s is not hexadecimal",
-                 path, record->weights_hash);
+                 where, record->weights_hash);
     }
     if (!has_only(record->created, "0123456789-:TZ")) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: record created %s is not a UTC time", path,
+        APQ_FAIL(APQ_ERR_ARG, "%s: record created %s is not a UTC time", where,
                  record->created);
     }
-    return check_policy(records, record->policy);
+    return check_policy(where, record->policy);
 }
 
 static void write_now(char out[APQ_RECORD_TEXT_MAX]) {
@@ -363,7 +361,7 @@ static apq_status run_insert(apq_records *records, sqlite3_stmt *insert,
 }
 
 apq_status apq_records_add(apq_records *records, const apq_record *record) {
-    APQ_TRY(check_record(records, record));
+    APQ_TRY(apq_record_check(records->path, record));
     char created[APQ_RECORD_TEXT_MAX];
     created_of(record, created);
     /* SQLite integers are signed: the hash keeps its bits. */
@@ -385,7 +383,7 @@ apq_status apq_records_add(apq_records *records, const apq_record *record) {
 
 apq_status apq_records_add_repeat(apq_records *records,
                                   const apq_record *record) {
-    APQ_TRY(check_record(records, record));
+    APQ_TRY(apq_record_check(records->path, record));
     char created[APQ_RECORD_TEXT_MAX];
     created_of(record, created);
     sqlite3_stmt *insert;

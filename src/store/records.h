@@ -44,6 +44,11 @@ const char *apq_record_kind_name(apq_record_kind kind);
 APQ_NODISCARD apq_status apq_record_kind_parse(const char *name,
                                                apq_record_kind *out);
 
+/* What a record must be to be added; where: "FILE:LINE", for the message.
+ * Errors: ARG, NUMERIC, see apq_records_add(). */
+APQ_NODISCARD apq_status apq_record_check(const char *where,
+                                          const apq_record *record);
+
 /* Opens or creates the file and brings an old one up to date. Errors:
  * APQ_ERR_IO; APQ_ERR_FORMAT when it is not SQLite or of a later schema
  * version. */

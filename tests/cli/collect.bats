@@ -273,6 +273,7 @@ expect_sound() {
         s/"seq":31/"seq":32/') >"$scratch/bad"
     run "${import[@]}" "$scratch/bad"
     expect_status 3
+    expect_output 'bad:57: record count 0 below 1'
     [ "$(labels "$scratch/b" | wc -l)" -eq 8 ]
     run "${import[@]}" "$scratch/r"
     expect_status 0
@@ -293,7 +294,7 @@ expect_sound() {
         >"$scratch/other"
     run "${import[@]}" "$scratch/other"
     expect_status 6
-    expect_output 'collect_weights'
+    expect_output 'other: measured with the supernet of hash 00, .*/supernet\.safetensors has'
     # Of two supernets: the run is not bound to the first.
     sed '1s/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/' "$scratch/r" \
         >"$scratch/other"
@@ -301,6 +302,15 @@ expect_sound() {
     run "$APQ" collect import --run "$scratch/c" --records "$scratch/other"
     expect_status 6
     expect_output 'other:2: weights_hash is [0-9a-f]+, the first record.s 00$'
+    # Nor to those of another supernet, nor by what is refused.
+    sed 's/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/' "$scratch/r" \
+        >"$scratch/other"
+    run "$APQ" collect import --run "$scratch/c" --records "$scratch/other"
+    expect_status 6
+    run "$APQ" collect import --run "$scratch/c" --records "$scratch/bad"
+    expect_status 3
+    [ "$(jq '.bound | has("collect_weights")' "$scratch/c/manifest.json")" = \
+      false ]
     "$APQ" collect import --run "$scratch/c" --records "$scratch/r"
     echo '{"kind":"float","seq":0}' >"$scratch/other"
     run "${import[@]}" "$scratch/other"
