@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+static const char quantised_labels_key[] = "collect_labels";
+
 /* One kind of records of a run while it grows. Between the work and its
  * progress it stands as the stopwatch does: each question whether to stop is an
  * occasion to move the claims' end. */
@@ -367,6 +369,48 @@ static apq_status collect_kind(collection *c, apq_record_kind kind,
     return summarise(c);
 }
 
+/* What decides a label, for people to read when it has changed: all records of
+ * a run are labelled alike. */
+static apq_status bind_float_labels(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    char labels[96];
+    (void)snprintf(labels, sizeof labels,
+                   "%d validation images, %d to recalibrate, seed %llu",
+                   r->collect.val_images, r->collect.recalibrate_images,
+                   (unsigned long long)r->seed);
+    return apq_rundir_bind(session->dir, "collect_float_labels", labels);
+}
+
+/* Those that share the work plan it alike, too. */
+static apq_status bind_quantised_labels(apq_session *session) {
+    const apq_recipe *r = session->recipe;
+    char labels[256], group[16];
+    bool is_trained = apq_collect_quantised_kind(r) == APQ_RECORD_QAT;
+    (void)snprintf(labels, sizeof labels,
+                   "%d validation images, %d to recalibrate, %d QAT steps of "
+                   "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
+                   "%llu%s",
+                   r->collect.val_images, r->collect.recalibrate_images,
+                   is_trained ? r->collect.qat_steps : 0, r->finetune.batch,
+                   r->collect.qat_learning_rate, r->train.momentum,
+                   r->finetune.weight_decay, r->finetune.label_smoothing,
+                   (unsigned long long)r->seed, apq_meter_label_kind(r));
+    APQ_TRY(apq_rundir_bind(session->dir, quantised_labels_key, labels));
+    (void)snprintf(group, sizeof group, "%d",
+                   r->collect.policies_per_architecture);
+    return apq_rundir_bind(session->dir, "collect_policies_per_architecture",
+                           group);
+}
+
+/* Quantised ones are bound when the first is measured; how it is done may be
+ * chosen while the float ones are collected. */
+static apq_status bind_labels(apq_session *session) {
+    if (apq_rundir_bound(session->dir, quantised_labels_key) != NULL) {
+        APQ_TRY(bind_quantised_labels(session));
+    }
+    return bind_float_labels(session);
+}
+
 static apq_status collect_all(apq_session *session, apq_records *records,
                               const char *weights_hash) {
     const apq_recipe *r = session->recipe;
@@ -384,6 +428,10 @@ static apq_status collect_all(apq_session *session, apq_records *records,
     if (st == APQ_OK) {
         st = collect_kind(&c, APQ_RECORD_FLOAT, r->collect.float_records, 0);
     }
+    if (st == APQ_OK &&
+        r->collect.quantised_records + r->collect.active_records > 0) {
+        st = bind_quantised_labels(session);
+    }
     if (st == APQ_OK) {
         st = collect_kind(&c, apq_collect_quantised_kind(r),
                           r->collect.quantised_records,
@@ -392,28 +440,6 @@ static apq_status collect_all(apq_session *session, apq_records *records,
     apq_meter_fini(&c.meter);
     session->progress = c.outer;
     return st;
-}
-
-/* All records of a run are labelled alike: what decides a label, for people to
- * read when it has changed. Those that share the work plan it alike, too. */
-static apq_status bind_labels(apq_session *session) {
-    const apq_recipe *r = session->recipe;
-    char labels[256], group[16];
-    bool is_trained = apq_collect_quantised_kind(r) == APQ_RECORD_QAT;
-    (void)snprintf(labels, sizeof labels,
-                   "%d validation images, %d to recalibrate, %d QAT steps of "
-                   "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
-                   "%llu%s",
-                   r->collect.val_images, r->collect.recalibrate_images,
-                   is_trained ? r->collect.qat_steps : 0, r->finetune.batch,
-                   r->collect.qat_learning_rate, r->train.momentum,
-                   r->finetune.weight_decay, r->finetune.label_smoothing,
-                   (unsigned long long)r->seed, apq_meter_label_kind(r));
-    APQ_TRY(apq_rundir_bind(session->dir, "collect_labels", labels));
-    (void)snprintf(group, sizeof group, "%d",
-                   r->collect.policies_per_architecture);
-    return apq_rundir_bind(session->dir, "collect_policies_per_architecture",
-                           group);
 }
 
 /* Hash of all that decides the records: not how the work is shared. */

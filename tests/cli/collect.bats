@@ -198,6 +198,25 @@ expect_sound() {
     expect_output 'labels a minute \(quantised without QAT\)'
 }
 
+@test "how quantised records are made is settled by the first" {
+    new_run "$scratch/run"
+    settings=(--quiet collect.float_records=3 collect.active_records=0)
+    collect "$scratch/run" "${settings[@]}" collect.quantised_records=0
+    collect "$scratch/run" "${settings[@]}" collect.quantised_records=3 \
+        collect.qat_steps=1
+    run collect "$scratch/run" "${settings[@]}" collect.quantised_records=4 \
+        collect.qat_steps=2
+    expect_status 6
+    expect_output 'collect_labels .* 1 QAT steps .*, now .* 2 QAT steps'
+    # Float ones by theirs.
+    new_run "$scratch/float"
+    collect "$scratch/float" "${settings[@]}" collect.quantised_records=0
+    run collect "$scratch/float" "${settings[@]}" collect.quantised_records=0 \
+        collect.val_images=40
+    expect_status 6
+    expect_output 'collect_float_labels 50 validation images.*, now 40'
+}
+
 @test "what is measured twice is one network, planned or not" {
     needs_sqlite
     new_run "$scratch/run"
