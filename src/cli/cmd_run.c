@@ -17,7 +17,7 @@ const apq_command apq_command_run = {
     .examples =
         "  apq run recipes/tiny.yaml --run runs/tiny\n  apq run "
         "recipes/cifar10-quick.yaml --run runs/first --data data/cifar10\n",
-    .options = apq_step_table,
+    .options = apq_train_table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,
     .run = run,

@@ -31,7 +31,7 @@ const apq_command apq_command_train = {
         "--run runs/tiny\n  "
         "apq train --bits shared train.from=runs/first --run runs/shared\n  "
         "mpirun -n 4 apq train --run runs/first\n",
-    .options = apq_step_table,
+    .options = apq_train_table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,
     .run = run,

@@ -10,7 +10,8 @@
 
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
 static const char *const bit_modes[] = {"float", "shared", NULL};
-const apq_option apq_step_table[] = {
+const apq_option apq_step_table[] = {APQ_STEP_TABLE, {.name = NULL}};
+const apq_option apq_train_table[] = {
     APQ_STEP_TABLE,
     {.name = "dtype",
      .type = APQ_OPTION_TEXT,

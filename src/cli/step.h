@@ -32,8 +32,10 @@ enum { APQ_STEP_MAX_WORDS = 64 };
         .help = "arithmetic: auto, cpu or ref", .offset = APQ_STEP_AT(backend) \
     }
 
-/* These rows, --dtype and --bits. */
+/* These rows. */
 extern const apq_option apq_step_table[];
+/* The same with --dtype and --bits, for what trains a supernet. */
+extern const apq_option apq_train_table[];
 
 /* The recipe these options make: file, then settings, then options. Words
  * from `first_word` on are read. */

@@ -102,6 +102,10 @@ refused() {
     expect_status 3
     expect_output 'supernet\.safetensors: has no shared steps'
     [ ! -e float/run.db ]
+    # What trains no supernet takes no --bits: it would not ask for labels.
+    run "$APQ" collect --bits shared --run float --quiet
+    expect_status 2
+    expect_output 'unknown option --bits'
     # Which leaves the run to others.
     "$APQ" collect --run float collect.qat_steps=0 collect.float_records=4 \
         collect.quantised_records=4 collect.active_records=0 --quiet
