@@ -4,6 +4,7 @@
 #include "app/curve.h"
 
 #include "app/machine.h"
+#include "app/noise.h"
 #include "app/samples.h"
 #include "base/memory.h"
 
@@ -31,6 +32,7 @@ typedef struct curve_run {
     apq_predictor **float_fits;      /* (n_seeds) */
     double *predicted;               /* (job, n_test) */
     double *actual;                  /* (n_test) */
+    double repeat_error;             /* of the quantised labels */
     apq_scores *scores;              /* (job, B + 1), the last of all once */
     job *jobs; /* floats, then both arms by falling size */
     int n_jobs, n_done;
@@ -50,6 +52,9 @@ static apq_status load_records(curve_run *run, const char *run_dir) {
         st = apq_samples_add_all(run->space, records, true,
                                  run->recipe->collect.quantised_records,
                                  &run->quantised);
+    }
+    if (st == APQ_OK) {
+        st = apq_noise_repeat_error(records, true, &run->repeat_error);
     }
     apq_records_close(records);
     return st;
@@ -381,7 +386,8 @@ static apq_status measure_noise(const curve_run *run) {
     for (size_t i = 0; i < n; i++) {
         counts[i] = run->quantised.samples[run->out->n_pool + i].count;
     }
-    run->out->noise = apq_label_noise_of(run->actual, counts, n);
+    run->out->noise =
+        apq_label_noise_of(run->actual, counts, n, run->repeat_error);
     free(counts);
     return APQ_OK;
 }

@@ -3,6 +3,7 @@
 #include "app/judge.h"
 
 #include "app/fit.h"
+#include "app/noise.h"
 #include "app/samples.h"
 #include "base/memory.h"
 #include "report/plot.h"
@@ -108,8 +109,9 @@ static apq_status draw(const columns *c, size_t n, bool has_noise,
 }
 
 static apq_status judge_columns(const apq_predictor *predictor, columns *c,
-                                size_t n, bool with_bits, uint64_t seed,
-                                const char *plot, apq_judgement *out) {
+                                size_t n, bool with_bits, double repeat_error,
+                                uint64_t seed, const char *plot,
+                                apq_judgement *out) {
     APQ_TRY(apq_predictor_predict(predictor, c->policies, n, with_bits,
                                   c->predicted));
     out->has_noise = n > 1;
@@ -124,15 +126,15 @@ static apq_status judge_columns(const apq_predictor *predictor, columns *c,
     APQ_TRY(
         apq_quality_measure(c->predicted, c->actual, n, seed, &out->quality));
     if (out->has_noise) {
-        out->noise = apq_label_noise_of(c->actual, c->counts, n);
+        out->noise = apq_label_noise_of(c->actual, c->counts, n, repeat_error);
     }
     return plot == NULL ? APQ_OK : draw(c, n, out->has_noise, plot);
 }
 
 apq_status apq_judge(const apq_predictor *predictor,
                      const apq_predictor_sample *samples, size_t n,
-                     bool with_bits, uint64_t seed, const char *plot,
-                     apq_judgement *out) {
+                     bool with_bits, double repeat_error, uint64_t seed,
+                     const char *plot, apq_judgement *out) {
     *out = (apq_judgement){.has_noise = false};
     if (n == 0 || n > UINT32_MAX) {
         APQ_FAIL(APQ_ERR_ARG, "%zu records to judge by, at least 1 is needed",
@@ -141,7 +143,8 @@ apq_status apq_judge(const apq_predictor *predictor,
     columns c = {0};
     apq_status st = columns_init(samples, n, &c);
     if (st == APQ_OK) {
-        st = judge_columns(predictor, &c, n, with_bits, seed, plot, out);
+        st = judge_columns(predictor, &c, n, with_bits, repeat_error, seed,
+                           plot, out);
     }
     columns_fini(&c);
     return st;
@@ -241,11 +244,14 @@ static apq_status keep_held_out(const apq_recipe *recipe, bool with_bits,
 
 static apq_status held_out(const apq_recipe *recipe, const char *db,
                            const apq_space *space, bool with_bits,
-                           apq_sample_set *set) {
+                           apq_sample_set *set, double *repeat_error) {
     apq_records *records = NULL;
     APQ_TRY(apq_records_open_read(db, &records));
     apq_status st =
         apq_samples_add_all(space, records, with_bits, INT64_MAX, set);
+    if (st == APQ_OK) {
+        st = apq_noise_repeat_error(records, with_bits, repeat_error);
+    }
     apq_records_close(records);
     return st == APQ_OK ? keep_held_out(recipe, with_bits, db, set) : st;
 }
@@ -263,6 +269,7 @@ apq_status apq_judge_run(const apq_recipe *recipe,
     char path[APQ_PATH_MAX], db[APQ_PATH_MAX];
     apq_predictor *predictor = NULL;
     apq_sample_set set = {0};
+    double repeat_error = 0;
     APQ_TRY(apq_path_join(path, request->run_dir, "predictor.safetensors"));
     APQ_TRY(apq_path_join(db, request->run_dir, "run.db"));
     const char *file = request->predictor != NULL ? request->predictor : path;
@@ -270,11 +277,11 @@ apq_status apq_judge_run(const apq_recipe *recipe,
     apq_status st = check_run(recipe, request->run_dir, predictor, file, db);
     if (st == APQ_OK) {
         st = held_out(recipe, db, apq_predictor_space(predictor),
-                      request->with_bits, &set);
+                      request->with_bits, &set, &repeat_error);
     }
     if (st == APQ_OK) {
         st = apq_judge(predictor, set.samples, set.n, request->with_bits,
-                       request->seed, request->plot, out);
+                       repeat_error, request->seed, request->plot, out);
     }
     apq_samples_release(&set);
     apq_predictor_destroy(predictor);

@@ -14,12 +14,14 @@ typedef struct apq_judgement {
     apq_label_noise noise;
 } apq_judgement;
 
-/* n >= 1 samples. `plot` NULL: none; else predicted over measured accuracy as
- * SVG, PNG and PDF, see apq_judge_plot_stem. Errors: ARG no samples; NUMERIC a
- * prediction that is not finite; NOMEM, IO. */
+/* n >= 1 samples; repeat_error as of apq_label_noise_of(). `plot` NULL: none;
+ * else predicted over measured accuracy as SVG, PNG and PDF, see
+ * apq_judge_plot_stem. Errors: ARG no samples; NUMERIC a prediction that is not
+ * finite; NOMEM, IO. */
 APQ_NODISCARD apq_status apq_judge(const apq_predictor *predictor,
                                    const apq_predictor_sample *samples,
-                                   size_t n, bool with_bits, uint64_t seed,
+                                   size_t n, bool with_bits,
+                                   double repeat_error, uint64_t seed,
                                    const char *plot, apq_judgement *out);
 
 typedef struct apq_judge_request {

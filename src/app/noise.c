@@ -56,6 +56,12 @@ static apq_status add_repeat(const apq_record *record, const apq_record *repeat,
     return APQ_OK;
 }
 
+/* Of n pairs, from the sum of their squared differences; NaN: there are none.
+ */
+static double repeat_error(double difference_squares, size_t n) {
+    return n > 0 ? sqrt(difference_squares / (2 * (double)n)) : (double)NAN;
+}
+
 static double known_or_zero(double value) {
     return isnan(value) ? 0 : value;
 }
@@ -69,9 +75,7 @@ static apq_label_spread spread(const label_sums *sums, double first,
         .mean = first + sums->sum / n,
         .sd = n_records > 1 ? sqrt(variance) : (double)NAN,
         .image_error = sqrt(sums->error_squares / n),
-        .repeat_error = n_repeats > 0 ? sqrt(sums->difference_squares /
-                                             (2 * (double)n_repeats))
-                                      : (double)NAN,
+        .repeat_error = repeat_error(sums->difference_squares, n_repeats),
     };
     if (isnan(out.image_error) && isnan(out.repeat_error)) {
         out.noise = out.ceiling = (double)NAN;
@@ -102,6 +106,21 @@ apq_status apq_noise_of(apq_records *records, apq_record_kind kind,
         .loss =
             spread(&sums.loss, sums.first_loss, sums.n_records, sums.n_repeats),
     };
+    return APQ_OK;
+}
+
+apq_status apq_noise_repeat_error(apq_records *records, bool with_bits,
+                                  double *out) {
+    noise_sums sums = {.n_records = 0};
+    if (with_bits) {
+        APQ_TRY(
+            apq_repeats_each(records, APQ_RECORD_QUANTISED, add_repeat, &sums));
+        APQ_TRY(apq_repeats_each(records, APQ_RECORD_QAT, add_repeat, &sums));
+    } else {
+        APQ_TRY(apq_repeats_each(records, APQ_RECORD_FLOAT, add_repeat, &sums));
+    }
+    *out = known_or_zero(
+        repeat_error(sums.accuracy.difference_squares, sums.n_repeats));
     return APQ_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "store/records.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How much of the difference between labels is noise. Values that are not
@@ -32,6 +33,11 @@ typedef struct apq_noise {
  * pairs of measurements, sd = sqrt(mean difference^2 / 2). */
 APQ_NODISCARD apq_status apq_noise_of(apq_records *records,
                                       apq_record_kind kind, apq_noise *out);
+
+/* What other random numbers change in top-1, from the repeats of the float or
+ * of all quantised records; 0: there are none. */
+APQ_NODISCARD apq_status apq_noise_repeat_error(apq_records *records,
+                                                bool with_bits, double *out);
 
 /* The two lines that people read: no trailing line feed, `size` >= 512. */
 void apq_noise_text(const apq_noise *noise, char *out, size_t size);

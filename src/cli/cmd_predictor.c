@@ -173,7 +173,7 @@ static apq_status eval_records(const predictor_options *o, apq_judgement *out) {
                             apq_predictor_supernet_hash(predictor)};
     apq_status st = apq_cli_each_document(o->records, add_sample, &list);
     if (st == APQ_OK) {
-        st = apq_judge(predictor, list.samples, list.n, !o->is_float,
+        st = apq_judge(predictor, list.samples, list.n, !o->is_float, 0,
                        o->step.common.seed, o->plot, out);
     }
     free(list.samples);

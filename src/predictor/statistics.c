@@ -213,7 +213,7 @@ done:
 }
 
 apq_label_noise apq_label_noise_of(const double *actual, const int64_t *counts,
-                                   size_t n) {
+                                   size_t n, double repeat_error) {
     double sum = 0.0, squares = 0.0, errors = 0.0;
     for (size_t i = 0; i < n; i++) {
         sum += actual[i];
@@ -223,7 +223,7 @@ apq_label_noise apq_label_noise_of(const double *actual, const int64_t *counts,
         double d = actual[i] - sum / (double)n;
         squares += d * d;
     }
-    double error = fmax(errors / (double)n, 0.0);
+    double error = fmax(errors / (double)n, 0.0) + repeat_error * repeat_error;
     double variance = fmax(squares / (double)(n - 1) - error, 0.0);
     return (apq_label_noise){
         .noise = sqrt(error),

@@ -61,10 +61,11 @@ typedef struct apq_label_noise {
 } apq_label_noise;
 
 /* counts (n) images, each >= 1; n >= 2. E^2 is the mean of p (1 - p) / count,
- * S^2 the labels' variance beyond it. Normal truth and independent errors are
+ * plus repeat_error^2, what other random numbers add (0: not known), S^2 the
+ * labels' variance beyond it. Normal truth and independent errors are
  * assumed; networks measured on the same images share part of theirs, which
  * leaves the order alone, so the ceiling is then too low. */
 apq_label_noise apq_label_noise_of(const double *actual, const int64_t *counts,
-                                   size_t n);
+                                   size_t n, double repeat_error);
 
 #endif

@@ -38,6 +38,16 @@ header() {
     # The fit reported the same records.
     jq -e --slurpfile e e.json '.quantised.n_test == 3
         and (.quantised.rmse - $e[0].rmse | fabs) < 1e-5' "$RUN/predictor.json"
+    # Repeats tell of more noise, as the report does, and make no other records.
+    cp -r "$RUN" twice
+    "$APQ" collect --run twice --quiet collect.repeats=6
+    "$APQ" report --run twice --json >report.json
+    "$APQ" predictor eval --run twice --json | jq -e --slurpfile e e.json \
+        --slurpfile r report.json '.rmse == $e[0].rmse and
+        ($r[0].labels.quantised.accuracy.repeat_error as $repeat |
+            $repeat > 0 and ((.label_noise.noise | . * .) -
+                ($e[0].label_noise.noise | . * .) - $repeat * $repeat |
+                . < 1e-9 and . > -1e-9))'
     grep -q 'measured top-1 accuracy \[%\]' e.svg
     grep -q 'predicted top-1 accuracy \[%\]' e.svg
     [ "$(stat -c %s e.png)" -gt 2000 ]

@@ -79,6 +79,11 @@ static void test_by_hand(void **state) {
     expect_near(noise.accuracy.repeat_error, sqrt(0.0104 / 4));
     expect_near(noise.accuracy.noise, sqrt(image * image + 0.0104 / 4));
     expect_near(noise.loss.repeat_error, 0);
+    double error;
+    assert_status(apq_noise_repeat_error(records, true, &error), APQ_OK);
+    expect_near(error, sqrt(0.0104 / 4));
+    assert_status(apq_noise_repeat_error(records, false, &error), APQ_OK);
+    expect_near(error, 0);
 }
 
 /* METHODS 0: without noise in the deviation, S = 1 and E = 0.42 give 87 %. */

@@ -142,14 +142,19 @@ static void test_ceiling(void **state) {
         label[i] = (double)right / IMAGES;
         counts[i] = IMAGES;
     }
-    apq_label_noise noise = apq_label_noise_of(label, counts, N);
+    apq_label_noise noise = apq_label_noise_of(label, counts, N, 0);
     assert_near(noise.noise, sqrt(0.8 * 0.2 / IMAGES), 1e-4);
     assert_near(noise.spread, 0.015, 0.001);
     assert_near(noise.ceiling, apq_pairwise_accuracy(truth, label, N), 0.015);
+    /* What other random numbers add to it is not of the truth either. */
+    apq_label_noise more = apq_label_noise_of(label, counts, N, 0.01);
+    assert_near(more.noise, hypot(noise.noise, 0.01), 1e-12);
+    assert_near(hypot(more.spread, 0.01), noise.spread, 1e-12);
+    assert_true(more.ceiling < noise.ceiling);
     /* No noise, and nothing but noise. */
     const double sure[2] = {0.0, 1.0}, same[2] = {0.5, 0.5};
-    assert_near(apq_label_noise_of(sure, counts, 2).ceiling, 1.0, 1e-12);
-    assert_near(apq_label_noise_of(same, counts, 2).ceiling, 0.5, 1e-12);
+    assert_near(apq_label_noise_of(sure, counts, 2, 0).ceiling, 1.0, 1e-12);
+    assert_near(apq_label_noise_of(same, counts, 2, 0).ceiling, 0.5, 1e-12);
 }
 
 int main(void) {
