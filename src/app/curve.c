@@ -49,9 +49,9 @@ static apq_status load_records(curve_run *run, const char *run_dir) {
     apq_status st =
         apq_samples_add_all(run->space, records, false, INT64_MAX, &run->plain);
     if (st == APQ_OK) {
-        st = apq_samples_add_all(run->space, records, true,
-                                 run->recipe->collect.quantised_records,
-                                 &run->quantised);
+        st = apq_samples_add_planned(run->space, records,
+                                     run->recipe->collect.quantised_records,
+                                     &run->quantised);
     }
     if (st == APQ_OK) {
         st = apq_noise_repeat_error(records, true, &run->repeat_error);

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-apq_status apq_samples_add(const apq_space *space, apq_records *records,
-                           apq_record_kind kind, int64_t n_seq,
-                           apq_sample_set *set) {
+/* Of one kind, with seq below n_seq. */
+static apq_status add(const apq_space *space, apq_records *records,
+                      apq_record_kind kind, int64_t n_seq, bool with_chosen,
+                      apq_sample_set *set) {
     apq_record *rows;
     size_t n;
     APQ_TRY(apq_records_all(records, kind, &rows, &n));
@@ -23,6 +24,9 @@ apq_status apq_samples_add(const apq_space *space, apq_records *records,
     set->samples = grown;
     apq_status st = APQ_OK;
     for (size_t i = 0; st == APQ_OK && i < n && rows[i].seq < n_seq; i++) {
+        if (rows[i].is_chosen && !with_chosen) {
+            continue;
+        }
         apq_predictor_sample *s = &set->samples[set->n];
         char where[64];
         (void)snprintf(where, sizeof where, "run.db: record %lld",
@@ -36,14 +40,23 @@ apq_status apq_samples_add(const apq_space *space, apq_records *records,
     return st;
 }
 
+static apq_status add_quantised(const apq_space *space, apq_records *records,
+                                int64_t n_seq, bool with_chosen,
+                                apq_sample_set *set) {
+    APQ_TRY(add(space, records, APQ_RECORD_QUANTISED, n_seq, with_chosen, set));
+    return add(space, records, APQ_RECORD_QAT, n_seq, with_chosen, set);
+}
+
 apq_status apq_samples_add_all(const apq_space *space, apq_records *records,
                                bool with_bits, int64_t n_seq,
                                apq_sample_set *set) {
-    if (!with_bits) {
-        return apq_samples_add(space, records, APQ_RECORD_FLOAT, n_seq, set);
-    }
-    APQ_TRY(apq_samples_add(space, records, APQ_RECORD_QUANTISED, n_seq, set));
-    return apq_samples_add(space, records, APQ_RECORD_QAT, n_seq, set);
+    return with_bits ? add_quantised(space, records, n_seq, true, set)
+                     : add(space, records, APQ_RECORD_FLOAT, n_seq, true, set);
+}
+
+apq_status apq_samples_add_planned(const apq_space *space, apq_records *records,
+                                   int64_t n_seq, apq_sample_set *set) {
+    return add_quantised(space, records, n_seq, false, set);
 }
 
 void apq_samples_release(apq_sample_set *set) {

@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ typedef struct apq_record {
     double loss_sd;  /* of the images' cross entropies; NaN: not known */
     int64_t count;   /* images evaluated, > 0 */
     double seconds;  /* wall-clock time of the measurement, >= 0 */
+    bool is_chosen;  /* policy found by search, see claims.h; ignored by add */
     char weights_hash[APQ_RECORD_TEXT_MAX]; /* of the supernet, hexadecimal */
     /* UTC, "2024-01-31T12:00:00Z"; add writes the present when empty. */
     char created[APQ_RECORD_TEXT_MAX];

@@ -30,9 +30,12 @@ static double number_or_nan(sqlite3_stmt *row, int column) {
 /* SELECT of the columns that decode() reads, with what follows it. */
 static apq_status select_rows(apq_records *records, const char *rest,
                               sqlite3_stmt **out) {
-    char sql[256];
+    static const char newer[] =
+        "loss_sd, EXISTS (SELECT 1 FROM choices c WHERE c.kind = records.kind"
+        " AND c.seq = records.seq AND c.policy = records.policy)";
+    char sql[512];
     (void)snprintf(sql, sizeof sql, "SELECT " COLUMNS "%s FROM records %s",
-                   records->is_old ? "NULL" : "loss_sd", rest);
+                   records->is_old ? "NULL, 0" : newer, rest);
     return apq_records_prepare(records, sql, out);
 }
 
@@ -48,6 +51,7 @@ static apq_status decode(const apq_records *records, sqlite3_stmt *row,
         .count = sqlite3_column_int64(row, 7),
         .seconds = sqlite3_column_double(row, 8),
         .loss_sd = number_or_nan(row, 11),
+        .is_chosen = sqlite3_column_int(row, 12) != 0,
     };
     int64_t policy_hash = sqlite3_column_int64(row, 2);
     memcpy(&record.policy_hash, &policy_hash, sizeof policy_hash);
@@ -93,7 +97,7 @@ apq_status apq_records_each(apq_records *records, apq_record_kind kind,
 static const char repeats_sql[] =
     "SELECT r.id, r.policy, r.policy_hash, r.kind, r.seq, r.accuracy, r.loss,"
     " r.count, r.seconds, r.weights_hash, r.created, r.loss_sd,"
-    " p.accuracy, p.loss, p.count, p.seconds, p.created, p.loss_sd"
+    " 0, p.accuracy, p.loss, p.count, p.seconds, p.created, p.loss_sd"
     " FROM repeats p JOIN records r USING (kind, seq)"
     " WHERE kind = ? ORDER BY seq";
 
@@ -107,14 +111,14 @@ static apq_status visit_repeats(apq_records *records, sqlite3_stmt *query,
             .policy = "",
             .kind = record.kind,
             .seq = record.seq,
-            .accuracy = sqlite3_column_double(query, 12),
-            .loss = sqlite3_column_double(query, 13),
-            .count = sqlite3_column_int64(query, 14),
-            .seconds = sqlite3_column_double(query, 15),
-            .loss_sd = number_or_nan(query, 17),
+            .accuracy = sqlite3_column_double(query, 13),
+            .loss = sqlite3_column_double(query, 14),
+            .count = sqlite3_column_int64(query, 15),
+            .seconds = sqlite3_column_double(query, 16),
+            .loss_sd = number_or_nan(query, 18),
         };
         (void)snprintf(repeat.created, sizeof repeat.created, "%s",
-                       text_of(query, 16));
+                       text_of(query, 17));
         APQ_TRY(visit(&record, &repeat, ctx));
     }
     return code == SQLITE_DONE ? APQ_OK

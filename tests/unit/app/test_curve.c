@@ -2,7 +2,7 @@
  * quantised ones: transfer must win; any number of threads gives the same. */
 #include "app/curve.h"
 #include "app/judge.h"
-#include "store/records.h"
+#include "store/claims.h"
 
 #include "unit/asserts.h"
 
@@ -172,6 +172,55 @@ static void test_sizes(void **state) {
     remove_run(dir);
 }
 
+/* The last are as a search has chosen them; of the first another one was
+ * chosen, but was planned and measured before. */
+static void choose_last(const char *dir) {
+    char path[64];
+    apq_records *records;
+    apq_record *rows;
+    size_t n;
+    char *chosen[N_ACTIVE];
+    (void)snprintf(path, sizeof path, "%s/run.db", dir);
+    assert_status(apq_records_open(path, &records), APQ_OK);
+    assert_status(apq_records_all(records, APQ_RECORD_QUANTISED, &rows, &n),
+                  APQ_OK);
+    for (size_t i = 0; i < N_ACTIVE; i++) {
+        chosen[i] = strdup(rows[N_QUANTISED + i].policy);
+        assert_non_null(chosen[i]);
+    }
+    free(rows);
+    const apq_claim claim = {.task = APQ_TASK_CHOICE,
+                             .kind = APQ_RECORD_QUANTISED};
+    assert_status(apq_claims_finish_choice(records, &claim, N_QUANTISED, chosen,
+                                           N_ACTIVE),
+                  APQ_OK);
+    assert_status(apq_claims_finish_choice(records, &claim, 0, chosen, 1),
+                  APQ_OK);
+    for (size_t i = 0; i < N_ACTIVE; i++) {
+        free(chosen[i]);
+    }
+    apq_records_close(records);
+}
+
+static void test_chosen_are_left_out(void **state) {
+    (void)state;
+    char dir[] = "/tmp/apq-curve-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    make_run(dir, true);
+    apq_recipe recipe = make_recipe();
+    recipe.predictor.epochs = 1;
+    recipe.collect.quantised_records = N_QUANTISED + N_ACTIVE;
+    static apq_curve curve;
+    const apq_curve_request request = {
+        .sizes = {20}, .n_sizes = 1, .n_seeds = 1};
+    assert_status(apq_app_curve(&recipe, dir, &request, NULL, &curve), APQ_OK);
+    assert_int_equal(curve.n_pool + curve.n_test, N_QUANTISED + N_ACTIVE);
+    choose_last(dir);
+    assert_status(apq_app_curve(&recipe, dir, &request, NULL, &curve), APQ_OK);
+    assert_int_equal(curve.n_pool + curve.n_test, N_QUANTISED);
+    remove_run(dir);
+}
+
 static bool stop(void *ctx) {
     (void)ctx;
     return true;
@@ -196,6 +245,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transfer_wins),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_chosen_are_left_out),
         cmocka_unit_test(test_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
