@@ -63,6 +63,7 @@ static const apq_option import_table[] = {
 typedef struct sample_list {
     const apq_space *space;
     const char *supernet_hash; /* of the predictor; empty: not known */
+    bool is_float;             /* which records are wanted */
     apq_predictor_sample *samples;
     size_t n, capacity;
 } sample_list;
@@ -105,10 +106,15 @@ static apq_status read_sample(const sample_list *list, const json_t *row,
     char *text = json_dumps(policy != NULL ? policy : spec, JSON_ENCODE_ANY);
     double value =
         json_is_number(accuracy) ? json_number_value(accuracy) : (double)NAN;
-    if (text == NULL || !isfinite(value)) {
+    if (text == NULL || isnan(value)) {
         free(text);
         APQ_FAIL(APQ_ERR_FORMAT, "%s: a record needs policy and accuracy",
                  where);
+    }
+    if (value < 0 || value > 1) {
+        free(text);
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: accuracy %g, legal 0 ... 1", where,
+                 value);
     }
     out->accuracy = value;
     out->count = json_integer_value(count);
@@ -122,15 +128,24 @@ static apq_status read_sample(const sample_list *list, const json_t *row,
     return st;
 }
 
+/* Records as exported say what they are of. */
+static bool is_wanted(const sample_list *list, const json_t *row) {
+    const char *kind = json_string_value(json_object_get(row, "kind"));
+    return kind == NULL || (strcmp(kind, "float") == 0) == list->is_float;
+}
+
 static apq_status add_sample(const char *text, const char *where, size_t i,
                              void *ctx) {
     (void)i;
     sample_list *list = ctx;
     APQ_TRY(grow(list, where));
     json_t *row = json_loads(text, 0, NULL);
-    apq_status st = read_sample(list, row, where, &list->samples[list->n]);
+    apq_status st = APQ_OK;
+    if (is_wanted(list, row)) {
+        st = read_sample(list, row, where, &list->samples[list->n]);
+        list->n += st == APQ_OK;
+    }
     json_decref(row);
-    list->n += st == APQ_OK;
     return st;
 }
 
@@ -169,8 +184,8 @@ static apq_status eval_records(const predictor_options *o, apq_judgement *out) {
     apq_predictor *predictor = NULL;
     APQ_TRY(load(o, &predictor));
     sample_list list = {.space = apq_predictor_space(predictor),
-                        .supernet_hash =
-                            apq_predictor_supernet_hash(predictor)};
+                        .supernet_hash = apq_predictor_supernet_hash(predictor),
+                        .is_float = o->is_float};
     apq_status st = apq_cli_each_document(o->records, add_sample, &list);
     if (st == APQ_OK) {
         st = apq_judge(predictor, list.samples, list.n, !o->is_float, 0,
@@ -283,8 +298,10 @@ static const apq_command eval_command = {
              "       apq predictor eval --run DIR [options]",
     .summary =
         "Judges a predictor on measured policies (JSON lines with policy and "
-        "accuracy,\nfor the ceiling of label noise also count) or on the "
-        "records held out from its\nfit. Scores have 95 % bootstrap intervals.",
+        "accuracy,\nfor the ceiling of label noise also count; those of "
+        "another "
+        "kind are left out) or\non the records held out from its fit. Scores "
+        "have 95 % bootstrap intervals.",
     .examples =
         "  apq predictor eval --run runs/first --plot eval.svg\n"
         "  apq predictor eval --predictor p.safetensors --records r.jsonl\n",

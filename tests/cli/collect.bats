@@ -268,7 +268,7 @@ expect_sound() {
             "$scratch/r.jsonl" | head -20)
     "$APQ" predictor fit --run "$scratch/run" --quiet
     "$APQ" predictor eval --predictor "$scratch/run/predictor.safetensors" \
-        --records "$scratch/r.jsonl" --json | jq -e '.count == 56'
+        --records "$scratch/r.jsonl" --json | jq -e '.count == 32'
     run $export yaml
     expect_status 2
     run "$APQ" collect export --run "$scratch/run"

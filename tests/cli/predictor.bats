@@ -74,6 +74,18 @@ header() {
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \
         >2.json
     cmp 1.json 2.json
+    # Records say of what they are: float ones are judged by themselves.
+    (cat all.jsonl; sed '1s/{/{"kind":"float",/; 2s/{/{"kind":"qat",/; 3d' \
+        all.jsonl) >kinds.jsonl
+    for n in 4: '4:--float'; do
+        "$APQ" predictor eval --predictor "$P" --records kinds.jsonl \
+            ${n#*:} --json | jq -e ".count == ${n%:*}"
+    done
+    # Per cent are no fractions.
+    sed 's/0\.6/60/' all.jsonl >percent.jsonl
+    run "$APQ" predictor eval --predictor "$P" --records percent.jsonl
+    expect_status 3
+    expect_output 'percent.jsonl:2: accuracy 60, legal 0 \.\.\. 1'
     sed 's/100/0/' all.jsonl >none.jsonl
     run "$APQ" predictor eval --predictor "$P" --records none.jsonl
     expect_status 3
