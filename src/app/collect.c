@@ -192,7 +192,11 @@ static apq_status give_back(collection *c, const apq_claim *claim,
     }
     /* Left as it is where the message must not be lost: the claim ends with
      * this process. */
-    return st;
+    return st == APQ_ERR_NUMERIC
+               ? APQ_ERROR(st, "%s record %lld: %s",
+                           apq_record_kind_name(c->kind), (long long)claim->seq,
+                           apq_error_message())
+               : st;
 }
 
 /* A policy as run.db has it; its text is released. */

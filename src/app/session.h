@@ -48,12 +48,14 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
 
-/* The same beside other processes that open it so. */
+/* The same of a folder that has a run or a supernet, beside other processes
+ * that open it so. Errors: IO it has neither, and those of opening. */
 APQ_NODISCARD apq_status apq_session_open_shared_run(apq_session *session,
                                                      const char *run_dir);
 
-/* A step of a run from its command: opens the session, the data where has_data,
- * and the run, does the step, and closes them all. */
+/* A step after the training, from its command: opens the session, the data
+ * where has_data, and the run of a folder as above, does the step, and closes
+ * them all. */
 typedef apq_status (*apq_session_step)(apq_session *session);
 APQ_NODISCARD apq_status apq_session_run(const apq_recipe *recipe,
                                          const char *run_dir,

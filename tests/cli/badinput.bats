@@ -56,6 +56,15 @@ train() {
     done
 }
 
+@test "a mistyped run directory is not made by the steps of a run" {
+    for command in collect 'predictor fit' finetune; do
+        # shellcheck disable=SC2086
+        refused 3 'typo: no run and no supernet' \
+            "$APQ" $command "$ROOT/recipes/tiny.yaml" --run typo --quiet
+        [ ! -e typo ]
+    done
+}
+
 @test "records labelled in another way do not mix" {
     "$APQ" run "$ROOT/recipes/tiny.yaml" --run r --quiet >/dev/null
     run "$APQ" collect "$ROOT/recipes/tiny.yaml" collect.qat_steps=9 \

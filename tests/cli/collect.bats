@@ -208,6 +208,12 @@ expect_sound() {
         collect.qat_steps=2
     expect_status 6
     expect_output 'collect_labels .* 1 QAT steps .*, now .* 2 QAT steps'
+    # A training that diverges tells whose it was.
+    new_run "$scratch/fast"
+    run collect "$scratch/fast" "${settings[@]}" collect.quantised_records=6 \
+        collect.qat_learning_rate=100
+    expect_status 1
+    expect_output '^apq: qat record [0-5]: '
     # Float ones by theirs.
     new_run "$scratch/float"
     collect "$scratch/float" "${settings[@]}" collect.quantised_records=0
