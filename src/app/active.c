@@ -92,8 +92,12 @@ apq_status apq_active_choose(apq_session *session, apq_records *records,
     uint64_t *known = NULL;
     size_t n_known = 0;
     APQ_TRY(known_hashes(records, kind, seq, n, &known, &n_known));
+    /* Without a word, but asked whether to stop: a fit may take long. */
+    const apq_progress silent = {.ctx = session->progress->ctx,
+                                 .stop_requested =
+                                     session->progress->stop_requested};
     apq_session quiet = *session;
-    quiet.progress = NULL;
+    quiet.progress = &silent;
     apq_predictor *predictor = NULL;
     apq_status st = apq_fit_records(&quiet, records, seq, &predictor, NULL);
     apq_search_parts parts = {

@@ -73,9 +73,36 @@ static void test_found_under_budget(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+static bool stop_at_200th(void *ctx) {
+    return ++*(int *)ctx >= 200;
+}
+
+/* A few questions while networks are measured; all others are the fit's. */
+static void test_stopped_while_fitting(void **state) {
+    (void)state;
+    char dir[] = "/tmp/apq-active-XXXXXX", command[96];
+    assert_non_null(mkdtemp(dir));
+    apq_recipe recipe;
+    assert_status(apq_recipe_load("recipes/tiny.yaml", &recipe), APQ_OK);
+    recipe.collect.qat_steps = 0;
+    recipe.collect.float_records = recipe.collect.quantised_records = 4;
+    recipe.collect.active_records = 1;
+    recipe.predictor.epochs = 2000;
+    assert_status(apq_app_train(&recipe, dir, NULL), APQ_OK);
+    int n_asked = 0;
+    const apq_progress progress = {.ctx = &n_asked,
+                                   .stop_requested = stop_at_200th};
+    assert_int_equal(apq_app_collect(&recipe, dir, &progress),
+                     APQ_ERR_INTERRUPTED);
+    assert_int_equal(n_asked, 200);
+    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_under_budget),
+        cmocka_unit_test(test_stopped_while_fitting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
