@@ -41,7 +41,7 @@ top1() {
     name=$2
     shift 2
     "$apq" eval --data "$data" --run "$run" --policy "$name" --bits policy \
-        --split val --json --quiet "$@" | jq .top1
+        --split val --json --quiet "$@" | jq -es '.[0].top1'
 }
 
 # measure NAME POLICY [KEY=VALUE ...]: a line of the file, unless it is there.

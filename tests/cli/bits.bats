@@ -77,6 +77,25 @@ new_runs() {
     jq -es '(.[0] - .[1]) / .[0] | . < 0.05 and . > -0.05' losses
 }
 
+@test "what shared steps say of networks beside QAT: whole pairs are kept" {
+    new_runs
+    export APQ
+    RANK=$(command -v cat)
+    export RANK
+    compare=(sh "$ROOT/benchmarks/bit_sharing.sh")
+    run "${compare[@]}" missing float shared 2 1
+    [ "$status" -ne 0 ]
+    expect_output 'missing'
+    [ ! -s shared/bit_sharing.tsv ]
+    run "${compare[@]}" 'builtin:shapes?train=600&test=200&size=16&seed=1' \
+        float shared 2 1
+    expect_known
+    expect_output '^0\.[0-9]+ 0\.[0-9]+$'
+    expect_output '^largest:4 +[0-9.]+ % +[0-9.]+ %$'
+    [ "$(cut -f 1 shared/bit_sharing.tsv | xargs)" = \
+        'random:1 random:2 largest:8 largest:6 largest:4' ]
+}
+
 # refused STATUS REGEX RUN ...: one line, and no run directory.
 refused() {
     local code=$1 regex=$2
