@@ -48,7 +48,7 @@ static const apq_option table[] = {
     {.name = "space",
      .type = APQ_OPTION_TEXT,
      .argument = "SPACE",
-     .help = "else the one the predictor names",
+     .help = "else that of the run, else the one the predictor names",
      .offset = AT(space)},
     APQ_ROW_SPECS(AT(specs)),
     {.name = "float",
@@ -58,22 +58,39 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
+/* The space given, else that of the run, which may be a file; else NULL. */
+static apq_status find_space(const predict_options *o, apq_recipe *recipe,
+                             const char **out) {
+    char path[APQ_PATH_MAX];
+    *out = o->space;
+    if (o->space != NULL || o->common.run == NULL) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_path_join(path, o->common.run, "run.json"));
+    if (apq_file_exists(path)) {
+        APQ_TRY(apq_recipe_load(path, recipe));
+        *out = recipe->space;
+    }
+    return APQ_OK;
+}
+
 static apq_status open_predictor(const predict_options *o,
                                  apq_predictor **out) {
     char path[APQ_PATH_MAX];
     apq_space space;
-    const char *file = o->predictor;
+    apq_recipe recipe;
+    const char *file = o->predictor, *name;
     if (file == NULL) {
         APQ_TRY(apq_app_predictor_path(o->space != NULL ? o->space : "cifar10",
                                        o->common.run, path));
         file = path;
     }
-    if (o->space != NULL) {
-        APQ_TRY(apq_space_load(o->space, &space));
+    APQ_TRY(find_space(o, &recipe, &name));
+    if (name != NULL) {
+        APQ_TRY(apq_space_load(name, &space));
     }
     apq_predictor *loaded = NULL;
-    APQ_TRY(
-        apq_predictor_load(file, o->space != NULL ? &space : NULL, &loaded));
+    APQ_TRY(apq_predictor_load(file, name != NULL ? &space : NULL, &loaded));
     apq_status st = o->common.run == NULL
                         ? APQ_OK
                         : apq_fit_check_supernet(loaded, file, o->common.run);

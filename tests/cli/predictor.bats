@@ -129,6 +129,21 @@ header() {
     expect_output "made for space 'tiny' .*, used with 'cifar10'"
 }
 
+@test "predict --run: the run's space may be a file" {
+    sed 's/^name:.*/name: mine/' "$ROOT/configs/spaces/tiny.yaml" >mine.yaml
+    "$APQ" train "$ROOT/recipes/tiny.yaml" --space ./mine.yaml --run own --quiet
+    "$APQ" collect --run own --quiet collect.qat_steps=0 \
+        collect.float_records=6 collect.quantised_records=6 \
+        collect.active_records=0
+    "$APQ" predictor fit --run own --quiet
+    "$APQ" policy show --space ./mine.yaml --json random:1 |
+        jq -c '.policy // .' >own.jsonl
+    "$APQ" predict --run own --specs own.jsonl | jq -e 'has("accuracy")'
+    run "$APQ" predict --run own --specs policy.jsonl
+    expect_status 3
+    expect_output "of space 'tiny', expected 'mine'"
+}
+
 @test "what was held out is the fit's: --seed draws only the intervals" {
     "$APQ" predictor eval --run "$RUN" --json >1.json
     "$APQ" predictor eval --run "$RUN" --json --seed 77 >2.json
