@@ -326,7 +326,8 @@ static apq_status get_policy(apq_records *records, const char *table,
     int code = sqlite3_step(query);
     apq_status st = APQ_OK;
     if (code == SQLITE_ROW) {
-        *policy = strdup((const char *)sqlite3_column_text(query, 0));
+        const char *text = (const char *)sqlite3_column_text(query, 0);
+        *policy = strdup(text != NULL ? text : "");
         if (*policy == NULL) {
             st = APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", records->path);
         }

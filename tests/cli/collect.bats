@@ -223,6 +223,20 @@ expect_sound() {
     expect_output 'collect_float_labels 50 validation images.*, now 40'
 }
 
+@test "a choice without a policy is an error" {
+    needs_sqlite
+    new_run "$scratch/run"
+    settings=(--quiet collect.qat_steps=0 collect.float_records=2
+        collect.quantised_records=2)
+    collect "$scratch/run" "${settings[@]}" collect.active_records=0
+    sqlite3 "$scratch/run/run.db" "DROP TABLE choices;
+        CREATE TABLE choices (kind, seq, policy);
+        INSERT INTO choices VALUES ('quantised', 2, NULL)"
+    run collect "$scratch/run" "${settings[@]}" collect.active_records=1
+    expect_status 3
+    expect_output '^apq: run.db: policy: '
+}
+
 @test "what is measured twice is one network, planned or not" {
     needs_sqlite
     new_run "$scratch/run"
