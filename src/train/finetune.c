@@ -95,6 +95,13 @@ static apq_status loss_of(const tuner *t, const float *images,
     return APQ_OK;
 }
 
+static apq_status diverged(const tuner *t) {
+    APQ_FAIL(APQ_ERR_NUMERIC,
+             "fine-tuning diverged at step %" PRId64
+             "; lower the learning rate (now %g)",
+             t->position.step, t->options->learning_rate);
+}
+
 static apq_status tune_step(tuner *t, const float *images, const int *labels,
                             int n) {
     const apq_finetune_options *o = t->options;
@@ -112,10 +119,7 @@ static apq_status tune_step(tuner *t, const float *images, const int *labels,
     apq_loss_sum sum;
     APQ_TRY(loss_of(t, images, labels, n, logits, dlogits, &sum));
     if (!isfinite(sum.loss)) {
-        APQ_FAIL(APQ_ERR_NUMERIC,
-                 "fine-tuning diverged at step %" PRId64
-                 "; lower the learning rate (now %g)",
-                 t->position.step, o->learning_rate);
+        return diverged(t);
     }
     t->sum.loss += sum.loss;
     t->sum.correct += sum.correct;
@@ -126,6 +130,10 @@ static apq_status tune_step(tuner *t, const float *images, const int *labels,
                                     t->position.n_steps, 0.0);
     apq_params_step(params, lr, o->momentum, o->weight_decay);
     apq_model_pull_ranges(t->model, t->net);
+    /* Before it is saved, and before rounding hides it from the loss. */
+    if (!apq_params_finite(params)) {
+        return diverged(t);
+    }
     t->position.step++;
     return APQ_OK;
 }

@@ -162,7 +162,10 @@ static apq_status train_step(trainer *t, apq_train_outcome *outcome) {
     apq_params_step(params, t->method->learning_rate(t->state, step),
                     o->momentum, o->weight_decay);
     apq_train_sums_add(&t->sums, &outcome->sums);
-    if (!isfinite(t->sums.largest.loss) || !isfinite(t->sums.others.loss)) {
+    /* A loss tells of the weights before the step; those after it may be
+     * saved. */
+    if (!isfinite(t->sums.largest.loss) || !isfinite(t->sums.others.loss) ||
+        !apq_params_finite(params)) {
         return apq_comm_agree(o->comm,
                               APQ_ERROR(APQ_ERR_NUMERIC,
                                         "training diverged at step %" PRId64

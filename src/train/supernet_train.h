@@ -79,12 +79,13 @@ APQ_NODISCARD apq_status apq_train_check_bits(const char *schedule,
 /* Trains in place. Resumes from the checkpoint file if it is there, bit for
  * bit on one machine and thread count. Returns
  * APQ_ERR_INTERRUPTED when asked to stop, with a checkpoint written if it has
- * a path; APQ_ERR_NUMERIC when the loss is no longer finite; of the
- * checkpoint, APQ_ERR_MISMATCH when its input, seed, length or tensors are
- * another run's and APQ_ERR_FORMAT when it is damaged; another learning rate,
- * batch or schedule is noticed by `input` alone. APQ_ERR_ARG when a batch or a
- * first phase holds no image or step, the schedule is unknown, or bits are
- * shared by another schedule than sandwich or a supernet without steps.
+ * a path; APQ_ERR_NUMERIC when the loss or a weight is no longer finite, which
+ * no checkpoint keeps; of the checkpoint, APQ_ERR_MISMATCH when its input,
+ * seed, length or tensors are another run's and APQ_ERR_FORMAT when it is
+ * damaged; another learning rate, batch or schedule is noticed by `input`
+ * alone. APQ_ERR_ARG when a batch or a first phase holds no image or step, the
+ * schedule is unknown, or bits are shared by another schedule than sandwich or
+ * a supernet without steps.
  *
  * With a comm, each of its processes calls this with equal arguments and takes
  * its part of every batch; options->batch must be a multiple of their number

@@ -148,6 +148,25 @@ static void tuning_stops_without_a_checkpoint(void **state) {
 }
 
 /* Without steps it calibrates only: weights stay, clips are set. */
+/* Rounding would hide them from the loss. */
+static void weights_that_are_no_numbers_are_not_kept(void **state) {
+    const trainee *t = *state;
+    char path[APQ_PATH_MAX];
+    void *folder = trainee_open_checkpoint(path);
+    apq_finetune_options o = trainee_finetune_options(t);
+    o.checkpoint_path = path;
+    o.checkpoint_s = 0;
+    o.learning_rate = 1e38;
+    o.weight_decay = 1e6;
+    tuned n = cut(t, 0);
+    assert_int_equal(apq_finetune(n.model, &n.net, t->dataset, &o),
+                     APQ_ERR_NUMERIC);
+    assert_non_null(strstr(apq_error_message(), "diverged at step 0; lower"));
+    assert_false(apq_file_exists(path));
+    discard(&n);
+    trainee_close_checkpoint(folder);
+}
+
 static void no_steps_only_calibrate(void **state) {
     const trainee *t = *state;
     apq_finetune_options o = trainee_finetune_options(t);
@@ -405,6 +424,7 @@ int main(void) {
         WITH_TRAINEE(resumed_tuning_repeats_the_bits),
         WITH_TRAINEE(finished_tuning_is_not_repeated),
         WITH_TRAINEE(tuning_stops_without_a_checkpoint),
+        WITH_TRAINEE(weights_that_are_no_numbers_are_not_kept),
         WITH_TRAINEE(no_steps_only_calibrate),
         WITH_TRAINEE(tuning_ends_with_recalibration),
         WITH_TRAINEE(recalibration_needs_images),

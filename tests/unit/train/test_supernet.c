@@ -154,6 +154,24 @@ static void truncated_checkpoints_are_refused(void **state) {
     trainee_close_checkpoint(folder);
 }
 
+/* The loss of a step does not know what the step makes of the weights: they
+ * are looked at before they are saved. */
+static void weights_that_are_no_numbers_are_not_kept(void **state) {
+    const trainee *t = *state;
+    char path[APQ_PATH_MAX];
+    void *folder = trainee_open_checkpoint(path);
+    apq_train_options o = trainee_options(t);
+    o.checkpoint_path = path;
+    o.checkpoint_s = 0;
+    o.warmup_epochs = 0;
+    o.learning_rate = 1e38;
+    o.weight_decay = 1e6;
+    trainee_refuse(t, &o, APQ_ERR_NUMERIC);
+    assert_non_null(strstr(apq_error_message(), "diverged at step 0; lower"));
+    assert_false(apq_file_exists(path));
+    trainee_close_checkpoint(folder);
+}
+
 /* The largest alone is a sandwich that stays with it; another network alone
  * learns something else. */
 static void alone_is_a_sandwich_of_one(void **state) {
@@ -189,6 +207,7 @@ int main(void) {
         WITH_TRAINEE(policies_do_not_depend_on_who_draws),
         WITH_TRAINEE(checkpoints_of_other_runs_are_a_mismatch),
         WITH_TRAINEE(truncated_checkpoints_are_refused),
+        WITH_TRAINEE(weights_that_are_no_numbers_are_not_kept),
         WITH_TRAINEE(alone_is_a_sandwich_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
