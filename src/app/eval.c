@@ -23,6 +23,23 @@ static apq_status open_meter(apq_session *session,
                           (size_t)(request->limit > 0 ? request->limit : 0));
 }
 
+/* Each process has read all of it by itself. */
+static apq_status check_same(const apq_session *session,
+                             const apq_policy *policy) {
+    const apq_params *params = apq_supernet_params(session->supernet);
+    char weights[APQ_HASH_MAX], settings[APQ_HASH_MAX], salt[APQ_HASH_MAX];
+    uint64_t hash = apq_policy_hash(&session->space, policy);
+    apq_hash_hex(params->value, params->n_values * sizeof *params->value,
+                 weights);
+    apq_hash_hex(&hash, sizeof hash, salt);
+    APQ_TRY(apq_session_check_same_images(session));
+    APQ_TRY(apq_session_check_same(session, "weights", weights));
+    APQ_TRY(
+        apq_comm_agree(session->comm, apq_session_input_hash(session, "collect",
+                                                             salt, settings)));
+    return apq_session_check_same(session, "settings", settings);
+}
+
 static apq_status eval_with(apq_session *session,
                             const apq_eval_request *request,
                             apq_eval_answer *out) {
@@ -32,6 +49,9 @@ static apq_status eval_with(apq_session *session,
         session->comm, open_meter(session, request, &meter, &out->policy));
     meter.is_bfloat16 = request->is_bfloat16;
     meter.check = request->checks ? &out->check : NULL;
+    if (st == APQ_OK && session->comm != NULL) {
+        st = check_same(session, &out->policy);
+    }
     if (st == APQ_OK) {
         st = request->qat_steps > 0
                  ? apq_meter_after_qat(&meter, &out->policy, request->qat_steps,

@@ -215,6 +215,28 @@ apq_status apq_session_input_hash(const apq_session *session,
     return APQ_OK;
 }
 
+apq_status apq_session_check_same(const apq_session *session, const char *what,
+                                  const char *hash) {
+    char first[APQ_HASH_MAX];
+    (void)snprintf(first, sizeof first, "%s", hash);
+    apq_comm_broadcast(session->comm, 0, first, sizeof first);
+    return apq_comm_agree(session->comm,
+                          strcmp(first, hash) == 0
+                              ? APQ_OK
+                              : APQ_ERROR(APQ_ERR_ARG,
+                                          "its %s are not those of process 0",
+                                          what));
+}
+
+apq_status apq_session_check_same_images(const apq_session *session) {
+    char text[2 * APQ_HASH_MAX + 32], hash[APQ_HASH_MAX];
+    (void)snprintf(text, sizeof text, "%s %zu",
+                   apq_dataset_hash(session->dataset),
+                   apq_dataset_length(session->dataset, APQ_SPLIT_VAL));
+    apq_hash_hex(text, strlen(text), hash);
+    return apq_session_check_same(session, "images", hash);
+}
+
 apq_status apq_session_check_precision(const apq_session *session,
                                        apq_precision precision) {
     if (precision == APQ_BFLOAT16 && !session->backend->has_bfloat16) {

@@ -107,6 +107,16 @@ APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
                                                 const char *salt,
                                                 char out[APQ_HASH_MAX]);
 
+/* ARG, in every process, where `hash` is not that of process 0: of its `what`,
+ * say "images", which every process has read by itself. */
+APQ_NODISCARD apq_status apq_session_check_same(const apq_session *session,
+                                                const char *what,
+                                                const char *hash);
+
+/* The same of the data and the size of its validation split. */
+APQ_NODISCARD apq_status
+apq_session_check_same_images(const apq_session *session);
+
 /* UNSUPPORTED where the backend does not compute in it. */
 APQ_NODISCARD apq_status apq_session_check_precision(const apq_session *session,
                                                      apq_precision precision);

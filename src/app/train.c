@@ -85,6 +85,18 @@ static apq_status training_input(const apq_session *session,
     return apq_session_input_hash(&silent, "train", salt, input);
 }
 
+/* Each process reads recipe, data and policy by itself, and trains with what it
+ * has read; of `train.from` only process 0 does. */
+static apq_status check_same(const apq_session *session,
+                             const apq_policy *policy) {
+    char input[APQ_HASH_MAX] = "";
+    APQ_TRY(apq_session_check_same_images(session));
+    APQ_TRY(apq_comm_agree(
+        session->comm,
+        training_input(session, policy, &(train_start){.file = NULL}, input)));
+    return apq_session_check_same(session, "settings", input);
+}
+
 /* Of process 0, which alone has the run directory. */
 typedef struct train_files {
     char supernet[APQ_PATH_MAX], checkpoint[APQ_PATH_MAX], log[APQ_PATH_MAX];
@@ -230,6 +242,9 @@ apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,
         st = open_start(&session, &start);
     }
     st = apq_comm_agree(comm, st);
+    if (st == APQ_OK) {
+        st = check_same(&session, is_alone ? &policy : NULL);
+    }
     if (st == APQ_OK) {
         st = apq_comm_agree(comm, apq_comm_rank(comm) == 0
                                       ? apq_session_open_run(&session, run_dir)

@@ -472,6 +472,9 @@ apq_status apq_train_supernet(apq_supernet *supernet,
     if (st == APQ_OK) {
         st = train_loop(&t);
     }
+    if (st == APQ_OK) {
+        st = apq_train_check_same(options->comm, params);
+    }
     if (st == APQ_OK && options->weight_average > 0) {
         apq_params_average_end(params);
     }

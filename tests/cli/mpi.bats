@@ -196,6 +196,35 @@ finish() {
     expect_output '^apq: process 1: /dev/null/none'
 }
 
+# differing WHAT COMMAND...: process 1 of 2 gets the words in $extra, too, and
+# WHAT is told to differ.
+differing() {
+    local text=$1
+    shift
+    # shellcheck disable=SC2016
+    run timeout 60 "${mpi[@]}" -n 2 sh -c \
+        '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$@" $extra
+        exec "$@"' sh "$@"
+    expect_status 3
+    expect_output "^apq: process 1: its $text are not those of process 0\$"
+}
+
+@test "processes that would do different things are told apart" {
+    train=("$APQ" train "$scratch/r.yaml" --run "$scratch/run" --threads 1)
+    other='builtin:shapes?train=600&test=200&size=16&seed=2'
+    export extra
+    # Of the same number; others to validate with; another length.
+    extra="--data $other" differing images "${train[@]}"
+    extra=n_val=50 differing images "${train[@]}"
+    extra=train.epochs=4 differing settings "${train[@]}"
+    [ ! -e "$scratch/run" ]
+    "${train[@]}" --quiet
+    "${train[@]}" --quiet --run "$scratch/other" --seed 2
+    evaluate=("$APQ" eval --run "$scratch/run" --threads 1)
+    extra="--data $other" differing images "${evaluate[@]}"
+    extra="--run $scratch/other" differing weights "${evaluate[@]}" --seed 1
+}
+
 @test "a plain apq does not load MPI" {
     run ldd "$APQ"
     expect_status 0
