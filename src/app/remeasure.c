@@ -43,8 +43,7 @@ apq_status apq_remeasure_check(apq_search_job *self,
 static apq_status bind_data(remeasure *r, const char *run_dir) {
     apq_rundir *dir = NULL;
     APQ_TRY(apq_rundir_open(run_dir, true, &dir));
-    apq_status st =
-        apq_rundir_bind(dir, "data_hash", apq_dataset_hash(r->session.dataset));
+    apq_status st = apq_session_bind_data(&r->session, dir);
     apq_rundir_close(dir);
     return st;
 }

@@ -44,6 +44,16 @@ void apq_session_join(apq_session *session, apq_comm *comm) {
     }
 }
 
+apq_status apq_session_bind_data(const apq_session *session, apq_rundir *dir) {
+    char n_val[32];
+    APQ_TRY(
+        apq_rundir_bind(dir, "data_hash", apq_dataset_hash(session->dataset)));
+    /* Which images these are follows from their number. */
+    (void)snprintf(n_val, sizeof n_val, "%zu",
+                   apq_dataset_length(session->dataset, APQ_SPLIT_VAL));
+    return apq_rundir_bind(dir, "n_val", n_val);
+}
+
 static apq_status bind_run(apq_session *session) {
     char seed[32];
     (void)snprintf(seed, sizeof seed, "%llu",
@@ -53,8 +63,7 @@ static apq_status bind_run(apq_session *session) {
     APQ_TRY(apq_rundir_bind(session->dir, "seed", seed));
     return session->dataset == NULL
                ? APQ_OK
-               : apq_rundir_bind(session->dir, "data_hash",
-                                 apq_dataset_hash(session->dataset));
+               : apq_session_bind_data(session, session->dir);
 }
 
 apq_status apq_session_open_run(apq_session *session, const char *run_dir) {

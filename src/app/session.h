@@ -53,6 +53,11 @@ APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
 APQ_NODISCARD apq_status apq_session_open_shared_run(apq_session *session,
                                                      const char *run_dir);
 
+/* Binds a run to the open data and the size of their validation split: other
+ * images to validate with are other ones to train on. */
+APQ_NODISCARD apq_status apq_session_bind_data(const apq_session *session,
+                                               apq_rundir *dir);
+
 /* A step after the training, from its command: opens the session, the data
  * where has_data, and the run of a folder as above, does the step, and closes
  * them all. */

@@ -91,3 +91,14 @@ setup() {
     expect_status 6
     expect_output 'was made with train_input'
 }
+
+@test "a run keeps to its validation images" {
+    "$APQ" train r.yaml --run run --quiet
+    for step in train collect; do
+        run "$APQ" "$step" r.yaml --run run --quiet n_val=50
+        expect_status 6
+        expect_output 'was made with n_val 100, now 50$'
+    done
+    [ ! -e run/run.db ]
+    "$APQ" train r.yaml --run run --quiet n_val=100
+}
