@@ -209,6 +209,34 @@ static char *changed_keys(const apq_recipe *recipe, const char *section) {
     return text;
 }
 
+void apq_session_changes(const apq_recipe *earlier, const apq_recipe *now,
+                         const char *section, char *out, size_t size) {
+    json_t *before = section_of(earlier, section);
+    json_t *after = section_of(now, section);
+    const char *key;
+    json_t *value;
+    size_t n = 0;
+    out[0] = '\0';
+    json_object_foreach(after, key, value) {
+        const json_t *other = json_object_get(before, key);
+        if (json_equal(value, other) || n >= size) {
+            continue;
+        }
+        const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(12);
+        char *old_text = json_dumps(other, flags);
+        char *new_text = json_dumps(value, flags);
+        if (old_text != NULL && new_text != NULL) {
+            n += (size_t)snprintf(out + n, size - n, "%s%s.%s %s, now %s",
+                                  n > 0 ? "; " : "", section, key, old_text,
+                                  new_text);
+        }
+        free(old_text);
+        free(new_text);
+    }
+    json_decref(before);
+    json_decref(after);
+}
+
 apq_status apq_session_input_hash(const apq_session *session,
                                   const char *section, const char *salt,
                                   char out[APQ_HASH_MAX]) {

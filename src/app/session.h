@@ -112,6 +112,11 @@ APQ_NODISCARD apq_status apq_session_input_hash(const apq_session *session,
                                                 const char *salt,
                                                 char out[APQ_HASH_MAX]);
 
+/* The keys of a section that differ, for people: "train.epochs 1, now 2; ...",
+ * as far as it fits; empty where none does. */
+void apq_session_changes(const apq_recipe *earlier, const apq_recipe *now,
+                         const char *section, char *out, size_t size);
+
 /* ARG, in every process, where `hash` is not that of process 0: of its `what`,
  * say "images", which every process has read by itself. */
 APQ_NODISCARD apq_status apq_session_check_same(const apq_session *session,

@@ -104,6 +104,25 @@ typedef struct train_files {
     bool is_done;
 } train_files;
 
+/* Of a mismatch: the settings that differ, as far as the run's recipe tells. */
+static apq_status other_training(const apq_session *session) {
+    char path[APQ_PATH_MAX], changes[512] = "";
+    apq_recipe now = *session->recipe, earlier;
+    APQ_TRY(apq_rundir_file(session->dir, "run.json", path));
+    char message[1024];
+    (void)snprintf(message, sizeof message, "%s", apq_error_message());
+    if (apq_recipe_load(path, &earlier) == APQ_OK) {
+        now.train.eval_epochs = earlier.train.eval_epochs;
+        now.train.eval_images = earlier.train.eval_images;
+        apq_session_changes(&earlier, &now, "train", changes, sizeof changes);
+    }
+    if (changes[0] == '\0') {
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s", message);
+    }
+    APQ_FAIL(APQ_ERR_MISMATCH, "run directory %s was made with %s",
+             apq_rundir_path(session->dir), changes);
+}
+
 static apq_status prepare(apq_session *session, const apq_policy *policy,
                           const train_start *start, train_files *files) {
     APQ_TRY(
@@ -119,9 +138,13 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     bool has_begun = apq_file_exists(files->supernet) ||
                      apq_file_exists(files->checkpoint) ||
                      apq_file_exists(files->log);
-    APQ_TRY(has_begun
-                ? apq_rundir_bind(session->dir, "train_input", files->input)
-                : apq_rundir_rebind(session->dir, "train_input", files->input));
+    apq_status st =
+        has_begun
+            ? apq_rundir_bind(session->dir, "train_input", files->input)
+            : apq_rundir_rebind(session->dir, "train_input", files->input);
+    if (st != APQ_OK) {
+        return st == APQ_ERR_MISMATCH ? other_training(session) : st;
+    }
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
     return files->is_done ? APQ_OK

@@ -89,7 +89,12 @@ setup() {
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.epochs=1
     run "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.epochs=2
     expect_status 6
-    expect_output 'was made with train_input'
+    expect_output 'was made with train.epochs 1, now 2$'
+    # What the recipe does not tell.
+    rm out/run.json
+    run "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet train.epochs=2
+    expect_status 6
+    expect_output 'was made with train_input [0-9a-f]*, now'
 }
 
 @test "a run keeps to its validation images" {
