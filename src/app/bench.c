@@ -138,6 +138,9 @@ static apq_status time_steps(bench *b, bench_case *c, double *seconds,
     while (n < MAX_STEPS &&
            (n < MIN_STEPS || apq_now_s() - start < BENCH_SECONDS)) {
         double step_start = apq_now_s();
+        if (apq_stop_requested(b->session->progress)) {
+            APQ_FAIL(APQ_ERR_INTERRUPTED, "interrupted");
+        }
         APQ_TRY(one_step(b, c));
         seconds[n++] = apq_now_s() - step_start;
     }

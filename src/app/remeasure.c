@@ -102,14 +102,15 @@ static apq_status measure_all(remeasure *r, const apq_policy *policies,
     const apq_progress *progress = r->job->progress;
     double best = -1;
     for (size_t i = 0; i < n; i++) {
-        if (apq_stop_requested(progress)) {
+        apq_measured *m = &out->measured[i];
+        APQ_TRY(apq_search_job_describe(r->job, &policies[i], &m->candidate));
+        apq_status st = measure(r, &policies[i], &m->accuracy);
+        if (st == APQ_ERR_INTERRUPTED) {
             APQ_FAIL(APQ_ERR_INTERRUPTED,
                      "search stopped after measuring %zu of %zu, all kept", i,
                      n);
         }
-        apq_measured *m = &out->measured[i];
-        APQ_TRY(apq_search_job_describe(r->job, &policies[i], &m->candidate));
-        APQ_TRY(measure(r, &policies[i], &m->accuracy));
+        APQ_TRY(st);
         out->n_measured = i + 1;
         bool is_tie = !(m->accuracy > best) && !(m->accuracy < best);
         if (m->accuracy > best ||

@@ -135,6 +135,8 @@ typedef struct apq_loader_options {
                       its order (so over the classes); 0 is all */
     const apq_augmentation *augmentation; /* copied; NULL is
                                              APQ_AUGMENTATION_INIT */
+    const apq_progress *progress; /* asked by apq_loader_next whether to stop;
+                                     borrowed; NULL: never */
     int part, n_parts; /* deliver only this part, 0 ... n_parts - 1, of every
                           batch, cut into n_parts runs as equal as can be;
                           n_parts 0 is one */
@@ -153,7 +155,8 @@ APQ_NODISCARD apq_status apq_loader_start(apq_loader *loader, uint64_t epoch,
 /* The next batch: *images (n, H, W, 3), *labels (n), owned by the loader and
  * valid until the next call on it. *n == 0 at the end of the epoch, or where
  * the last batch has no image for this part. An error
- * of a worker thread is returned here. One caller thread at a time. */
+ * of a worker thread is returned here, and INTERRUPTED when asked to stop. One
+ * caller thread at a time. */
 APQ_NODISCARD apq_status apq_loader_next(apq_loader *loader,
                                          const float **images,
                                          const int **labels, int *n);

@@ -337,6 +337,9 @@ apq_status apq_loader_next(apq_loader *loader, const float **images,
     if (loader->to_give >= loader->n_batches) {
         return APQ_OK;
     }
+    if (apq_stop_requested(loader->options.progress)) {
+        APQ_FAIL(APQ_ERR_INTERRUPTED, "interrupted");
+    }
     (void)pthread_mutex_lock(&loader->lock);
     if (loader->to_release < loader->to_give) { /* the batch given before */
         loader->slots[loader->to_release++ % N_SLOTS].is_ready = false;

@@ -237,6 +237,12 @@ load 'helper'
                                .peak_fraction > 0 and .peak_fraction < 1)'
 }
 
+@test "bench: ends when it is interrupted" {
+    run timeout --preserve-status -s INT 1 "$APQ" bench train --space tiny
+    expect_status 130
+    expect_output '^apq: interrupted$'
+}
+
 @test "bench: a dtype that is not there" {
     run "$APQ" bench train --space tiny --dtype int8
     expect_status 2

@@ -405,6 +405,32 @@ static void test_limit(void **state) {
     apq_dataset_destroy(dataset);
 }
 
+static bool count_down(void *ctx) {
+    int *left = ctx;
+    return --*left < 0;
+}
+
+static void test_stop(void **state) {
+    (void)state;
+    int left = 2, n;
+    const apq_progress progress = {.ctx = &left, .stop_requested = count_down};
+    apq_dataset *dataset = must_open(uri, NULL);
+    apq_loader_options options = training;
+    options.progress = &progress;
+    apq_loader *loader = must_create(dataset, options);
+    assert_status(apq_loader_start(loader, 0, 0), APQ_OK);
+    const float *images;
+    const int *labels;
+    for (int i = 0; i < 2; i++) {
+        assert_status(apq_loader_next(loader, &images, &labels, &n), APQ_OK);
+        assert_int_equal(n, BATCH);
+    }
+    assert_status(apq_loader_next(loader, &images, &labels, &n),
+                  APQ_ERR_INTERRUPTED);
+    apq_loader_destroy(loader);
+    apq_dataset_destroy(dataset);
+}
+
 /* A file damaged after open: the worker's message reaches the caller. */
 static void test_lazy_and_worker_error(void **state) {
     (void)state;
@@ -457,6 +483,7 @@ int main(void) {
         cmocka_unit_test(test_alternating_flip),
         cmocka_unit_test(test_augmentation_options),
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_stop),
         cmocka_unit_test(test_lazy_and_worker_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
