@@ -56,6 +56,11 @@ APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
                                      const char *run_dir,
                                      const apq_progress *progress);
 
+/* Writes the recipe to run.json of the directory, made if missing: later steps
+ * then need none. */
+APQ_NODISCARD apq_status apq_app_keep_recipe(const apq_recipe *recipe,
+                                             const char *run_dir);
+
 /* Folder of the artefacts shipped for a space (models/SPACE), used when no
  * run directory is given. */
 APQ_NODISCARD apq_status apq_app_shipped_dir(const char *space,

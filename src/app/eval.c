@@ -77,28 +77,38 @@ static bool is_writable_run(const char *run_dir) {
            apq_file_exists(manifest) && access(run_dir, W_OK) == 0;
 }
 
-static apq_status load_supernet(apq_session *session,
-                                const char *run_dir_or_null) {
-    char dir[APQ_PATH_MAX], path[APQ_PATH_MAX];
+/* First of all: without a run there may be another recipe, and its data would
+ * be missed. */
+static apq_status find_supernet(const apq_recipe *recipe,
+                                const char *run_dir_or_null,
+                                char path[APQ_PATH_MAX]) {
+    char dir[APQ_PATH_MAX];
     if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
+        APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
     }
     APQ_TRY(apq_path_join(path, run_dir_or_null != NULL ? run_dir_or_null : dir,
                           "supernet.safetensors"));
-    return apq_session_load_supernet(session, path);
+    if (run_dir_or_null != NULL && !apq_file_exists(path)) {
+        APQ_FAIL(APQ_ERR_IO, "%s is missing: run 'apq train' first", path);
+    }
+    return APQ_OK;
 }
 
 apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
                         const apq_eval_request *request,
                         const apq_progress *progress, apq_eval_answer *out) {
     apq_session session;
+    char supernet[APQ_PATH_MAX];
     apq_status st = apq_session_open(&session, recipe, progress);
     if (st == APQ_OK) {
         apq_session_join(&session, request->comm);
+        st = find_supernet(recipe, run_dir_or_null, supernet);
+    }
+    if (st == APQ_OK) {
         st = apq_session_open_data(&session);
     }
     if (st == APQ_OK) {
-        st = load_supernet(&session, run_dir_or_null);
+        st = apq_session_load_supernet(&session, supernet);
     }
     if (st == APQ_OK && apq_comm_rank(request->comm) == 0 &&
         is_writable_run(run_dir_or_null)) {

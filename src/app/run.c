@@ -31,8 +31,21 @@ static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
     return st;
 }
 
-/* report.json, .md and .html over what the steps left. The recipe is not in
- * the directory yet: the command line keeps it there at the end. */
+apq_status apq_app_keep_recipe(const apq_recipe *recipe, const char *run_dir) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_dir_make(run_dir));
+    APQ_TRY(apq_path_join(path, run_dir, "run.json"));
+    char *text = apq_recipe_to_json(recipe);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    apq_status st = apq_file_write(path, text, strlen(text));
+    free(text);
+    return st;
+}
+
+/* report.json, .md and .html over what the steps left. The recipe in the
+ * directory may be an earlier one: the command line keeps this at the end. */
 static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
     static const struct {
         const char *name;

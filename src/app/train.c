@@ -145,6 +145,13 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     if (st != APQ_OK) {
         return st == APQ_ERR_MISMATCH ? other_training(session) : st;
     }
+    /* Now, so that a training that is killed needs no recipe to go on. */
+    char recipe[APQ_PATH_MAX];
+    APQ_TRY(apq_rundir_file(session->dir, "run.json", recipe));
+    if (!has_begun || !apq_file_exists(recipe)) {
+        APQ_TRY(apq_app_keep_recipe(session->recipe,
+                                    apq_rundir_path(session->dir)));
+    }
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
     return files->is_done ? APQ_OK

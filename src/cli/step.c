@@ -4,6 +4,8 @@
 
 #include "cli/team.h"
 
+#include "app/app.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,20 +70,6 @@ apq_status apq_step_recipe(const apq_step_options *options, int first_word,
     APQ_TRY(set_if(out, "backend", options->backend));
     APQ_TRY(set_if(out, "train.dtype", options->dtype));
     return set_if(out, "train.bits", options->bits);
-}
-
-/* Kept from the first step on, so that later steps need no recipe again. */
-static apq_status keep_recipe(const apq_recipe *recipe, const char *run_dir) {
-    char path[APQ_PATH_MAX];
-    APQ_TRY(apq_dir_make(run_dir));
-    APQ_TRY(apq_path_join(path, run_dir, "run.json"));
-    char *text = apq_recipe_to_json(recipe);
-    if (text == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
-    }
-    apq_status st = apq_file_write(path, text, strlen(text));
-    free(text);
-    return st;
 }
 
 static apq_status print_result(const apq_step_options *options,
@@ -149,7 +137,7 @@ static int run_step(const step *self, int argc, char **argv) {
     }
     /* After the step: a refused recipe must not replace the run's own. */
     if (st == APQ_OK || st == APQ_ERR_INTERRUPTED) {
-        apq_status kept = keep_recipe(&recipe, options.common.run);
+        apq_status kept = apq_app_keep_recipe(&recipe, options.common.run);
         st = st == APQ_OK ? kept : st;
     }
     if (st == APQ_OK) {

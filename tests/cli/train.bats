@@ -107,3 +107,19 @@ setup() {
     [ ! -e run/run.db ]
     "$APQ" train r.yaml --run run --quiet n_val=100
 }
+
+@test "a training that was killed needs no recipe to go on" {
+    "$APQ" train r.yaml train.epochs=3000 checkpoint_s=0.1 --run run --quiet &
+    pid=$!
+    wait_for test -e run/train.checkpoint
+    kill -KILL "$pid"
+    wait "$pid" || true
+    run "$APQ" train --run run train.epochs=2 --quiet
+    expect_status 6
+    expect_output 'was made with train.epochs 3000, now 2$'
+    run timeout -s INT 5 "$APQ" train --run run
+    expect_output 'resuming training at step'
+    run "$APQ" eval --run run
+    expect_status 3
+    expect_output "^apq: run/supernet.safetensors is missing: run 'apq train' first$"
+}
