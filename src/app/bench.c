@@ -52,6 +52,9 @@ static apq_status train_step(bench *b, const bench_case *c) {
     int k = b->session->space.n_classes;
     dlogits =
         apq_arena_alloc(b->arena, (size_t)(BENCH_BATCH * k), sizeof *dlogits);
+    if (st == APQ_OK && dlogits == NULL) {
+        st = APQ_ERROR(APQ_ERR_NOMEM, "bench: out of memory");
+    }
     if (st == APQ_OK) {
         subnet.net.precision = c->type == BFLOAT16 ? APQ_BFLOAT16 : APQ_FLOAT32;
         st = apq_nn_forward(&subnet.net, APQ_NN_TRAIN, b->images, BENCH_BATCH,

@@ -237,6 +237,16 @@ load 'helper'
                                .peak_fraction > 0 and .peak_fraction < 1)'
 }
 
+@test "bench train: a table for people" {
+    run "$APQ" bench train --space tiny --dtype float32 --threads 1 --quiet
+    expect_status 0
+    expect_output ', threads 1, batch 128; peak in GFLOP/s: [0-9.]+ in float32$'
+    expect_output '^network +type +bits +M MACs +images/s +of the peak +spread$'
+    for network in largest middle smallest; do
+        expect_output "^$network +float32 +- +0.[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+\$"
+    done
+}
+
 @test "bench: ends when it is interrupted" {
     run timeout --preserve-status -s INT 1 "$APQ" bench train --space tiny
     expect_status 130
