@@ -244,14 +244,14 @@ setup() {
     run "$APQ" lut show "$CIFAR"
     expect_status 0
     expect_output '^target bitfusion .*space cifar10'
-    expect_output '^depthwise +3565 +396 '
+    expect_output '^depthwise +4861 +540 '
     "$APQ" lut show "$CIFAR" --kind depthwise --kernel 5 --rows --json |
-        jq -e '.rows == 5575 and (.kinds | length) == 1
+        jq -e '.rows == 7636 and (.kinds | length) == 1
             and .kinds[0].kind == "depthwise"
             and (.layers | length) == .kinds[0].rows
             and all(.layers[]; .kernel == 5 and .latency_ms > 0)'
     "$APQ" lut show "$CIFAR" --kernel 7 --act-bits 4 --rows --json |
-        jq -e 'all(.layers[]; .supported == false) and (.layers | length) == 396'
+        jq -e 'all(.layers[]; .supported == false) and (.layers | length) == 540'
 }
 
 @test "wrong usage is exit 2" {
