@@ -265,6 +265,7 @@ starts() {
     cp "$1" cut/sweep.checkpoint
     text=$2
     shift 2
+    rm -f said.txt # the last one's would be taken for this one's
     long_sweep --run cut "$@" 2>said.txt >/dev/null &
     pid=$!
     wait_for grep -E 'going on|another sweep' said.txt
