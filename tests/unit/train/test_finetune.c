@@ -147,7 +147,6 @@ static void tuning_stops_without_a_checkpoint(void **state) {
     assert_null(strstr(apq_error_message(), "saved"));
 }
 
-/* Without steps it calibrates only: weights stay, clips are set. */
 /* Rounding would hide them from the loss. */
 static void weights_that_are_no_numbers_are_not_kept(void **state) {
     const trainee *t = *state;
@@ -167,6 +166,7 @@ static void weights_that_are_no_numbers_are_not_kept(void **state) {
     trainee_close_checkpoint(folder);
 }
 
+/* Without steps it calibrates only: weights stay, clips are set. */
 static void no_steps_only_calibrate(void **state) {
     const trainee *t = *state;
     apq_finetune_options o = trainee_finetune_options(t);
