@@ -127,11 +127,28 @@ static apq_status measure_all(remeasure *r, const apq_policy *policies,
     return APQ_OK;
 }
 
+/* The baselines under the budget that are not among the n policies. */
+static size_t add_baselines(const apq_app_search_result *out,
+                            apq_policy *policies, size_t n) {
+    for (int b = 0; b < APQ_N_BASELINES; b++) {
+        const apq_candidate *c = &out->baselines[b];
+        uint64_t hash = apq_policy_hash(&out->space, &c->policy);
+        bool is_new = c->is_found && c->meets_budget;
+        for (size_t i = 0; is_new && i < n; i++) {
+            is_new = apq_policy_hash(&out->space, &policies[i]) != hash;
+        }
+        if (is_new) {
+            policies[n++] = c->policy;
+        }
+    }
+    return n;
+}
+
 static apq_status with_session(remeasure *r, const char *run_dir) {
     apq_session *session = &r->session;
     const apq_recipe *recipe = r->job->recipe;
     char supernet[APQ_PATH_MAX];
-    apq_policy policies[APQ_SEARCH_MAX_TOP];
+    apq_policy policies[APQ_SEARCH_MAX_MEASURED];
     APQ_TRY(apq_path_join(r->path, run_dir, "remeasure.json"));
     APQ_TRY(apq_path_join(supernet, run_dir, "supernet.safetensors"));
     APQ_TRY(apq_session_open_data(session));
@@ -143,6 +160,7 @@ static apq_status with_session(remeasure *r, const char *run_dir) {
                            (size_t)recipe->collect.val_images));
     size_t n = apq_remeasure_choose(&r->job->out->space, r->job->out->search,
                                     (size_t)recipe->search.remeasure, policies);
+    n = add_baselines(r->job->out, policies, n);
     return measure_all(r, policies, n);
 }
 

@@ -3,8 +3,9 @@
 
 #include "app/search_job.h"
 
-/* Measures the recipe's search.remeasure best networks of a search for real,
- * before the winner is named. Private to search.c. */
+/* Measures the recipe's search.remeasure best networks of a search and its
+ * baselines under the budget for real, before the winner is named. Private to
+ * search.c. */
 
 /* Before the search: is there what it takes? Leaves self->weights_hash.
  * Errors: ARG no run directory or no data; IO no supernet. */

@@ -43,7 +43,10 @@ typedef struct apq_measured {
     double accuracy; /* on validation images, a fraction */
 } apq_measured;
 
-enum { APQ_SEARCH_MAX_CLOUD = 2048 };
+enum {
+    APQ_SEARCH_MAX_MEASURED = APQ_SEARCH_MAX_TOP + APQ_N_BASELINES,
+    APQ_SEARCH_MAX_CLOUD = 2048
+};
 
 typedef struct apq_app_search_result {
     apq_space space;
@@ -59,7 +62,7 @@ typedef struct apq_app_search_result {
     double low[APQ_BUDGET_N_FIELDS], high[APQ_BUDGET_N_FIELDS];
     double latency_share[APQ_MAX_BLOCKS]; /* of the winner, per block */
     /* Empty without search.remeasure; else `best` is the best of them. */
-    apq_measured measured[APQ_SEARCH_MAX_TOP];
+    apq_measured measured[APQ_SEARCH_MAX_MEASURED];
     size_t n_measured;
     double measured_accuracy; /* of `best` */
     int measured_qat_steps;

@@ -119,7 +119,7 @@ void apq_search_job_key(const apq_search_job *self, char out[APQ_HASH_MAX]) {
         const apq_recipe *recipe = self->recipe;
         size_t n = strlen(text);
         (void)snprintf(
-            text + n, sizeof text - n, " measured %d %d %d %d %s%s",
+            text + n, sizeof text - n, " measured %d, baselines %d %d %d %s%s",
             recipe->search.remeasure, recipe->search.remeasure_qat_steps,
             recipe->collect.val_images, recipe->collect.recalibrate_images,
             self->weights_hash, apq_meter_label_kind(recipe));
