@@ -44,14 +44,15 @@ way() {
     for latency in $latencies; do
         dir=$out/$name-$latency
         prepare "$from" "$dir"
-        "$apq" predictor fit --run "$dir" --data "$data" "$@" --quiet
+        "$apq" predictor fit --run "$dir" --data "$data" "$@" --quiet \
+            >"$dir/fit.txt"
         "$apq" search --run "$dir" --data "$data" "$@" \
             --latency-ms "$latency" --quiet >"$dir/search.txt"
         for seed in $seeds; do
             [ -f "$dir/tuned-$seed.json" ] && continue
             "$apq" finetune --run "$dir" --data "$data" "$@" \
                 search.latency_ms="$latency" finetune.baseline=none \
-                finetune.seed="$seed" --quiet
+                finetune.seed="$seed" --quiet >"$dir/tune.txt"
             cp "$dir/finetune.json" "$dir/tuned-$seed.json"
         done
         row "$name" "$latency" "$dir"
