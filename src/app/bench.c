@@ -13,10 +13,11 @@
 #include "nn/loss.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BENCH_BATCH = 128, MIN_STEPS = 5, MAX_STEPS = 1000 };
+enum { BENCH_BATCH = 128, MIN_STEPS = 5, MAX_STEPS = 1000, N_NETWORKS = 3 };
 static const double BENCH_SECONDS = 4.0;
 
 typedef struct bench {
@@ -26,6 +27,7 @@ typedef struct bench {
     int labels[BENCH_BATCH];
     bool is_training;
     double peak_flops, bfloat16_peak_flops, int8_peak_ops;
+    uint64_t n_done, n_cases;
 } bench;
 
 typedef enum bench_type { FLOAT32, BFLOAT16, INT8 } bench_type;
@@ -184,6 +186,11 @@ static apq_status run_case(bench *b, bench_case *c, json_t *results) {
         json_object_set_new(row, "bits", json_integer(c->bits));
     }
     json_array_append_new(results, row);
+    char detail[64];
+    (void)snprintf(detail, sizeof detail, "%s in %s: %.0f images/s", c->network,
+                   k_types[c->type], rate);
+    apq_progress_update(b->session->progress, "networks", ++b->n_done,
+                        b->n_cases, detail);
     return APQ_OK;
 }
 
@@ -212,13 +219,13 @@ static apq_status run_type(bench *b, bench_type type, int bits,
                            json_t *results) {
     const apq_space *space = &b->session->space;
     static const char *const k_names[] = {"largest", "middle", "smallest"};
-    apq_policy policies[3];
+    apq_policy policies[N_NETWORKS];
     apq_policy_largest(space, bits, &policies[0]);
     apq_rng rng = apq_rng_make(1, APQ_RNG_POLICY, 0);
     apq_policy_random(space, &rng, &policies[1]);
     apq_policy_set_bits(space, bits, &policies[1]);
     apq_policy_smallest(space, bits, &policies[2]);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < N_NETWORKS; i++) {
         bench_case c = {.network = k_names[i],
                         .policy = &policies[i],
                         .type = type,
@@ -249,14 +256,19 @@ static apq_status run_types(bench *b, const char *dtype, json_t *results) {
     APQ_TRY(make_batch(b, &rng));
     b->peak_flops = apq_backend_gemm_peak(b->session->backend, 1.0);
     bool is_int8 = dtype != NULL && strcmp(dtype, "int8") == 0;
-    if (!is_bfloat16 && !is_int8) {
+    bool with_float32 = !is_bfloat16 && !is_int8;
+    bool with_bfloat16 = is_bfloat16 || (dtype == NULL && has_bfloat16(b));
+    bool with_int8 = is_int8 || (dtype == NULL && !b->is_training);
+    b->n_cases =
+        (uint64_t)(N_NETWORKS * (with_float32 + with_bfloat16 + 2 * with_int8));
+    if (with_float32) {
         APQ_TRY(run_type(b, FLOAT32, 8, results));
     }
-    if (is_bfloat16 || (dtype == NULL && has_bfloat16(b))) {
+    if (with_bfloat16) {
         b->bfloat16_peak_flops = b->session->backend->infer->bfloat16_peak(1.0);
         APQ_TRY(run_type(b, BFLOAT16, 8, results));
     }
-    if (is_int8 || (dtype == NULL && !b->is_training)) {
+    if (with_int8) {
         b->int8_peak_ops = apq_int_infer_peak(1.0);
         APQ_TRY(run_type(b, INT8, 8, results));
         APQ_TRY(run_type(b, INT8, 4, results));
