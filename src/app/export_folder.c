@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "export/c99.h"
 #include "export/verify_c.h"
+#include "export/verify_weights.h"
 #include "export/weights.h"
 
 #include <stdio.h>
@@ -104,4 +105,20 @@ apq_status apq_export_verify_c(const apq_export_job *job, const char *file,
                    result.difference);
     (void)snprintf(out->layer, sizeof out->layer, "%s", result.layer);
     return APQ_OK;
+}
+
+apq_status apq_export_verify_weights(const apq_export_job *job,
+                                     const char *file, apq_loader *loader,
+                                     apq_verification *out) {
+    (void)loader;
+    uint8_t *pixels;
+    apq_verify_weights_options options = {.progress = job->session.progress};
+    APQ_TRY(
+        read_pixels(job, job->request->n_images, &pixels, &options.n_images));
+    options.images = pixels;
+    memcpy(options.mean, job->mean, sizeof options.mean);
+    memcpy(options.std, job->std, sizeof options.std);
+    apq_status st = apq_verify_weights(job->network.model, file, &options, out);
+    free(pixels);
+    return st;
 }

@@ -18,5 +18,10 @@ APQ_NODISCARD apq_status apq_export_verify_c(const apq_export_job *job,
                                              const char *file,
                                              apq_loader *loader,
                                              apq_verification *out);
+/* The same of weights, which are read back; they read bytes, too. */
+APQ_NODISCARD apq_status apq_export_verify_weights(const apq_export_job *job,
+                                                   const char *file,
+                                                   apq_loader *loader,
+                                                   apq_verification *out);
 
 #endif

@@ -24,7 +24,7 @@ typedef struct apq_export_format {
     bool (*can_verify)(const apq_export_request *request);
     const char *how; /* where it cannot be verified: what would help */
     apq_status (*write)(const apq_export_job *job, const char *path);
-    /* `loader` has been started. NULL: nothing here can. */
+    /* `loader` has been started. */
     apq_status (*verify)(const apq_export_job *job, const char *path,
                          apq_loader *loader, apq_verification *out);
 } apq_export_format;

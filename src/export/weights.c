@@ -110,8 +110,7 @@ static json_t *describe_layer(const apq_int_model *m, const apq_ir_layer *ir,
                      "output_codes", output, "residual_from", from);
 }
 
-static json_t *describe(const apq_int_model *m, const apq_weights_options *o,
-                        json_t *policy) {
+json_t *apq_weights_layers(const apq_int_model *m) {
     json_t *layers = json_array();
     int failed = 0;
     for (int i = 0; i < m->n_convs; i++) {
@@ -121,17 +120,21 @@ static json_t *describe(const apq_int_model *m, const apq_weights_options *o,
     }
     failed |= json_array_append_new(
         layers, describe_layer(m, &m->classifier, &m->pooled, NULL));
-    json_t *root = json_pack(
-        "{s:s,s:i,s:i,s:[f,f,f],s:[f,f,f],s:O?,s:o}", "format",
-        "apq integer network 1", "resolution", m->resolution, "classes",
-        m->n_classes, "mean", (double)o->mean[0], (double)o->mean[1],
-        (double)o->mean[2], "std", (double)o->std[0], (double)o->std[1],
-        (double)o->std[2], "policy", policy, "layers", layers);
     if (failed != 0) {
-        json_decref(root);
-        root = NULL;
+        json_decref(layers);
+        layers = NULL;
     }
-    return root;
+    return layers;
+}
+
+static json_t *describe(const apq_int_model *m, const apq_weights_options *o,
+                        json_t *policy) {
+    return json_pack("{s:s,s:i,s:i,s:[f,f,f],s:[f,f,f],s:O?,s:o}", "format",
+                     "apq integer network 1", "resolution", m->resolution,
+                     "classes", m->n_classes, "mean", (double)o->mean[0],
+                     (double)o->mean[1], (double)o->mean[2], "std",
+                     (double)o->std[0], (double)o->std[1], (double)o->std[2],
+                     "policy", policy, "layers", apq_weights_layers(m));
 }
 
 static apq_status parse_policy(const char *text, json_t **out) {

@@ -4,6 +4,8 @@
 #include "base/status.h"
 #include "deploy/int_model.h"
 
+#include <jansson.h>
+
 /* An integer network as tensors and a description, for programs that rebuild
  * it; docs/formats/integer-weights.md has the names and
  * examples/load_pytorch.py such a program. */
@@ -25,5 +27,8 @@ typedef struct apq_weights_options {
 APQ_NODISCARD apq_status apq_export_weights(const apq_int_model *model,
                                             const apq_weights_options *options,
                                             const char *dir);
+
+/* What the description says of the layers; NULL without memory. */
+json_t *apq_weights_layers(const apq_int_model *model);
 
 #endif

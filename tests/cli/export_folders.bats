@@ -52,13 +52,18 @@ setup() {
 @test "weights and their description" {
     run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
     expect_status 0
-    expect_output '^not verified: examples/load_pytorch.py'
+    expect_output '^agrees in apq, read back: '
+    jq -e '.verification[0] | .agrees and .images > 0' out/manifest.json
     jq -e --slurpfile tuned "$RUN/finetune.json" '.layers[0].name == "stem"
         and .policy == $tuned[0].network.policy and (.mean | length) == 3
         and ([.layers[].weight_bits] | all(. >= 4 and . <= 8))' out/network.json
+    "$APQ" verify out --run "$RUN" --images 7
+    jq -e '.verification | length == 1 and .[0].images == 7' out/manifest.json
+    truncate -s -1 out/network.safetensors
     run "$APQ" verify out --run "$RUN"
-    expect_status 1
-    expect_output 'load_pytorch'
+    expect_status 3
+    expect_output '^out/network\.safetensors: changed since it was exported'
+    expect_output '^apq: out/network\.safetensors: '
 }
 
 @test "a full disk is exit 1 and leaves no half of an export" {
