@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Rebuilds a network exported by `apq export --format safetensors` in PyTorch.
 
-    load_pytorch.py FOLDER PIXELS
+    load_pytorch.py FOLDER IMAGES
 
-PIXELS is a file of images, each (H, W, 3) RGB bytes; prints the logits of each.
+IMAGES is a folder of class folders with images of the network's size, which
+takes Pillow; prints the accuracy. Or a file of images, each (H, W, 3) RGB
+bytes; prints the logits of each.
 Tensors hold whole numbers; float64 adds their products up without an error.
 """
 import json
+import pathlib
 import sys
 
 import torch
@@ -58,10 +61,35 @@ def run(network, tensors, pixels):
     return sums.float() * tensors["classifier.logit_scale"]
 
 
-if __name__ == "__main__":
-    net, parts = load(sys.argv[1] + "/network.safetensors")
-    side = net["resolution"]
-    with open(sys.argv[2], "rb") as images:
-        raw = torch.frombuffer(bytearray(images.read()), dtype=torch.uint8)
-    for logits in run(net, parts, raw.reshape(-1, side, side, 3)):
+def read(path, side):
+    """Images (N, side, side, 3) of class folders and their labels."""
+    from PIL import Image
+    classes = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    pixels, labels = bytearray(), []
+    for label, folder in enumerate(classes):
+        for file in sorted(folder.iterdir()):
+            image = Image.open(file).convert("RGB")
+            if image.size != (side, side):
+                sys.exit(f"{file}: {image.size}, the network reads {side}")
+            pixels += image.tobytes()
+            labels.append(label)
+    raw = torch.frombuffer(pixels, dtype=torch.uint8)
+    return raw.reshape(-1, side, side, 3), torch.tensor(labels)
+
+
+def main():
+    net, tensors = load(sys.argv[1] + "/network.safetensors")
+    side, path = net["resolution"], pathlib.Path(sys.argv[2])
+    if path.is_dir():
+        pixels, labels = read(path, side)
+        found = [run(net, tensors, part).argmax(1) for part in pixels.split(250)]
+        right = int((torch.cat(found) == labels).sum())
+        print(f"{100 * right / len(labels):.2f} % of {len(labels)} images")
+        return
+    raw = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    for logits in run(net, tensors, raw.reshape(-1, side, side, 3)):
         print(*(f"{logit:.9g}" for logit in logits.tolist()))
+
+
+if __name__ == "__main__":
+    main()
