@@ -155,11 +155,13 @@ static apq_status report_progress(collection *c, const char *state) {
     return APQ_OK;
 }
 
-/* Others are at what is left: it is done, or theirs no more, in a while. */
-static apq_status wait_for_others(collection *c) {
-    const struct timespec nap = {.tv_nsec = 50000000};
+/* Others are at what is left: it is done, or theirs no more, in a while. Longer
+ * each time, to 0.8 s: a look locks the records that others write. */
+static apq_status wait_for_others(collection *c, long *nap_ms) {
+    const struct timespec nap = {.tv_nsec = *nap_ms * 1000000};
     APQ_TRY(report_progress(c, "waiting for other processes, "));
     (void)nanosleep(&nap, NULL);
+    *nap_ms = *nap_ms < 800 ? 2 * *nap_ms : *nap_ms;
     return APQ_OK;
 }
 
@@ -168,6 +170,7 @@ static apq_status wait_for_others(collection *c) {
 static apq_status claim_next(collection *c, apq_task task, int64_t *begin,
                              int64_t end, apq_claim_state *state,
                              apq_claim *claim) {
+    long nap_ms = 50;
     for (;;) {
         if (apq_stop_requested(&c->base)) {
             return interrupted(c);
@@ -179,7 +182,7 @@ static apq_status claim_next(collection *c, apq_task task, int64_t *begin,
         if (*state != APQ_CLAIM_BUSY) {
             return APQ_OK;
         }
-        APQ_TRY(wait_for_others(c));
+        APQ_TRY(wait_for_others(c, &nap_ms));
     }
 }
 
