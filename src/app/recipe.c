@@ -63,6 +63,7 @@ static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const stems[] = {"learned", "whitened", NULL};
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
 static const char *const width_codes[] = {"onehot", "ordinal", NULL};
+static const char *const bit_codes[] = {"onehot", "gene", "shared", NULL};
 static const char *const losses[] = {"mse", "pairwise", "both", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
@@ -147,7 +148,9 @@ static const recipe_field fields[] = {
           1),
     FIELD("predictor", "held_out", predictor.held_out, FIELD_DOUBLE, 0, 0.9),
     BOOL("predictor", "transfer", predictor.transfer),
+    BOOL("predictor", "frozen", predictor.frozen),
     CHOICE("predictor", "width_code", predictor.width_code, width_codes),
+    CHOICE("predictor", "bit_code", predictor.bit_code, bit_codes),
     CHOICE("predictor", "loss", predictor.loss, losses),
     FIELD("predictor", "ensemble", predictor.ensemble, FIELD_INT, 1, 64),
     FIELD("search", "latency_ms", search.latency_ms, FIELD_DOUBLE, 0, 1e12),

@@ -78,7 +78,9 @@ typedef struct apq_recipe {
         int hidden, epochs, batch;
         double learning_rate, weight_decay, held_out;
         bool transfer;  /* from float records; else quantised ones alone */
+        bool frozen;    /* see is_frozen */
         int width_code; /* 0: one-hot, 1: ordinal, see has_width_steps */
+        int bit_code;   /* apq_bit_code */
         int loss;       /* apq_predictor_loss */
         int ensemble;   /* members */
     } predictor;

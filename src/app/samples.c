@@ -77,5 +77,7 @@ apq_predictor_fit_options apq_recipe_fit_options(const apq_recipe *recipe,
     options.with_bits = with_bits;
     options.loss = (apq_predictor_loss)recipe->predictor.loss;
     options.has_width_steps = recipe->predictor.width_code == 1;
+    options.bit_code = (apq_bit_code)recipe->predictor.bit_code;
+    options.is_frozen = recipe->predictor.frozen;
     return options;
 }

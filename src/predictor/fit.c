@@ -225,10 +225,17 @@ static bool is_weight(int part) {
            part == APQ_PART_W2 || part == APQ_PART_W;
 }
 
+static bool is_trained(const fit_run *run, int part) {
+    const apq_predictor_fit_options *o = run->options;
+    bool is_frozen = o->is_frozen && o->with_bits && run->p->is_fitted;
+    return !is_frozen || part == APQ_PART_WQ || part == APQ_PART_BQ;
+}
+
 static void update(fit_run *run, double learning_rate) {
     apq_predictor *p = run->p;
     bool has_steps = run->options->has_width_steps;
     run->n_updates++;
+    apq_bit_share(p, run->options->bit_code, run->gradient);
     if (has_steps) {
         apq_width_gradient(p, run->gradient);
         apq_width_steps(p, p->params);
@@ -236,6 +243,9 @@ static void update(fit_run *run, double learning_rate) {
     double rate = learning_rate / (1.0 - pow(beta1, (double)run->n_updates));
     double correction2 = 1.0 / (1.0 - pow(beta2, (double)run->n_updates));
     for (int part = 0; part < APQ_N_PARTS; part++) {
+        if (!is_trained(run, part)) {
+            continue;
+        }
         double decay =
             is_weight(part) ? learning_rate * run->options->weight_decay : 0.0;
         size_t i = p->begin[part], n = p->begin[part + 1] - i;

@@ -95,6 +95,12 @@ typedef enum apq_predictor_loss {
     APQ_LOSS_BOTH, /* their sum */
 } apq_predictor_loss;
 
+typedef enum apq_bit_code {
+    APQ_BITS_ONEHOT, /* each layer's bit-widths by themselves */
+    APQ_BITS_GENE,   /* all blocks alike */
+    APQ_BITS_SHARED, /* all layers alike: how many have which bit-width */
+} apq_bit_code;
+
 typedef struct apq_predictor_fit_options {
     int epochs;   /* at most; 0 leaves the weights and only reports */
     int batch;    /* samples a step */
@@ -112,12 +118,17 @@ typedef struct apq_predictor_fit_options {
      * k-th or above, so that neighbouring widths share what is learnt. It is
      * folded into the one-hot weights. */
     bool has_width_steps;
+    apq_bit_code bit_code;
+    /* Of a predictor that is fitted already, with_bits: only the weights of
+     * the bit inputs are trained, so that it predicts float networks as before
+     * (but for the scale that a ranking loss sets). */
+    bool is_frozen;
     const apq_progress *progress;
 } apq_predictor_fit_options;
 
 /* 150 epochs of 32, patience 40, rate 2e-3, decay 0.5 (the inputs are sparse
  * and the samples few: without a strong decay it overfits), 10 % validation,
- * 10 % test, squared error, one-hot widths. */
+ * 10 % test, squared error, one-hot widths and bits, nothing frozen. */
 apq_predictor_fit_options apq_predictor_fit_defaults(void);
 
 typedef struct apq_predictor_parts {

@@ -122,6 +122,10 @@ void apq_width_sums(const apq_predictor *p, float *params);
 void apq_width_gradient(const apq_predictor *p, float *gradient);
 void apq_width_scale(const apq_predictor *p, float *params);
 
+/* Of an array laid out as params: gradients of the bit inputs that share a
+ * weight become their sum. */
+void apq_bit_share(const apq_predictor *p, apq_bit_code code, float *gradient);
+
 /* One member's fit, the member-th of an ensemble; on failure its weights are
  * undefined. */
 APQ_NODISCARD apq_status apq_predictor_fit_member(

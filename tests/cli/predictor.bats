@@ -178,9 +178,11 @@ header() {
 
 @test "each option of the fit makes another predictor, the defaults the same" {
     fit same predictor.transfer=true predictor.width_code=onehot \
-        predictor.loss=mse predictor.ensemble=1
+        predictor.loss=mse predictor.ensemble=1 predictor.frozen=false \
+        predictor.bit_code=onehot
     cmp "$P" same/predictor.safetensors
-    for setting in transfer=false width_code=ordinal loss=pairwise loss=both; do
+    for setting in transfer=false width_code=ordinal loss=pairwise loss=both \
+        frozen=true bit_code=gene bit_code=shared; do
         rm -rf other
         fit other "predictor.$setting"
         if cmp "$P" other/predictor.safetensors; then

@@ -303,6 +303,88 @@ static void test_transfer(void **state) {
     assert_true(with > without + 0.02);
 }
 
+/* A predictor of 200 float samples and then, with these options, 60 quantised
+ * ones. */
+static apq_predictor *fit_both(const apq_space *space, uint64_t seed,
+                               apq_bit_code code, bool is_frozen,
+                               float **after_float) {
+    enum { N_FLOAT = 200, N_QUANTISED = 60 };
+    apq_predictor *p = NULL;
+    apq_predictor_report report;
+    assert_status(apq_predictor_create_random(space, 32, seed, &p), APQ_OK);
+    apq_predictor_fit_options options = apq_predictor_fit_defaults();
+    options.seed = seed;
+    options.epochs = 60;
+    apq_predictor_sample *samples =
+        make_samples(space, N_FLOAT, 30 + seed, false);
+    assert_status(apq_predictor_fit(p, samples, N_FLOAT, &options, &report),
+                  APQ_OK);
+    free(samples);
+    if (after_float != NULL) {
+        size_t n_bytes = p->begin[APQ_N_PARTS] * sizeof(float);
+        *after_float = malloc(n_bytes);
+        assert_non_null(*after_float);
+        memcpy(*after_float, p->params, n_bytes);
+    }
+    samples = make_samples(space, N_QUANTISED, 40 + seed, true);
+    options.with_bits = true;
+    options.bit_code = code;
+    options.is_frozen = is_frozen;
+    options.epochs = 150;
+    assert_status(apq_predictor_fit(p, samples, N_QUANTISED, &options, &report),
+                  APQ_OK);
+    free(samples);
+    return p;
+}
+
+/* Only the last layer's scale was changed and changed back. */
+static void test_frozen_keeps_float(void **state) {
+    (void)state;
+    apq_space space = load_space("tiny");
+    float *before;
+    apq_predictor *p = fit_both(&space, 1, APQ_BITS_ONEHOT, true, &before);
+    for (int part = 0; part < APQ_N_PARTS; part++) {
+        size_t i = p->begin[part], n = p->begin[part + 1] - i;
+        bool is_bits = part == APQ_PART_WQ || part == APQ_PART_BQ;
+        bool is_last = part == APQ_PART_W || part == APQ_PART_B;
+        if (is_bits) {
+            assert_memory_not_equal(p->params + i, before + i,
+                                    n * sizeof(float));
+        }
+        for (size_t j = i; j < i + n && !is_bits; j++) {
+            float most = is_last ? 1e-5F : 0.0F;
+            assert_true(fabsf(p->params[j] - before[j]) <= most);
+        }
+    }
+    free(before);
+    apq_predictor_destroy(p);
+}
+
+/* Weights of the inputs of one bit-width: (gene, block). */
+static void test_bits_share_weights(void **state) {
+    (void)state;
+    apq_space space = load_space("tiny");
+    size_t h = 32, n_values = (size_t)space.n_bits;
+    size_t n_blocks = (size_t)space.n_blocks, n_genes = APQ_N_BIT_GENES;
+    for (int code = APQ_BITS_ONEHOT; code <= APQ_BITS_SHARED; code++) {
+        apq_predictor *p = fit_both(&space, 2, (apq_bit_code)code, false, NULL);
+        const float *rows = p->params + p->begin[APQ_PART_WQ];
+        bool is_gene_equal = true, is_all_equal = true;
+        for (size_t layer = 0; layer < n_genes * n_blocks; layer++) {
+            size_t n_bytes = n_values * h * sizeof(float);
+            const float *row = rows + layer * n_values * h;
+            const float *first =
+                rows + layer / n_blocks * n_blocks * n_values * h;
+            is_gene_equal &= memcmp(row, first, n_bytes) == 0;
+            is_all_equal &= memcmp(row, rows, n_bytes) == 0;
+        }
+        assert_int_equal(is_gene_equal, code >= APQ_BITS_GENE);
+        assert_int_equal(is_all_equal, code == APQ_BITS_SHARED);
+        assert_true(rows[0] < 0.0F || rows[0] > 0.0F);
+        apq_predictor_destroy(p);
+    }
+}
+
 /* Keeps the last word of a fit. */
 static void keep_detail(void *ctx, const char *what, uint64_t done,
                         uint64_t total, const char *detail) {
@@ -411,6 +493,8 @@ int main(void) {
         cmocka_unit_test(test_transfer_starts_there),
         cmocka_unit_test(test_transfer),
         cmocka_unit_test(test_few_samples_learn_bits),
+        cmocka_unit_test(test_frozen_keeps_float),
+        cmocka_unit_test(test_bits_share_weights),
         cmocka_unit_test(test_determinism_and_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
