@@ -21,7 +21,6 @@ typedef struct reading {
     json_t *network;     /* the description in the file */
     apq_int_model model; /* as the original, tensors of the file */
     apq_arena *arena;    /* of weights in our order */
-    float mean[3], std[3];
 } reading;
 
 /* Tensors ----------------------------------------------------------------- */
@@ -163,17 +162,29 @@ static apq_status read_tensors(reading *r) {
 
 /* Description ------------------------------------------------------------- */
 
-static apq_status read_numbers(const reading *r, const char *key,
-                               float out[3]) {
+/* Three numbers, as they were written. */
+static bool has_numbers(const reading *r, const char *key,
+                        const float expected[3]) {
     const json_t *list = json_object_get(r->network, key);
-    for (size_t i = 0; i < 3; i++) {
-        out[i] = (float)json_number_value(json_array_get(list, i));
-        if (!json_is_number(json_array_get(list, i)) || !isfinite(out[i])) {
-            APQ_FAIL(APQ_ERR_FORMAT, "%s: network: %s: three numbers expected",
-                     r->path, key);
-        }
+    bool is_equal = json_array_size(list) == 3;
+    for (size_t i = 0; is_equal && i < 3; i++) {
+        const json_t *number = json_array_get(list, i);
+        float value = (float)json_number_value(number);
+        is_equal = json_is_number(number) && !(value < expected[i]) &&
+                   !(value > expected[i]);
     }
-    return APQ_OK;
+    return is_equal;
+}
+
+/* Of pixels, as compare_layers. */
+static void compare_normalisation(const reading *r,
+                                  const apq_verify_weights_options *options,
+                                  apq_verification *out) {
+    if (!has_numbers(r, "mean", options->mean) ||
+        !has_numbers(r, "std", options->std)) {
+        (void)snprintf(out->difference, sizeof out->difference,
+                       "pixels are described with another mean or deviation");
+    }
 }
 
 /* What is another in the file is left in out->difference and out->layer. */
@@ -202,7 +213,9 @@ static apq_status compare_layers(const reading *r, apq_verification *out) {
     return APQ_OK;
 }
 
-static apq_status open_reading(reading *r, apq_verification *out) {
+static apq_status open_reading(reading *r,
+                               const apq_verify_weights_options *options,
+                               apq_verification *out) {
     APQ_TRY(apq_tensor_file_load(r->path, &r->file));
     APQ_TRY(apq_tensor_file_check_format(r->file, "apq integer network",
                                          "weights of apq export", 1));
@@ -211,8 +224,7 @@ static apq_status open_reading(reading *r, apq_verification *out) {
     if (!json_is_object(r->network)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: no description of a network", r->path);
     }
-    APQ_TRY(read_numbers(r, "mean", r->mean));
-    APQ_TRY(read_numbers(r, "std", r->std));
+    compare_normalisation(r, options, out);
     APQ_TRY(compare_layers(r, out));
     if (out->difference[0] != '\0') {
         return APQ_OK; /* tensors of other layers */
@@ -233,8 +245,8 @@ typedef struct checker {
     const apq_int_model *model; /* the original */
     const apq_verify_weights_options *options;
     const reading *reading;
-    size_t n_values; /* of an image */
-    float *ours, *theirs;
+    size_t n_values;              /* of an image */
+    float *values;                /* (BATCH, n_values) */
     float *logits, *their_logits; /* (BATCH, classes) */
 } checker;
 
@@ -245,10 +257,10 @@ static void normalise(const uint8_t *bytes, size_t n, const float mean[3],
     }
 }
 
-/* The image at `ours` and `theirs` through both, with the codes of all layers,
- * by the plain definition. */
-static apq_status find_layer(const checker *c, const float *ours,
-                             const float *theirs, apq_verification *out) {
+/* An image through both, with the codes of all layers, by the plain
+ * definition. */
+static apq_status find_layer(const checker *c, const float *image,
+                             apq_verification *out) {
     const apq_int_model *m = c->model;
     size_t total = 0, at = 0, sizes[APQ_IR_MAX_LAYERS];
     for (int i = 0; i < m->n_convs; i++) {
@@ -265,9 +277,9 @@ static apq_status find_layer(const checker *c, const float *ours,
     }
     apq_status st =
         all == NULL ? APQ_ERROR(APQ_ERR_NOMEM, "verification: out of memory")
-                    : apq_int_reference_run(m, ours, codes, c->logits);
+                    : apq_int_reference_run(m, image, codes, c->logits);
     if (st == APQ_OK) {
-        st = apq_int_reference_run(&c->reading->model, theirs, their_codes,
+        st = apq_int_reference_run(&c->reading->model, image, their_codes,
                                    c->their_logits);
     }
     for (int i = 0; st == APQ_OK && i < m->n_convs && out->n_codes == 0; i++) {
@@ -293,18 +305,16 @@ static apq_status compare_batch(checker *c, const apq_int_engine *engine,
     size_t n_classes = (size_t)c->model->n_classes;
     const uint8_t *bytes = c->options->images + (size_t)first * c->n_values;
     normalise(bytes, (size_t)n * c->n_values, c->options->mean, c->options->std,
-              c->ours);
-    normalise(bytes, (size_t)n * c->n_values, c->reading->mean, c->reading->std,
-              c->theirs);
-    APQ_TRY(apq_int_engine_run(engine, c->ours, n, c->logits));
-    APQ_TRY(apq_int_engine_run(their_engine, c->theirs, n, c->their_logits));
+              c->values);
+    APQ_TRY(apq_int_engine_run(engine, c->values, n, c->logits));
+    APQ_TRY(apq_int_engine_run(their_engine, c->values, n, c->their_logits));
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)i * n_classes;
         if (memcmp(c->logits + at, c->their_logits + at,
                    n_classes * sizeof *c->logits) != 0) {
             out->image = first + i;
             size_t pixel = (size_t)i * c->n_values;
-            APQ_TRY(find_layer(c, c->ours + pixel, c->theirs + pixel, out));
+            APQ_TRY(find_layer(c, c->values + pixel, out));
             (void)snprintf(out->difference, sizeof out->difference,
                            "image %d has other logits; the first layer that "
                            "differs is %s",
@@ -341,13 +351,11 @@ static apq_status compare_images(const apq_int_model *model,
                  .reading = r,
                  .n_values = 3 * side * side};
     apq_int_engine *engine = NULL, *their_engine = NULL;
-    c.ours = apq_calloc(BATCH * c.n_values, sizeof *c.ours);
-    c.theirs = apq_calloc(BATCH * c.n_values, sizeof *c.theirs);
+    c.values = apq_calloc(BATCH * c.n_values, sizeof *c.values);
     c.logits = apq_calloc(BATCH * n_classes, sizeof *c.logits);
     c.their_logits = apq_calloc(BATCH * n_classes, sizeof *c.their_logits);
     apq_status st = APQ_OK;
-    if (c.ours == NULL || c.theirs == NULL || c.logits == NULL ||
-        c.their_logits == NULL) {
+    if (c.values == NULL || c.logits == NULL || c.their_logits == NULL) {
         st = APQ_ERROR(APQ_ERR_NOMEM, "verification: out of memory");
     }
     if (st == APQ_OK) {
@@ -361,8 +369,7 @@ static apq_status compare_images(const apq_int_model *model,
     }
     apq_int_engine_destroy(engine);
     apq_int_engine_destroy(their_engine);
-    free(c.ours);
-    free(c.theirs);
+    free(c.values);
     free(c.logits);
     free(c.their_logits);
     return st;
@@ -379,7 +386,7 @@ apq_status apq_verify_weights(const apq_int_model *model, const char *path,
     }
     r->path = path;
     r->model = *model;
-    apq_status st = open_reading(r, out);
+    apq_status st = open_reading(r, options, out);
     if (st == APQ_OK && out->difference[0] == '\0') {
         st = compare_images(model, options, r, out);
     }

@@ -17,8 +17,8 @@ typedef struct apq_verify_weights_options {
                                      may be NULL */
 } apq_verify_weights_options;
 
-/* A network made of the file's tensors and normalisation, which must describe
- * the layers of `model`, against `model` itself: logits must be equal to the
+/* A network made of the file's tensors, described as `model` and its images
+ * are, against `model` itself: logits must be equal to the
  * bit. Where they are not, or the description is another, `out` says so; that
  * is no error. Errors: FORMAT for a file that is damaged, is none of these, or
  * has numbers that no integer model has; IO, NOMEM, INTERRUPTED. */

@@ -158,7 +158,8 @@ static void another_description_is_found(void **state) {
         {"\"output_codes\":null", "\"output_codes\":[0,1]",
          "classifier is described"},
         {"{\"name\":\"stem\"", "{},{\"name\":\"stem\"", " layers are "},
-        {"\"mean\":[0.49", "\"mean\":[0.29", "first layer that differs is st"},
+        {"\"std\":[", "\"std\":[\"a\",", "another mean or deviation"},
+        {"\"mean\":[0.49", "\"mean\":[0.29", "another mean or deviation"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         fixture f;
@@ -207,9 +208,6 @@ static void other_files_are_refused(void **state) {
     fixture f;
     apq_verification out;
     open_fixture(&f, &mixed_shape);
-    alter(&f, NULL, 0, 0, "\"std\":[", "\"std\":[\"a\",");
-    assert_status(verify(&f, &out), APQ_ERR_FORMAT);
-    assert_non_null(strstr(apq_error_message(), "std: three numbers"));
     alter(&f, NULL, 0, 0, "{", "");
     assert_status(verify(&f, &out), APQ_ERR_FORMAT);
     assert_non_null(strstr(apq_error_message(), "no description"));
