@@ -1,8 +1,9 @@
 /* `apq finetune`: quantisation-aware training of the policy found, and of a
- * uniform-bit baseline with the same schedule; each network reads the test
- * images once. */
+ * uniform-bit baseline with the same schedule, or of a policy of the user's
+ * alone; each network reads the test images once. */
 #include "app/app.h"
 
+#include "app/choose_policy.h"
 #include "app/json.h"
 #include "app/network.h"
 #include "app/session.h"
@@ -44,21 +45,29 @@ static apq_status read_policy(const apq_session *session, const json_t *object,
     return st;
 }
 
+/* What is fine-tuned. */
+typedef struct lineup {
+    apq_policy network, baseline;
+    bool has_baseline;
+    char hash[APQ_HASH_MAX]; /* of what they were read from */
+} lineup;
+
 /* What the search chose, and the network of one bit-width that it is compared
  * with: the best found under the budget, if there is one, or the largest. */
-static apq_status read_contenders(const apq_session *session,
-                                  const char *baseline, apq_policy *winner,
-                                  apq_policy *uniform, bool *has_uniform) {
+static apq_status read_found(const apq_session *session, lineup *out) {
+    const char *baseline = session->recipe->finetune.baseline;
     char path[APQ_PATH_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
+    APQ_TRY(apq_file_hash(path, out->hash));
     json_t *root;
     APQ_TRY(apq_json_read(path, &root));
-    apq_status st = read_policy(session, root, path, "the search", winner);
+    apq_status st =
+        read_policy(session, root, path, "the search", &out->network);
     const json_t *all = json_object_get(root, "baselines");
     const json_t *object = json_object_get(all, baseline);
-    *has_uniform = json_is_object(object);
-    if (st == APQ_OK && *has_uniform) {
-        st = read_policy(session, object, path, baseline, uniform);
+    out->has_baseline = json_is_object(object);
+    if (st == APQ_OK && out->has_baseline) {
+        st = read_policy(session, object, path, baseline, &out->baseline);
     } else if (st == APQ_OK && strcmp(baseline, "none") != 0) {
         apq_note(session->progress,
                  "%s: no %s under its budget, nothing to compare with", path,
@@ -66,6 +75,21 @@ static apq_status read_contenders(const apq_session *session,
     }
     json_decref(root);
     return st;
+}
+
+static bool is_found(const apq_recipe *recipe) {
+    return strcmp(recipe->finetune.policy, "found") == 0;
+}
+
+static apq_status read_lineup(const apq_session *session, lineup *out) {
+    if (is_found(session->recipe)) {
+        return read_found(session, out);
+    }
+    APQ_TRY(apq_app_choose_policy(
+        &session->space, session->recipe->finetune.policy, &out->network));
+    uint64_t hash = apq_policy_hash(&session->space, &out->network);
+    apq_hash_hex(&hash, sizeof hash, out->hash);
+    return APQ_OK;
 }
 
 static apq_status save_model(const apq_session *session, const contender *c,
@@ -212,22 +236,24 @@ static apq_status open_teacher(const apq_session *session, apq_teacher **out) {
     return st;
 }
 
-static apq_status tune_all(apq_session *session, apq_teacher *teacher,
-                           const char *path, const char *input) {
-    const char *baseline = session->recipe->finetune.baseline;
+static apq_status tune_all(apq_session *session, const lineup *policies,
+                           apq_teacher *teacher, const char *path,
+                           const char *input) {
+    const apq_recipe *r = session->recipe;
+    const char *baseline = is_found(r) ? r->finetune.baseline : "none";
+    bool has_baseline = policies->has_baseline;
     contender winner = {.name = "network",
                         .file = "network.safetensors",
                         .checkpoint = k_checkpoints[0],
                         .input = input,
-                        .teacher = teacher};
+                        .teacher = teacher,
+                        .policy = policies->network};
     contender uniform = {.name = "baseline",
                          .file = "baseline.safetensors",
                          .checkpoint = k_checkpoints[1],
                          .input = input,
-                         .teacher = teacher};
-    bool has_baseline;
-    APQ_TRY(read_contenders(session, baseline, &winner.policy, &uniform.policy,
-                            &has_baseline));
+                         .teacher = teacher,
+                         .policy = policies->baseline};
     APQ_TRY(price(session, &winner));
     APQ_TRY(tune_contender(session, &winner));
     if (has_baseline) {
@@ -254,17 +280,29 @@ static apq_status tune_all(apq_session *session, apq_teacher *teacher,
     return apq_json_write(root, 10, path);
 }
 
+/* Of what the networks are, not of where they were read. */
+static apq_status input_of(const apq_session *session, const char *weights,
+                           const char *policies, char input[APQ_HASH_MAX]) {
+    char salt[2 * APQ_HASH_MAX];
+    apq_recipe recipe = *session->recipe;
+    (void)snprintf(salt, sizeof salt, "%s %s", weights, policies);
+    if (!is_found(&recipe)) {
+        recipe.finetune.policy[0] = '\0';
+    }
+    apq_session nameless = *session;
+    nameless.recipe = &recipe;
+    return apq_session_input_hash(&nameless, "finetune", salt, input);
+}
+
 static apq_status finetune_into(apq_session *session) {
-    char supernet[APQ_PATH_MAX], best[APQ_PATH_MAX], path[APQ_PATH_MAX];
-    char weights[APQ_HASH_MAX], policy[APQ_HASH_MAX];
-    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], salt[64];
+    char supernet[APQ_PATH_MAX], path[APQ_PATH_MAX], weights[APQ_HASH_MAX];
+    char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
+    lineup policies = {.has_baseline = false};
     APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
-    APQ_TRY(apq_rundir_file(session->dir, "best.json", best));
     APQ_TRY(apq_rundir_file(session->dir, "finetune.json", path));
     APQ_TRY(apq_file_hash(supernet, weights));
-    APQ_TRY(apq_file_hash(best, policy));
-    (void)snprintf(salt, sizeof salt, "%s %s", weights, policy);
-    APQ_TRY(apq_session_input_hash(session, "finetune", salt, input));
+    APQ_TRY(read_lineup(session, &policies));
+    APQ_TRY(input_of(session, weights, policies.hash, input));
     if (apq_session_has(session, "finetune", input, path)) {
         return APQ_OK;
     }
@@ -273,7 +311,7 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(apq_session_load_supernet(session, supernet));
     apq_teacher *teacher;
     APQ_TRY(open_teacher(session, &teacher));
-    apq_status st = tune_all(session, teacher, path, input);
+    apq_status st = tune_all(session, &policies, teacher, path, input);
     apq_teacher_destroy(teacher);
     APQ_TRY(st);
     APQ_TRY(apq_file_hash(path, artefact));

@@ -101,10 +101,11 @@ typedef struct apq_recipe {
     struct {
         int epochs, batch;
         double learning_rate, weight_decay, label_smoothing;
-        int quantiser, distill; /* as of collect */
-        int dtype;              /* apq_precision, of the arithmetic */
-        char baseline[24];      /* apq_baseline_name of search.h, or "none" */
-        int seed; /* of order and augmentation; -1: the recipe's */
+        int quantiser, distill;    /* as of collect */
+        int dtype;                 /* apq_precision, of the arithmetic */
+        char policy[APQ_PATH_MAX]; /* "found", or as of `apq eval` */
+        char baseline[24]; /* apq_baseline_name of search.h, or "none" */
+        int seed;          /* of order and augmentation; -1: the recipe's */
     } finetune;
     apq_footprint_rates footprint; /* only what `apq report` multiplies by */
 } apq_recipe;

@@ -14,11 +14,13 @@ const apq_command apq_command_finetune = {
     .brief = "fine-tune the policy that was found",
     .usage = "apq finetune [RECIPE] [KEY=VALUE ...] --run DIR [options]",
     .summary =
-        "Fine-tunes the found policy in its bits, and a uniform baseline.",
+        "Fine-tunes the found policy in its bits, and a uniform baseline;\n"
+        "or finetune.policy: largest, smallest, random:SEED or a JSON file.",
     .examples =
         "  apq finetune --run runs/first\n  apq finetune --run "
         "runs/first finetune.epochs=30\n  apq finetune --run runs/first "
-        "finetune.quantiser=lsq finetune.distill=largest\n",
+        "finetune.quantiser=lsq finetune.distill=largest\n  apq finetune "
+        "--run runs/first finetune.policy=mine.json\n",
     .options = apq_step_table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,

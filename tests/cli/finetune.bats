@@ -35,3 +35,25 @@ load 'helper'
     expect_output 'no best_uniform8 under its budget'
     jq -e '.baseline == null and .network.test_count > 0' run/finetune.json
 }
+
+@test "finetune.policy tunes a network that no search has named" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" train.epochs=1 --run run --quiet
+    "$APQ" policy show random:5 --space tiny --json >mine.json
+    "$APQ" finetune --run run finetune.epochs=1 finetune.policy=mine.json --quiet
+    jq -e --slurpfile mine mine.json '.network.policy == $mine[0]
+        and .network.test_count > 0
+        and .baseline == null and .baseline_name == "none"' run/finetune.json
+    [ ! -e run/baseline.safetensors ]
+    # What it is counts, not where it is from: nothing is left to do.
+    cp run/network.safetensors first
+    "$APQ" finetune --run run finetune.policy=random:5 --quiet
+    [ "$(jq -s 'map(select(.step == "finetune")) | length' run/cost.jsonl)" -eq 1 ]
+    cmp first run/network.safetensors
+    run "$APQ" finetune --run run finetune.policy=none.json --quiet
+    expect_status 3
+    expect_output 'none\.json'
+    run "$APQ" finetune --run run finetune.policy=found --quiet
+    expect_status 3
+    expect_output 'best\.json'
+    cmp first run/network.safetensors
+}
