@@ -222,7 +222,8 @@ static apq_status open_images(apq_export_job *job) {
     apq_session *s = &job->session;
     int n_classes = s->space.n_classes;
     apq_status st = apq_session_open_data(s);
-    if (st == APQ_ERR_IO && !job->request->needs_data) {
+    bool is_drawn = st == APQ_ERR_IO && !job->request->needs_data;
+    if (is_drawn) {
         apq_note(s->progress, "%s: images are drawn%s", apq_error_message(),
                  job->network.has_statistics
                      ? ""
@@ -231,6 +232,8 @@ static apq_status open_images(apq_export_job *job) {
     }
     APQ_TRY(st);
     apq_space_set_classes(&s->space, n_classes);
+    job->has_classes =
+        !is_drawn && apq_dataset_classes(s->dataset) == n_classes;
     job->has_normalisation =
         strcmp(apq_dataset_hash(s->dataset), job->network.data_hash) == 0;
     apq_dataset_normalisation(s->dataset, job->mean, job->std);
@@ -267,6 +270,7 @@ static apq_status run_verification(apq_export_job *job,
     apq_status st = apq_loader_start(loader, 0, 0);
     if (st == APQ_OK) {
         st = format->verify(job, out->file, loader, &out->verification);
+        out->verification.has_correct &= job->has_classes;
     }
     apq_loader_destroy(loader);
     if (st == APQ_OK) {

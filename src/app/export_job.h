@@ -9,6 +9,7 @@ typedef struct apq_export_job {
     const apq_export_request *request;
     apq_session session;
     apq_network_file network;
+    bool has_classes; /* the images' classes are the network's */
     /* Of the images that the network was trained on, where they are known. */
     bool has_normalisation;
     float mean[3], std[3];

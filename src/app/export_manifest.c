@@ -175,6 +175,13 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {
         v->agrees, "images", (json_int_t)v->n_images, "other_class",
         (json_int_t)v->n_other_class, "far", (json_int_t)v->n_far, "worst",
         apq_json_number(v->worst), "mean", apq_json_number(v->mean));
+    if (v->has_correct) {
+        double n = (double)v->n_images;
+        (void)json_object_set_new(row, "top1",
+                                  json_real((double)v->n_correct / n));
+        (void)json_object_set_new(row, "network_top1",
+                                  json_real((double)v->n_correct_own / n));
+    }
     if (v->difference[0] != '\0') {
         (void)json_object_set_new(row, "difference",
                                   json_string(v->difference));

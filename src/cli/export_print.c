@@ -13,6 +13,12 @@ static void print_verdict(const apq_verification *v) {
            v->agrees ? "agrees" : "does not agree", v->runtime,
            (long long)v->n_images, (long long)v->n_other_class, v->worst,
            v->mean);
+    if (v->has_correct) {
+        double percent = 100.0 / (double)v->n_images;
+        printf("top-1 %.2f %% there, %.2f %% of the network itself\n",
+               percent * (double)v->n_correct,
+               percent * (double)v->n_correct_own);
+    }
     if (!v->agrees && v->layer[0] != '\0') {
         printf("first layer that differs: %s, %lld codes of image %lld\n",
                v->layer, (long long)v->n_codes, (long long)v->image);

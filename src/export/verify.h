@@ -26,6 +26,9 @@ typedef struct apq_verification {
     int64_t n_other_class; /* images whose largest logit is another */
     int64_t n_far; /* images with a logit off by more than 1e-3 of the range of
                       all logits */
+    bool has_correct;
+    int64_t n_correct, n_correct_own; /* images of their class by the file in
+                                         its runtime, and by the model */
     double worst, mean; /* difference of logits, in ranges */
     bool agrees;
     char difference[192]; /* in words, where exports are compared to the bit */

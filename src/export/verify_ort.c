@@ -26,7 +26,8 @@ typedef struct comparison {
     size_t n_file;
     size_t n, capacity;       /* images */
     float *expected, *actual; /* (n, n_classes) */
-    float *chw;               /* (batch, C, H, W) */
+    int64_t n_correct, n_correct_own;
+    float *chw; /* (batch, C, H, W) */
     size_t batch;
     float *furthest; /* (H, W, C), the image that is furthest off so far */
     size_t i_furthest;
@@ -89,6 +90,24 @@ static double distance_of(const comparison *c, size_t image) {
     return most;
 }
 
+static int largest(const float *logits, int n) {
+    int best = 0;
+    for (int k = 1; k < n; k++) {
+        best = logits[k] > logits[best] ? k : best;
+    }
+    return best;
+}
+
+/* labels: of images c->n and up */
+static void count_correct(comparison *c, const int *labels, size_t n) {
+    int classes = c->model->n_classes;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (c->n + i) * (size_t)classes;
+        c->n_correct += largest(c->actual + at, classes) == labels[i];
+        c->n_correct_own += largest(c->expected + at, classes) == labels[i];
+    }
+}
+
 /* images: numbers c->n and up */
 static void keep_furthest(comparison *c, const float *images, size_t n) {
     size_t stride = image_floats(c->model);
@@ -104,7 +123,8 @@ static void keep_furthest(comparison *c, const float *images, size_t n) {
 }
 
 static apq_status compare_batch(comparison *c, apq_ort_session *session,
-                                const float *images, size_t n) {
+                                const float *images, const int *labels,
+                                size_t n) {
     const apq_int_model *m = c->model;
     APQ_TRY(grow(c, n));
     size_t at = c->n * (size_t)m->n_classes;
@@ -116,6 +136,7 @@ static apq_status compare_batch(comparison *c, apq_ort_session *session,
         &(apq_ort_output){"logits", c->actual + at, n * (size_t)m->n_classes},
         1));
     APQ_TRY(apq_int_engine_run(c->engine, images, (int)n, c->expected + at));
+    count_correct(c, labels, n);
     keep_furthest(c, images, n);
     c->n += n;
     return APQ_OK;
@@ -133,7 +154,7 @@ static apq_status compare_all(comparison *c, apq_loader *loader) {
         const int *labels;
         st = apq_loader_next(loader, &images, &labels, &n);
         if (st == APQ_OK && n > 0) {
-            st = compare_batch(c, session, images, (size_t)n);
+            st = compare_batch(c, session, images, labels, (size_t)n);
             apq_progress_update(c->options->progress, "verify", ++done, total,
                                 "");
         }
@@ -149,14 +170,6 @@ static apq_status compare_all(comparison *c, apq_loader *loader) {
 }
 
 /* ----------------------------------------------------------------- verdict */
-
-static int largest(const float *logits, int n) {
-    int best = 0;
-    for (int k = 1; k < n; k++) {
-        best = logits[k] > logits[best] ? k : best;
-    }
-    return best;
-}
 
 static double range_of(const float *values, size_t n) {
     double low = (double)INFINITY, high = -low;
@@ -183,6 +196,9 @@ static void judge(const comparison *c, apq_verification *out) {
     out->worst = c->distance / range;
     out->image = (int64_t)c->i_furthest;
     out->n_images = (int64_t)c->n;
+    out->has_correct = true;
+    out->n_correct = c->n_correct;
+    out->n_correct_own = c->n_correct_own;
     int64_t few = out->n_images / 100 > 1 ? out->n_images / 100 : 1;
     out->agrees = c->options->is_float
                       ? out->n_other_class <= few && out->mean <= MEAN_OF_FLOAT

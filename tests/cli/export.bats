@@ -135,10 +135,14 @@ setup() {
     "$APQ" export --model "$RUN/network.safetensors" --space tiny --quiet \
         -o out/net.onnx --json >drawn.json
     jq -e '.verification[0].images == 1000 and .verification[0].agrees
-        and .verification[0].worst < 1e-6 and (.input.mean | length) == 3' drawn.json
+        and .verification[0].worst < 1e-6 and (.input.mean | length) == 3
+        and (.verification[0] | has("top1") | not)' drawn.json
     APQ_ORT='' "$APQ" verify out/net.onnx --run "$RUN" --runtime "$APQ_ORT" \
         --images 0 --quiet --json >run.json
     jq -e '.verification | length == 1 and .[0].images == 200' run.json
+    # Accuracy there is what fine-tuning has measured.
+    jq -e --slurpfile tuned "$RUN/finetune.json" '.verification[0] |
+        .top1 == $tuned[0].network.test_top1 and .network_top1 == .top1' run.json
 }
 
 @test "a changed weight is found, with its layer" {
