@@ -12,7 +12,7 @@ deps:
 
 build:
 	@cmake --preset release >/dev/null
-	@cmake --build build --target apq
+	@cmake --build build --target apq apq_documents apq_examples
 
 demo: deps build
 	@sh scripts/demo.sh

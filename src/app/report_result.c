@@ -18,8 +18,15 @@ static bool is_tuned(const apq_report_source *source) {
            json_equal(policy, json_object_get(source->best, "policy"));
 }
 
+/* Was another network fine-tuned because the user wanted it? */
+static bool is_own_choice(const apq_report_source *source) {
+    return source->finetune != NULL && !is_tuned(source) &&
+           strcmp(source->recipe.finetune.policy, "found") != 0;
+}
+
 bool apq_report_is_stale(const apq_report_source *source) {
-    return source->finetune != NULL && !is_tuned(source);
+    return source->finetune != NULL && !is_tuned(source) &&
+           !is_own_choice(source);
 }
 
 /* Every measured value of a fine-tuned network, with the standard error of the
@@ -40,6 +47,18 @@ static json_t *measured_json(json_t *network) {
                                   json_real(sqrt(p * (1 - p) / n)));
     }
     return out;
+}
+
+/* NULL: the network of the search was fine-tuned, or none. */
+static json_t *own_choice_json(const apq_report_source *source) {
+    json_t *network = json_object_get(source->finetune, "network");
+    if (!is_own_choice(source)) {
+        return json_null();
+    }
+    return json_pack("{s:O?, s:O?, s:o}", "policy",
+                     json_object_get(network, "policy"), "cost",
+                     json_object_get(network, "cost"), "measured",
+                     measured_json(network));
 }
 
 static json_t *policy_row(const apq_report_source *source,
@@ -255,10 +274,11 @@ apq_status apq_report_result_json(const apq_report_source *source,
     }
     json_t *network = json_object_get(source->finetune, "network");
     json_t *result =
-        json_pack("{s:O, s:O, s:O, s:o, s:b}", "policy", policy,
+        json_pack("{s:O, s:O, s:O, s:o, s:b, s:o}", "policy", policy,
                   "predicted_accuracy", predicted, "cost", cost, "measured",
                   is_tuned(source) ? measured_json(network) : json_null(),
-                  "is_measurement_stale", apq_report_is_stale(source));
+                  "is_measurement_stale", apq_report_is_stale(source),
+                  "own_choice", own_choice_json(source));
     apq_status st = put_network(source, policy, where, result);
     if (st != APQ_OK) {
         json_decref(result);

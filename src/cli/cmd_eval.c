@@ -188,9 +188,9 @@ const apq_command apq_command_eval = {
     .summary = "Accuracy of a sub-network; without --run, of the shipped one.",
     .examples =
         "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
-        "  apq eval --run runs/first --policy best.json --bits policy "
-        "--split test\n"
-        "  apq eval --run runs/first --policy best.json --bits policy "
+        "  apq eval --run runs/first --policy runs/first/best.json --bits "
+        "policy\n"
+        "  apq eval --run runs/first --policy mine.json --bits policy "
         "--qat-steps 200 collect.quantiser=lsq\n"
         "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
     .options = table,

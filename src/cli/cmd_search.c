@@ -422,7 +422,7 @@ const apq_command apq_command_search = {
         "the same command goes on after a kill.",
     .examples = "  apq search --space cifar10 --target bitfusion --latency-ms "
                 "0.5\n"
-                "  apq search --space cifar10 --energy-mj 0.4 --size-kb 150 "
+                "  apq search --space cifar10 --energy-mj 0.6 --size-kb 500 "
                 "--json\n"
                 "  apq search --run runs/first --latency-ms 0.5 --remeasure "
                 "8\n"

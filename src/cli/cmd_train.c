@@ -29,7 +29,8 @@ const apq_command apq_command_train = {
         "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "
         "apq train recipes/tiny.yaml train.schedule=progressive "
         "--run runs/tiny\n  "
-        "apq train --bits shared train.from=runs/first --run runs/shared\n  "
+        "apq train recipes/cifar10-quick.yaml --bits shared "
+        "train.from=runs/first --run runs/shared\n  "
         "mpirun -n 4 apq train --run runs/first\n",
     .options = apq_train_table,
     .max_words = APQ_STEP_MAX_WORDS,

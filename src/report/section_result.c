@@ -93,6 +93,23 @@ static void put_tiles(const json_t *root, const json_t *result,
     apq_page_tiles_end(page);
 }
 
+/* What finetune.policy named in place of the network found; null: nothing. */
+static void put_own_choice(const json_t *own, apq_page *page) {
+    const json_t *measured = json_object_get(own, "measured");
+    char text[APQ_FORMAT_MAX];
+    if (!json_is_object(own)) {
+        return;
+    }
+    apq_page_put(page, "%s",
+                 "Fine-tuned was another network, `finetune.policy`: top-1 ");
+    print_measured(measured, page);
+    apq_page_put(page, " on %.0f test images, %s ms.",
+                 number(measured, "test_count"),
+                 apq_format_number(
+                     number(json_object_get(own, "cost"), "latency_ms"), text));
+    apq_page_end(page);
+}
+
 void apq_section_verdict(const json_t *root, apq_page *page) {
     const json_t *result = json_object_get(root, "result");
     const json_t *measured = json_object_get(result, "measured");
@@ -152,6 +169,7 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
                      "search: run `apq finetune` again.");
         apq_page_end(page);
     }
+    put_own_choice(json_object_get(result, "own_choice"), page);
 }
 
 static void fact(apq_table *table, const char *name, const char *value) {

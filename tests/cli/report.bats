@@ -474,6 +474,18 @@ ask() {
     expect_output 'run `apq finetune` again'
 }
 
+@test "a network of the user's choice is reported beside the one found" {
+    "$APQ" finetune --run run finetune.policy=smallest --quiet >/dev/null
+    "$APQ" report --run run --json | jq -e '
+        (.result.is_measurement_stale | not) and .result.measured == null
+        and .result.own_choice.measured.test_count > 0
+        and .result.own_choice.cost.latency_ms > 0'
+    run "$APQ" report --run run
+    expect_status 0
+    expect_output 'Fine-tuned was another network, `finetune.policy`: top-1 '
+    [[ $output != *'run `apq finetune` again'* ]]
+}
+
 @test "a repeated run and its report change nothing that was spent" {
     cp run/cost.jsonl before
     "$APQ" run --run run --quiet >/dev/null
