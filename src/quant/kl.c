@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_VALUES = 65536,
-    MAX_BINS = 2048, /* the search is quadratic in the bins */
-};
+/* The search is quadratic in the bins: those of 65,536 values are enough. */
+enum { MAX_BINS_OF = 65536, MAX_BINS = 2048 };
 
 typedef struct histogram {
     double *cdf;       /* (n_bins) */
@@ -53,17 +51,15 @@ static double distance(const histogram *h, int n, int n_levels) {
     return sum;
 }
 
-static void accumulate(histogram *h, const float *x, size_t n, size_t stride,
-                       double max) {
-    size_t count = 0;
-    for (size_t i = 0; i < n; i += stride) {
-        int bin = (int)(fabs((double)x[i]) * h->n_bins / max);
+static void accumulate(histogram *h, const float *x, size_t n, double max) {
+    double scale = h->n_bins / max;
+    for (size_t i = 0; i < n; i++) {
+        int bin = (int)(fabs((double)x[i]) * scale);
         h->cdf[bin < h->n_bins ? bin : h->n_bins - 1] += 1.0;
-        count++;
     }
     double sum = 0.0;
     for (int i = 0; i < h->n_bins; i++) {
-        sum += h->cdf[i] / (double)count;
+        sum += h->cdf[i] / (double)n;
         h->cdf[i] = sum;
     }
 }
@@ -82,6 +78,7 @@ static double best_threshold(const histogram *h, int n_levels, double max) {
 
 /* Bins by numpy's "sqrt" rule over [0, max], as the authors'. */
 static int count_bins(double min, double max, size_t n) {
+    n = n < MAX_BINS_OF ? n : MAX_BINS_OF;
     double bins = max > min ? ceil(max * sqrt((double)n) / (max - min)) : 1.0;
     return bins > MAX_BINS ? MAX_BINS : (int)bins;
 }
@@ -91,20 +88,17 @@ apq_status apq_quant_kl_threshold(const float *x, size_t n, int bits,
     if (bits < 2 || bits > 8) {
         APQ_FAIL(APQ_ERR_ARG, "threshold: %d bits are not within 2..8", bits);
     }
-    size_t stride = n <= MAX_VALUES ? 1 : (n + MAX_VALUES - 1) / MAX_VALUES;
     double min = (double)INFINITY, max = 0.0;
-    size_t used = 0;
-    for (size_t i = 0; i < n; i += stride) {
+    for (size_t i = 0; i < n; i++) {
         double magnitude = fabs((double)x[i]);
         if (!isfinite(magnitude)) {
             APQ_FAIL(APQ_ERR_NUMERIC, "threshold: value %zu is not finite", i);
         }
         min = fmin(min, magnitude);
         max = fmax(max, magnitude);
-        used++;
     }
     int n_levels = 1 << (bits - 1);
-    histogram h = {.n_bins = count_bins(min, max, used)};
+    histogram h = {.n_bins = count_bins(min, max, n)};
     if (h.n_bins <= n_levels) {
         *threshold = (float)max;
         return APQ_OK;
@@ -118,7 +112,7 @@ apq_status apq_quant_kl_threshold(const float *x, size_t n, int bits,
     h.cdf = memory;
     h.resampled = memory + n_bins;
     h.levels = memory + 2 * n_bins;
-    accumulate(&h, x, n, stride, max);
+    accumulate(&h, x, n, max);
     *threshold = (float)best_threshold(&h, n_levels, max);
     free(memory);
     return APQ_OK;

@@ -22,7 +22,7 @@ typedef enum apq_quantiser {
 
 /* Threshold on |x| minimising the KL-style distance of cumulative
  * distributions at 2^(bits-1) levels; max |x| when there are too few values.
- * At most 65,536 values are used (evenly strided). bits 2..8. The result may
+ * Every value counts, in the bins of at most 65,536. bits 2..8. The result may
  * exceed max |x| by half a bin, as the authors'. Errors: NOMEM; NUMERIC when a
  * value is not finite. */
 APQ_NODISCARD apq_status apq_quant_kl_threshold(const float *x, size_t n,

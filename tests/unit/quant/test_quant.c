@@ -120,16 +120,30 @@ static void test_kl_degenerate(void **state) {
     x[2] = NAN;
     assert_int_equal(apq_quant_kl_threshold(x, 4, 4, &threshold),
                      APQ_ERR_NUMERIC);
-    /* Sampling a long tensor changes the threshold little. */
-    enum { N = 300000 };
-    float *large = malloc(N * sizeof *large);
-    random_values(large, N, 1);
-    float all = 0.0f, part = 0.0f;
-    assert_int_equal(apq_quant_kl_threshold(large, N, 4, &all), APQ_OK);
-    assert_int_equal(apq_quant_kl_threshold(large, 60000, 4, &part), APQ_OK);
-    assert_near((double)all, (double)part, 1.2);
-    assert_true(all > 2.0f && all < 10.0f);
-    free(large);
+}
+
+/* (rows, channels) values: the order of channels in memory says nothing of how
+ * a tensor is distributed, however long it is. */
+static void test_kl_channels(void **state) {
+    (void)state;
+    enum { ROWS = 16384, CHANNELS = 32, N = ROWS * CHANNELS };
+    float *x = malloc(2 * N * sizeof *x), *turned = x + N;
+    assert_non_null(x);
+    random_values(x, N, 1);
+    for (size_t i = 0; i < N; i++) {
+        x[i] *= 0.1f * (float)(1 + i % CHANNELS);
+    }
+    for (size_t i = 0; i < N; i++) {
+        turned[i % CHANNELS * ROWS + i / CHANNELS] = x[i];
+    }
+    float threshold = 0.0f, other = 0.0f;
+    assert_int_equal(apq_quant_kl_threshold(x, N, 4, &threshold), APQ_OK);
+    assert_int_equal(apq_quant_kl_threshold(turned, N, 4, &other), APQ_OK);
+    assert_near((double)threshold, (double)other, 1e-6);
+    /* Part of a long tensor is distributed as the whole. */
+    assert_int_equal(apq_quant_kl_threshold(x, N / 8, 4, &other), APQ_OK);
+    assert_near((double)other / (double)threshold, 1.0, 0.25);
+    free(x);
 }
 
 static void test_act_range(void **state) {
@@ -334,6 +348,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_golden_kl, load_golden,
                                         free_golden),
         cmocka_unit_test(test_kl_degenerate),
+        cmocka_unit_test(test_kl_channels),
         cmocka_unit_test(test_act_range),
         cmocka_unit_test(test_idempotent_and_levels),
         cmocka_unit_test(test_weight_view_and_codes),
