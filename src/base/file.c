@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/path.h"
+#include "base/temporary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,27 +115,16 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
         !S_ISDIR(info.st_mode)) {
         return write_in_place(path, bytes, n_bytes);
     }
-    int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path,
-                     (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof temporary) {
-        APQ_FAIL(APQ_ERR_ARG, "%s: path too long", path);
-    }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path, strerror(errno));
-    }
-    bool ok = write_all(fd, bytes, n_bytes) && fsync(fd) == 0;
+    int fd;
+    APQ_TRY(apq_temporary_create(path, temporary, &fd));
+    bool ok = write_all(fd, bytes, n_bytes) && fsync(fd) == 0 &&
+              rename(temporary, path) == 0;
     int error = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        error = errno;
-    }
-    if (ok && rename(temporary, path) != 0) {
-        ok = false;
-        error = errno;
-    }
     if (!ok) {
         (void)unlink(temporary);
+    }
+    (void)close(fd); /* and with it the lock */
+    if (!ok) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
     }
     sync_folder_of(path);

@@ -6,7 +6,8 @@
  * what the others left. */
 #include "store/rundir.h"
 
-#include <dirent.h>
+#include "base/temporary.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,38 +56,6 @@ static apq_status take_lock(apq_rundir *dir) {
         APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
     }
     return APQ_OK;
-}
-
-/* NAME.NUMBER.tmp, as apq_file_write() calls its temporary files. */
-static bool is_leftover(const char *name) {
-    static const char suffix[] = ".tmp";
-    size_t n = strlen(name), n_suffix = sizeof suffix - 1;
-    if (n <= n_suffix || strcmp(name + n - n_suffix, suffix) != 0) {
-        return false;
-    }
-    size_t digits = n - n_suffix;
-    while (digits > 0 && strchr("0123456789", name[digits - 1]) != NULL) {
-        digits--;
-    }
-    return digits < n - n_suffix && digits > 1 && name[digits - 1] == '.';
-}
-
-/* A process killed inside apq_file_write() leaves its temporary file. Under
- * the lock nobody else can be writing one, so it is safe to remove. Failure is
- * harmless: the file is only in the way of the reader's eye. */
-static void remove_leftovers(const apq_rundir *dir) {
-    DIR *folder = opendir(dir->path);
-    const struct dirent *entry;
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        char path[APQ_PATH_MAX];
-        if (is_leftover(entry->d_name) &&
-            apq_path_join(path, dir->path, entry->d_name) == APQ_OK) {
-            (void)unlink(path);
-        }
-    }
-    if (folder != NULL) {
-        (void)closedir(folder);
-    }
 }
 
 static apq_status save(const apq_rundir *dir, const json_t *manifest) {
@@ -220,7 +189,7 @@ static apq_status open_in(apq_rundir *dir, const char *path, bool create,
         APQ_TRY(take_lock(dir));
     }
     if (lock && !dir->is_shared) {
-        remove_leftovers(dir);
+        apq_temporary_sweep(dir->path);
     }
     return start_or_load(dir, create);
 }

@@ -4,9 +4,11 @@
 
 #include "unit/store/scratch.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -186,6 +188,14 @@ static void make_file(const char *folder, const char *name) {
     assert_int_equal(apq_file_write(path, "x", 1), APQ_OK);
 }
 
+static int open_file(const char *folder, const char *name) {
+    char path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(path, folder, name), APQ_OK);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    return fd;
+}
+
 static bool has_file(const char *folder, const char *name) {
     char path[APQ_PATH_MAX];
     assert_int_equal(apq_path_join(path, folder, name), APQ_OK);
@@ -196,6 +206,9 @@ static void leftovers_of_a_kill_are_removed(void **state) {
     apq_rundir *dir = open_new(*state);
     apq_rundir_close(dir);
     make_file(*state, "manifest.json.1234.tmp");
+    make_file(*state, "best.json.99.tmp"); /* being written */
+    int fd = open_file(*state, "best.json.99.tmp");
+    assert_int_equal(flock(fd, LOCK_EX), 0);
     make_file(*state, "notes.tmp"); /* a user's */
     make_file(*state, "run.123");
     assert_int_equal(apq_rundir_open_read(*state, &dir), APQ_OK);
@@ -204,6 +217,8 @@ static void leftovers_of_a_kill_are_removed(void **state) {
     assert_true(has_file(*state, "manifest.json.1234.tmp"));
     dir = open_new(*state);
     assert_false(has_file(*state, "manifest.json.1234.tmp"));
+    assert_true(has_file(*state, "best.json.99.tmp"));
+    assert_int_equal(close(fd), 0);
     assert_true(has_file(*state, "notes.tmp"));
     assert_true(has_file(*state, "run.123"));
     assert_true(has_file(*state, "manifest.json"));
