@@ -135,6 +135,19 @@ static int group_of(const char *path) {
     return -1;
 }
 
+/* Drops the entries without a path: what was the wrapper's own. */
+static void drop_nameless(data_entries *entries) {
+    size_t n = 0;
+    for (size_t i = 0; i < entries->n; i++) {
+        if (entries->list[i].path[0] != '\0') {
+            entries->list[n++] = entries->list[i];
+        } else {
+            free(entries->list[i].path);
+        }
+    }
+    entries->n = n;
+}
+
 /* An archive often wraps everything in one folder: drops it. */
 static bool strip_wrapper(data_entries *entries) {
     if (entries->n == 0 || group_of(entries->list[0].path) >= 0) {
@@ -157,6 +170,7 @@ static bool strip_wrapper(data_entries *entries) {
         size_t skip = n + (path[n] == '/' ? 1 : 0);
         memmove(path, path + skip, strlen(path + skip) + 1);
     }
+    drop_nameless(entries);
     return has_deep_file;
 }
 
