@@ -51,15 +51,18 @@ APQ_NODISCARD apq_status apq_app_predictor_fit(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_finetune(const apq_recipe *recipe,
                                           const char *run_dir,
                                           const apq_progress *progress);
-/* All steps in order, then report.json and report.md. */
+/* All steps in order, then report.json, .md and .html. */
 APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
                                      const char *run_dir,
                                      const apq_progress *progress);
 
 /* Writes the recipe to run.json of the directory, made if missing: later steps
- * then need none. */
+ * then need none. Unless has_trained_with, the `train` keys of a run that is
+ * trained stay as they are, which is noted. */
 APQ_NODISCARD apq_status apq_app_keep_recipe(const apq_recipe *recipe,
-                                             const char *run_dir);
+                                             const char *run_dir,
+                                             bool has_trained_with,
+                                             const apq_progress *progress);
 
 /* Folder of the artefacts shipped for a space (models/SPACE), used when no
  * run directory is given. */

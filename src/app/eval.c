@@ -5,6 +5,7 @@
 #include "app/choose_policy.h"
 #include "app/measure.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +70,37 @@ static apq_status eval_with(apq_session *session,
     return st;
 }
 
+/* Validation images of another split may be ones that the run was trained on;
+ * other images are the user's business. */
+static apq_status check_val(const apq_session *session,
+                            const char *run_dir_or_null) {
+    char manifest[APQ_PATH_MAX], n_val[32];
+    apq_rundir *dir;
+    if (run_dir_or_null == NULL) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_path_join(manifest, run_dir_or_null, "manifest.json"));
+    if (!apq_file_exists(manifest)) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_rundir_open_read(run_dir_or_null, &dir));
+    const char *data = apq_rundir_bound(dir, "data_hash");
+    const char *n = apq_rundir_bound(dir, "n_val");
+    (void)snprintf(n_val, sizeof n_val, "%zu",
+                   apq_dataset_length(session->dataset, APQ_SPLIT_VAL));
+    apq_status st = APQ_OK;
+    if (data != NULL && n != NULL &&
+        strcmp(data, apq_dataset_hash(session->dataset)) == 0 &&
+        strcmp(n, n_val) != 0) {
+        st = APQ_ERROR(APQ_ERR_MISMATCH,
+                       "%s: made with %s validation images, not %s: the others "
+                       "are ones that it was trained on",
+                       run_dir_or_null, n, n_val);
+    }
+    apq_rundir_close(dir);
+    return st;
+}
+
 /* An evaluation reads the run only; where it may, it leaves what it spent. */
 static bool is_writable_run(const char *run_dir) {
     char manifest[APQ_PATH_MAX];
@@ -109,6 +141,9 @@ apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     if (st == APQ_OK) {
         st = apq_session_load_supernet(&session, supernet);
+    }
+    if (st == APQ_OK && strcmp(request->split, "val") == 0) {
+        st = check_val(&session, run_dir_or_null);
     }
     if (st == APQ_OK && apq_comm_rank(request->comm) == 0 &&
         is_writable_run(run_dir_or_null)) {

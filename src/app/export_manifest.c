@@ -65,7 +65,8 @@ static json_t *input_json(const apq_export_job *job) {
     return input;
 }
 
-/* Of the network's row of finetune.json beside it; null where it is absent. */
+/* Of the network's row of finetune.json beside it; null where that is absent or
+ * of another network. */
 static json_t *expected_json(const apq_export_job *job) {
     static const char *const names[] = {"network", "baseline"};
     char path[APQ_PATH_MAX];
@@ -79,7 +80,9 @@ static json_t *expected_json(const apq_export_job *job) {
     for (size_t i = 0; i < 2; i++) {
         const json_t *row = json_object_get(root, names[i]);
         const char *of = json_string_value(json_object_get(row, "file"));
-        if (of != NULL && strcmp(of, apq_path_name(file)) == 0) {
+        const char *hash = json_string_value(json_object_get(row, "hash"));
+        bool is_other = hash != NULL && strcmp(hash, job->network.hash) != 0;
+        if (of != NULL && strcmp(of, apq_path_name(file)) == 0 && !is_other) {
             expected = json_pack(
                 "{s:O, s:O}", "test_top1", json_object_get(row, "test_top1"),
                 "test_count", json_object_get(row, "test_count"));

@@ -27,6 +27,7 @@ typedef struct contender {
     apq_policy policy;
     apq_cost cost;
     apq_evaluation test;
+    char hash[APQ_HASH_MAX]; /* of the finished file */
 } contender;
 
 static const char *const k_checkpoints[] = {"network.checkpoint",
@@ -169,6 +170,7 @@ static apq_status tune_and_test(const apq_session *session, contender *c,
                              .loader_threads = 1,
                          }));
     APQ_TRY(save_model(session, c, model, net, path));
+    APQ_TRY(apq_file_hash(path, c->hash));
     return test_network(session, net, &c->test);
 }
 
@@ -219,6 +221,7 @@ static json_t *contender_json(const apq_session *session, const contender *c) {
                         json_integer((json_int_t)apq_dataset_length(
                             session->dataset, APQ_SPLIT_VAL)));
     json_object_set_new(out, "file", json_string(c->file));
+    json_object_set_new(out, "hash", json_string(c->hash));
     return out;
 }
 
@@ -283,15 +286,61 @@ static apq_status tune_all(apq_session *session, const lineup *policies,
 /* Of what the networks are, not of where they were read. */
 static apq_status input_of(const apq_session *session, const char *weights,
                            const char *policies, char input[APQ_HASH_MAX]) {
-    char salt[2 * APQ_HASH_MAX];
-    apq_recipe recipe = *session->recipe;
-    (void)snprintf(salt, sizeof salt, "%s %s", weights, policies);
+    char salt[2 * APQ_HASH_MAX + 32];
+    apq_recipe recipe = *session->recipe, standard;
+    int n = snprintf(salt, sizeof salt, "%s %s", weights, policies);
+    apq_recipe_default(&standard);
+    if (recipe.train.momentum != standard.train.momentum) {
+        (void)snprintf(salt + n, sizeof salt - (size_t)n, " %.17g",
+                       recipe.train.momentum);
+    }
     if (!is_found(&recipe)) {
         recipe.finetune.policy[0] = '\0';
     }
     apq_session nameless = *session;
     nameless.recipe = &recipe;
     return apq_session_input_hash(&nameless, "finetune", salt, input);
+}
+
+/* Are the networks those of finetune.json? A fine-tuning that was interrupted
+ * may have replaced them since. Files of earlier versions tell no hashes. */
+static apq_status check_networks(const apq_session *session, const char *path,
+                                 bool *are_whole) {
+    json_t *root;
+    *are_whole = true;
+    APQ_TRY(apq_json_read(path, &root));
+    apq_status st = APQ_OK;
+    const char *name;
+    json_t *row;
+    json_object_foreach(root, name, row) {
+        const char *of = json_string_value(json_object_get(row, "file"));
+        const char *hash = json_string_value(json_object_get(row, "hash"));
+        char file[APQ_PATH_MAX], now[APQ_HASH_MAX] = "";
+        if (st != APQ_OK || of == NULL || hash == NULL) {
+            continue;
+        }
+        st = apq_rundir_file(session->dir, of, file);
+        if (st == APQ_OK && apq_file_exists(file)) {
+            st = apq_file_hash(file, now);
+        }
+        if (st == APQ_OK && strcmp(hash, now) != 0) {
+            apq_note(session->progress,
+                     "finetune: again, %s is not of finetune.json", file);
+            *are_whole = false;
+        }
+    }
+    json_decref(root);
+    return st;
+}
+
+static apq_status is_done(const apq_session *session, const char *input,
+                          const char *path, bool *out) {
+    *out = apq_rundir_step_done(session->dir, "finetune", input);
+    if (*out && apq_file_exists(path)) {
+        APQ_TRY(check_networks(session, path, out));
+    }
+    *out = *out && apq_session_has(session, "finetune", input, path);
+    return APQ_OK;
 }
 
 static apq_status finetune_into(apq_session *session) {
@@ -303,7 +352,9 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(apq_file_hash(supernet, weights));
     APQ_TRY(read_lineup(session, &policies));
     APQ_TRY(input_of(session, weights, policies.hash, input));
-    if (apq_session_has(session, "finetune", input, path)) {
+    bool has_all;
+    APQ_TRY(is_done(session, input, path, &has_all));
+    if (has_all) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_check_qat(session));

@@ -108,19 +108,32 @@ static apq_status open_space(apq_report_source *source, const char *fallback) {
     return APQ_OK;
 }
 
+/* NULL where it cannot be loaded or is priced by a table alone. */
+static apq_target *load_target(const char *name) {
+    apq_target *target = NULL;
+    if (apq_target_load(name, &target) != APQ_OK) {
+        return NULL;
+    }
+    if (apq_target_measured(target) != NULL) {
+        apq_target_destroy(target);
+        return NULL;
+    }
+    return target;
+}
+
 /* The target of the search: the recipe's, unless a search by hand used
- * another. One that is gone leaves the blocks without prices. */
+ * another. One that is gone, or whose table nobody remembers, leaves the blocks
+ * without prices. */
 static void open_target(apq_report_source *source) {
     const char *made =
         json_string_value(json_object_get(source->best, "target"));
-    if (apq_target_load(source->recipe.target, &source->target) == APQ_OK &&
-        (made == NULL || strcmp(made, apq_target_name(source->target)) == 0)) {
-        return;
-    }
-    apq_target_destroy(source->target);
-    source->target = NULL;
-    if (made != NULL && apq_target_load(made, &source->target) != APQ_OK) {
-        source->target = NULL;
+    source->target = load_target(source->recipe.target);
+    source->is_recipe_target =
+        source->target != NULL &&
+        (made == NULL || strcmp(made, apq_target_name(source->target)) == 0);
+    if (!source->is_recipe_target && made != NULL) {
+        apq_target_destroy(source->target);
+        source->target = load_target(made);
     }
 }
 

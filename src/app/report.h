@@ -49,7 +49,8 @@ typedef struct apq_report_source {
     apq_recipe recipe;
     bool has_space;
     apq_space space;
-    apq_target *target;                  /* NULL: not known */
+    apq_target *target; /* NULL: not known, or priced by a table that isn't */
+    bool is_recipe_target;               /* it is what the recipe names */
     json_t *best, *finetune, *predictor; /* files; NULL: missing */
     json_t *problems;                    /* array of texts, filled as found */
     const apq_progress *progress;

@@ -25,9 +25,9 @@ apq_status apq_report_labels_json(const apq_report_source *source,
     apq_records *records;
     apq_status st = apq_records_open_read(path, &records);
     if (st == APQ_ERR_IO) {
-        /* Of version 1 and in a folder that cannot be written: SQLite reads
-         * no write-ahead log there. */
-        return APQ_OK;
+        /* Such as one of version 1 in a folder that cannot be written: SQLite
+         * reads no write-ahead log there. */
+        return apq_report_leave_out(source, st);
     }
     APQ_TRY(st);
     json_t *kinds = json_object();

@@ -179,7 +179,8 @@ apq_status apq_report_cost_model_json(const apq_report_source *source,
     }
     const char *name = source->recipe.target;
     size_t n = strlen(name);
-    bool is_table = n > 6 && strcmp(name + n - 6, ".jsonl") == 0;
+    bool is_table = source->is_recipe_target && n > 6 &&
+                    strcmp(name + n - 6, ".jsonl") == 0;
     json_t *model = json_pack("{s:s, s:s, s:i, s:b, s:n, s:n}", "target",
                               apq_target_name(source->target), "hash",
                               apq_target_hash(source->target), "batch",

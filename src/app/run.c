@@ -4,6 +4,7 @@
 
 #include "app/report.h"
 #include "app/search.h"
+#include "app/session.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -31,11 +32,45 @@ static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
     return st;
 }
 
-apq_status apq_app_keep_recipe(const apq_recipe *recipe, const char *run_dir) {
+static bool has_trained(const char *run_dir) {
     char path[APQ_PATH_MAX];
+    apq_rundir *dir = NULL;
+    bool has = apq_path_join(path, run_dir, "manifest.json") == APQ_OK &&
+               apq_file_exists(path) &&
+               apq_rundir_open_read(run_dir, &dir) == APQ_OK &&
+               apq_rundir_bound(dir, "train_input") != NULL;
+    apq_rundir_close(dir);
+    return has;
+}
+
+/* A later step has no say in what the supernet was trained with. */
+static void restore_training(const char *path, const char *run_dir,
+                             const apq_progress *progress, apq_recipe *recipe) {
+    apq_recipe earlier;
+    char changes[512];
+    if (!apq_file_exists(path) || !has_trained(run_dir) ||
+        apq_recipe_load(path, &earlier) != APQ_OK) {
+        return;
+    }
+    apq_session_changes(&earlier, recipe, "train", changes, sizeof changes);
+    if (changes[0] != '\0') {
+        apq_note(progress, "%s: not kept, the run is trained: %s", path,
+                 changes);
+        recipe->train = earlier.train;
+    }
+}
+
+apq_status apq_app_keep_recipe(const apq_recipe *recipe, const char *run_dir,
+                               bool has_trained_with,
+                               const apq_progress *progress) {
+    char path[APQ_PATH_MAX];
+    apq_recipe kept = *recipe;
     APQ_TRY(apq_dir_make(run_dir));
     APQ_TRY(apq_path_join(path, run_dir, "run.json"));
-    char *text = apq_recipe_to_json(recipe);
+    if (!has_trained_with) {
+        restore_training(path, run_dir, progress, &kept);
+    }
+    char *text = apq_recipe_to_json(&kept);
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }

@@ -12,6 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Is best.json what this input made? A stopped search may have overwritten it
+ * since. */
+static bool is_up_to_date(const apq_rundir *dir, const char *input,
+                          const char *json) {
+    char hash[APQ_HASH_MAX];
+    return apq_rundir_step_done(dir, "search", input) &&
+           apq_file_exists(json) && apq_file_hash(json, hash) == APQ_OK &&
+           strcmp(hash, apq_rundir_step_artefact(dir, "search")) == 0;
+}
+
 static apq_status write_into(apq_search_job *self, apq_rundir *dir) {
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX], hash[APQ_HASH_MAX];
     char json[APQ_PATH_MAX], stem[APQ_PATH_MAX];
@@ -23,7 +33,7 @@ static apq_status write_into(apq_search_job *self, apq_rundir *dir) {
     APQ_TRY(apq_rundir_file(dir, "search", stem));
     /* The same input gives the same policy: keeping the file keeps the steps
      * made from it valid. */
-    if (apq_rundir_step_done(dir, "search", input) && apq_file_exists(json)) {
+    if (is_up_to_date(dir, input, json)) {
         apq_note(self->progress, "search: %s is up to date", json);
         return APQ_OK;
     }
@@ -47,12 +57,13 @@ static apq_status write_run(apq_search_job *self, const char *run_dir) {
 /* Meters the search, unless the run has its result: repeating it is no part of
  * what the result cost. */
 static apq_status begin_metering(apq_search_job *self, const char *run_dir) {
-    char input[APQ_HASH_MAX];
+    char input[APQ_HASH_MAX], json[APQ_PATH_MAX];
     apq_rundir *dir = NULL;
     apq_search_job_key(self, input);
     bool is_done = apq_dir_exists(run_dir) &&
                    apq_rundir_open_read(run_dir, &dir) == APQ_OK &&
-                   apq_rundir_step_done(dir, "search", input);
+                   apq_rundir_file(dir, "best.json", json) == APQ_OK &&
+                   is_up_to_date(dir, input, json);
     apq_rundir_close(dir);
     return is_done ? APQ_OK
                    : apq_stopwatch_assign(&self->stopwatch, run_dir, "search",
@@ -81,7 +92,10 @@ static apq_status search_all(apq_search_job *self, const char *run_dir,
     out->evaluations = out->search->n_evaluations;
     APQ_TRY(apq_search_job_describe(self, &out->search->best, &out->best));
     if (!out->search->is_stopped) {
-        APQ_TRY(apq_search_job_baselines(self));
+        apq_status st = apq_search_job_baselines(self);
+        /* Baselines may miss then, the answer does not. */
+        out->search->is_stopped |= st == APQ_ERR_INTERRUPTED;
+        APQ_TRY(st == APQ_ERR_INTERRUPTED ? APQ_OK : st);
         if (!r->search.as_released) {
             apq_search_job_keep_better(out);
         }

@@ -123,6 +123,14 @@ void apq_search_job_key(const apq_search_job *self, char out[APQ_HASH_MAX]) {
             recipe->search.remeasure, recipe->search.remeasure_qat_steps,
             recipe->collect.val_images, recipe->collect.recalibrate_images,
             self->weights_hash, apq_meter_label_kind(recipe));
+        n = strlen(text);
+        if (recipe->search.remeasure_qat_steps > 0) {
+            (void)snprintf(
+                text + n, sizeof text - n, " at %.17g, %d, %.17g, %.17g, %.17g",
+                recipe->collect.qat_learning_rate, recipe->finetune.batch,
+                recipe->train.momentum, recipe->finetune.weight_decay,
+                recipe->finetune.label_smoothing);
+        }
     }
     apq_hash_hex(text, strlen(text), out);
 }
@@ -302,6 +310,7 @@ apq_status apq_search_job_uniform(apq_search_job *self, int bits,
     apq_policy policy = found->best;
     self->out->evaluations += found->n_evaluations;
     self->out->search->is_timed_out |= found->is_timed_out;
+    self->out->search->is_stopped |= found->is_stopped;
     apq_search_result_destroy(found);
     apq_policy_canonical(&self->out->space, &policy);
     return apq_search_job_describe(self, &policy, out);

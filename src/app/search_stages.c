@@ -196,6 +196,7 @@ static apq_status search_stage(stages *s) {
     s->chosen = widen(s, &found->best);
     job->out->evaluations += found->n_evaluations;
     job->out->search->is_timed_out |= found->is_timed_out;
+    job->out->search->is_stopped |= found->is_stopped;
     apq_search_result_destroy(found);
     return APQ_OK;
 }

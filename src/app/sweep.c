@@ -255,6 +255,10 @@ apq_status apq_app_sweep(const apq_recipe *recipe, const apq_sweep_range *range,
         APQ_FAIL(APQ_ERR_ARG, "search.as_released: its values hide the bits, "
                               "so it has no sweep");
     }
+    if (recipe->search.sequential) {
+        APQ_FAIL(APQ_ERR_ARG, "search.sequential is of one budget, a sweep has "
+                              "no such baseline");
+    }
     if (recipe->search.remeasure > 0) {
         apq_note(progress, "search: search.remeasure is of one budget; "
                            "nothing is measured in a sweep");

@@ -150,7 +150,8 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     APQ_TRY(apq_rundir_file(session->dir, "run.json", recipe));
     if (!has_begun || !apq_file_exists(recipe)) {
         APQ_TRY(apq_app_keep_recipe(session->recipe,
-                                    apq_rundir_path(session->dir)));
+                                    apq_rundir_path(session->dir), true,
+                                    session->progress));
     }
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);

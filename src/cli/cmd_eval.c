@@ -165,8 +165,9 @@ static int eval_together(const apq_command *self, int argc, char **argv,
     if (st == APQ_OK) {
         st = print_answer(&options, &recipe, &answer);
     }
-    if (st == APQ_OK && options.checks) {
-        st = judge(&answer.check);
+    if (st == APQ_OK && options.checks && judge(&answer.check) != APQ_OK) {
+        (void)apq_cli_exit(APQ_ERR_NUMERIC); /* says it */
+        return APQ_EXIT_VERIFICATION;
     }
     return apq_cli_exit(st);
 }

@@ -85,11 +85,14 @@ static apq_status print_result(const apq_step_options *options,
     json_t *document =
         json_pack("{s:o, s:o, s:f}", "run", apq_cli_json_path(run), "result",
                   apq_cli_json_path(path), "seconds", seconds);
-    if (strstr(result_file, ".json") != NULL) {
+    const char *ending = strstr(result_file, ".json");
+    if (ending != NULL) {
         json_t *result = json_load_file(path, 0, NULL);
-        if (result != NULL) {
-            (void)json_object_set_new(document, command, result);
-        }
+        char stem[64];
+        (void)snprintf(stem, sizeof stem, "%.*s", (int)(ending - result_file),
+                       result_file);
+        (void)json_object_set_new(document, stem,
+                                  result == NULL ? json_null() : result);
     }
     apq_cli_print_json(document, false);
     return APQ_OK;
@@ -137,7 +140,11 @@ static int run_step(const step *self, int argc, char **argv) {
     }
     /* After the step: a refused recipe must not replace the run's own. */
     if (st == APQ_OK || st == APQ_ERR_INTERRUPTED) {
-        apq_status kept = apq_app_keep_recipe(&recipe, options.common.run);
+        const char *name = self->command->name;
+        bool has_trained_with =
+            strcmp(name, "train") == 0 || strcmp(name, "run") == 0;
+        apq_status kept = apq_app_keep_recipe(&recipe, options.common.run,
+                                              has_trained_with, &progress.base);
         st = st == APQ_OK ? kept : st;
     }
     if (st == APQ_OK) {

@@ -57,3 +57,19 @@ load 'helper'
     expect_output 'best\.json'
     cmp first run/network.safetensors
 }
+
+@test "a fine-tuning that another one has overwritten is made again" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        finetune.baseline=none --run run --quiet
+    cp run/network.safetensors first
+    # As a later one leaves it that is killed before its end.
+    printf x >>run/network.safetensors
+    run env -u APQ_ORT "$APQ" export --run run --model first -o out --json --quiet
+    expect_status 0
+    run "$APQ" finetune --run run
+    expect_status 0
+    expect_output 'again, run/network\.safetensors is not of finetune\.json'
+    cmp first run/network.safetensors
+    run "$APQ" finetune --run run
+    expect_output 'finetune: done before'
+}

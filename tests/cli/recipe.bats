@@ -261,3 +261,43 @@ load 'helper'
     expect_status 1
     expect_output '"ref" computes in float32 only'
 }
+
+@test "later steps do not rewrite what the run was trained with" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 --run run --quiet
+    run "$APQ" predictor fit --run run train.epochs=3 predictor.epochs=2
+    expect_status 0
+    expect_output 'run/run\.json: not kept, the run is trained: train\.epochs 1, now 3'
+    jq -e '.train.epochs == 1 and .predictor.epochs == 2' run/run.json
+    run "$APQ" train --run run
+    expect_status 0
+    # With another momentum it is another network.
+    run "$APQ" finetune --run run train.momentum=0.1
+    expect_status 0
+    [[ $output != *'finetune: done before'* ]]
+}
+
+@test "eval: no validation images that the run was trained on" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" train.epochs=1 n_val=6 --run run --quiet
+    run "$APQ" eval --run run --policy largest --split val n_val=30
+    expect_status 6
+    expect_output 'run: made with 6 validation images, not 30'
+    "$APQ" eval --run run --policy largest --split val --quiet
+    "$APQ" eval --run run --policy largest --split test n_val=30 --quiet
+    "$APQ" eval --run run --policy largest --split val --quiet \
+        --data 'builtin:shapes?train=100&test=20&seed=9'
+}
+
+@test "data check: an archive wrapped twice, with entries for its folders" {
+    for class in a b; do
+        mkdir -p "outer/inner/$class"
+        for i in 1 2; do # one pixel
+            base64 -d >"outer/inner/$class/$i.png" <<END
+iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==
+END
+        done
+    done
+    tar -cf photos.tar outer
+    [ "$(tar -tf photos.tar | grep -c '/$')" -eq 4 ]
+    "$APQ" data check --data photos.tar --json >check.json || true
+    jq -e '[.classes[].name] == ["a", "b"]' check.json
+}

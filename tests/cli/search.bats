@@ -264,3 +264,32 @@ setup_file() {
     cmp whole.json cut.json
     [ ! -e cut/search.checkpoint ]
 }
+
+@test "a search that was cut short does not pass for the finished one" {
+    cp -r "$RUN" run
+    "$APQ" search --run run --latency-ms 0.02 --quiet >/dev/null
+    cp run/best.json first.json
+    "$APQ" search --run run --latency-ms 0.012 --time-limit-s 0.001 \
+        --iterations 100000 --strategy random --quiet >/dev/null
+    jq -e '.is_complete | not' run/best.json
+    run "$APQ" search --run run --latency-ms 0.02
+    expect_status 0
+    [[ $output != *'up to date'* ]]
+    for file in first.json run/best.json; do
+        jq 'del(.seconds)' $file >$file.fixed
+    done
+    cmp first.json.fixed run/best.json.fixed
+    run "$APQ" search --run run --latency-ms 0.02
+    expect_output 'run/best\.json is up to date'
+}
+
+@test "networks measured after other training are measured anew" {
+    cp -r "$RUN" run
+    set -- --run run --latency-ms 0.02 --remeasure 2 --qat-steps 1
+    "$APQ" search "$@" --quiet >/dev/null
+    run "$APQ" search "$@"
+    expect_output 'up to date'
+    run "$APQ" search "$@" collect.qat_learning_rate=5
+    expect_status 0
+    [[ $output != *'up to date'* ]]
+}

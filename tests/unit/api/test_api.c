@@ -300,6 +300,45 @@ static void test_stop(void **state) {
     close_parts(&p);
 }
 
+static bool count_asked(void *ctx) {
+    ++*(int *)ctx;
+    return false;
+}
+
+/* Whenever the stop comes, in the search or in its baselines, what was found
+ * is kept, and is called incomplete; once the search is over, the answer is
+ * that of a whole one, or a baseline that beats it. */
+static void test_stop_anywhere(void **state) {
+    (void)state;
+    parts p = open_parts();
+    int n_asked = 0;
+    apq_progress counting = {.ctx = &n_asked, .stop_requested = count_asked};
+    apq_search_options options = small_search();
+    options.progress = &counting;
+    apq_search *search = NULL;
+    assert_status(
+        apq_search_create(p.space, p.target, p.predictor, &options, &search),
+        APQ_OK);
+    assert_true(apq_search_is_complete(search));
+    double best = apq_search_accuracy(search), last = 0;
+    apq_search_destroy(search);
+    assert_true(n_asked > options.iterations);
+    for (int at = 2; at <= n_asked; at++) {
+        int n = at;
+        apq_progress stopping = {.ctx = &n, .stop_requested = stop_after};
+        options.progress = &stopping;
+        assert_status(apq_search_create(p.space, p.target, p.predictor,
+                                        &options, &search),
+                      APQ_OK);
+        assert_false(apq_search_is_complete(search));
+        last = apq_search_accuracy(search);
+        assert_true(last > 0 && last <= best);
+        apq_search_destroy(search);
+    }
+    assert_true(last > 0.99 * best);
+    close_parts(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
@@ -311,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_search),
         cmocka_unit_test(test_search_refuses),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_stop_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
