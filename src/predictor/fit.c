@@ -233,7 +233,9 @@ static bool is_trained(const fit_run *run, int part) {
 
 static void update(fit_run *run, double learning_rate) {
     apq_predictor *p = run->p;
-    bool has_steps = run->options->has_width_steps;
+    /* To steps and back are roundings: not of weights that stay. */
+    bool has_steps =
+        run->options->has_width_steps && is_trained(run, APQ_PART_W0);
     run->n_updates++;
     apq_bit_share(p, run->options->bit_code, run->gradient);
     if (has_steps) {

@@ -178,6 +178,25 @@ static void keep_hash(const apq_tensor_file *file, const char *key,
     }
 }
 
+/* Before memory is taken for all members: are their largest tensors there? */
+static apq_status check_hidden(const apq_tensor_file *file, const char *path,
+                               int hidden, int n_members) {
+    static const char *const names[] = {"layers.1.0.weight",
+                                        "layers.2.0.weight"};
+    for (int i = 0; i < 2 * n_members; i++) {
+        part_format format = {.name = names[i % 2]};
+        char name[NAME_MAX_BYTES];
+        apq_file_tensor tensor;
+        rename_part(i / 2, &format, name);
+        if (find(file, format.name, &tensor) == NULL || tensor.rank != 2 ||
+            tensor.shape[0] != hidden || tensor.shape[1] != hidden) {
+            APQ_FAIL(APQ_ERR_FORMAT, "%s: tensor '%s' is no matrix of %d x %d",
+                     path, format.name, hidden, hidden);
+        }
+    }
+    return APQ_OK;
+}
+
 static apq_status read_predictor(const apq_tensor_file *file, const char *path,
                                  const apq_space *given, apq_predictor **out) {
     apq_space space;
@@ -194,6 +213,7 @@ static apq_status read_predictor(const apq_tensor_file *file, const char *path,
     int n_members = 1;
     APQ_TRY(apq_tensor_file_meta_int(file, "ensemble", 1,
                                      APQ_PREDICTOR_MAX_MEMBERS, &n_members));
+    APQ_TRY(check_hidden(file, path, hidden, n_members));
     APQ_TRY(apq_predictor_new_members(&space, hidden, n_members, &p));
     apq_status st = APQ_OK;
     for (int i = 0; i < n_members && st == APQ_OK; i++) {

@@ -106,16 +106,13 @@ static const apq_tensor_slot *find(const apq_tensor_file *file,
     return NULL;
 }
 
-apq_status apq_tensor_file_put(apq_tensor_file *file, const char *name,
-                               apq_dtype dtype, int rank, const int64_t *shape,
-                               const void *data) {
+apq_status apq_tensor_add(apq_tensor_file *file, const char *name,
+                          apq_dtype dtype, int rank, const int64_t *shape,
+                          const void *data) {
     size_t n_bytes = 0;
     if (!apq_tensor_bytes(dtype, rank, shape, &n_bytes)) {
         APQ_FAIL(APQ_ERR_ARG, "tensor '%s': illegal type, rank %d or shape",
                  name, rank);
-    }
-    if (find(file, name) != NULL || strcmp(name, "__metadata__") == 0) {
-        APQ_FAIL(APQ_ERR_ARG, "tensor '%s': name is already taken", name);
     }
     void *items = file->slots;
     bool ok =
@@ -142,6 +139,15 @@ apq_status apq_tensor_file_put(apq_tensor_file *file, const char *name,
         slot->shape[i] = shape[i];
     }
     return APQ_OK;
+}
+
+apq_status apq_tensor_file_put(apq_tensor_file *file, const char *name,
+                               apq_dtype dtype, int rank, const int64_t *shape,
+                               const void *data) {
+    if (find(file, name) != NULL || strcmp(name, "__metadata__") == 0) {
+        APQ_FAIL(APQ_ERR_ARG, "tensor '%s': name is already taken", name);
+    }
+    return apq_tensor_add(file, name, dtype, rank, shape, data);
 }
 
 apq_status apq_tensor_set_meta(apq_tensor_file *file, const char *key,

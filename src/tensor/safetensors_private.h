@@ -38,6 +38,11 @@ size_t apq_dtype_size(apq_dtype dtype);
 /* Bytes of a tensor; false on a bad rank, a negative extent or overflow. */
 bool apq_tensor_bytes(apq_dtype dtype, int rank, const int64_t *shape,
                       size_t *n_bytes);
+/* As put, of a name that is known to be no other tensor's: a file of many
+ * tensors is read in linear time. */
+APQ_NODISCARD apq_status apq_tensor_add(apq_tensor_file *file, const char *name,
+                                        apq_dtype dtype, int rank,
+                                        const int64_t *shape, const void *data);
 /* As put_meta, the checksum key included. */
 APQ_NODISCARD apq_status apq_tensor_set_meta(apq_tensor_file *file,
                                              const char *key,

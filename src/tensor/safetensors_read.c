@@ -45,11 +45,17 @@ static apq_status split_header(const char *path, const char *bytes,
     return APQ_OK;
 }
 
+enum { MAX_METAS = 4096 }; /* they are searched one by one */
+
 static apq_status read_meta(apq_tensor_file *file, const source *from,
                             json_t *meta) {
     if (!json_is_object(meta)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: __metadata__ is not an object",
                  from->path);
+    }
+    if (json_object_size(meta) > MAX_METAS) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: %zu entries of metadata, at most %d",
+                 from->path, json_object_size(meta), MAX_METAS);
     }
     const char *key;
     json_t *value;
@@ -130,8 +136,8 @@ static apq_status read_tensor(apq_tensor_file *file, const source *from,
                  from->path, name, where->end - where->begin);
     }
     /* The copy aligns what another writer may have left unaligned. */
-    return apq_tensor_file_put(file, name, dtype, rank, shape,
-                               from->data + where->begin);
+    return apq_tensor_add(file, name, dtype, rank, shape,
+                          from->data + where->begin);
 }
 
 static int by_begin(const void *left, const void *right) {

@@ -20,24 +20,28 @@ void apq_macs_layer(const apq_ir_layer *layer, apq_cost *out) {
         (double)(weights * layer->weight_bits + n_wide * 32) / 8.0;
 }
 
-/* A tensor takes the act bits of the layer that reads it; the logits 32. */
+/* A tensor is kept in the act bits of the layer that reads it; what a layer
+ * without ReLU6 says in 8, whoever reads it, since residuals are added up in
+ * these; the logits in 32. */
+static int64_t kept_bits(const apq_ir_network *network, size_t i) {
+    if (i + 1 == network->n_layers) {
+        return 32;
+    }
+    return network->layers[i].has_relu6 ? network->layers[i + 1].act_bits : 8;
+}
+
 static int64_t output_bits(const apq_ir_network *network, size_t i) {
     const apq_ir_layer *l = &network->layers[i];
-    int64_t pixels = (int64_t)l->out_size * l->out_size;
-    int64_t bits = 32;
-    if (l->kind == APQ_IR_LINEAR) {
-        pixels = 1;
-    }
-    if (i + 1 < network->n_layers) {
-        bits = network->layers[i + 1].act_bits;
-    }
-    return pixels * l->out_channels * bits;
+    bool is_vector = l->kind == APQ_IR_LINEAR;
+    int64_t pixels = is_vector ? 1 : (int64_t)l->out_size * l->out_size;
+    return pixels * l->out_channels * kept_bits(network, i);
 }
 
 double apq_cost_activation_bytes(const apq_ir_network *network, size_t layer) {
     const apq_ir_layer *l = &network->layers[layer];
+    int64_t in_bits = layer > 0 ? kept_bits(network, layer - 1) : l->act_bits;
     int64_t alive =
-        (int64_t)l->in_size * l->in_size * l->in_channels * l->act_bits +
+        (int64_t)l->in_size * l->in_size * l->in_channels * in_bits +
         output_bits(network, layer);
     for (size_t j = layer; j < network->n_layers; j++) {
         int from = network->layers[j].residual_from;

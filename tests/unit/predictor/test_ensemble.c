@@ -154,6 +154,34 @@ static void test_files(void **state) {
     (void)unlink(path);
 }
 
+/* A small file that promises 64 members of 2,048 hidden units, 4 GB. */
+static void test_promised_members(void **state) {
+    (void)state;
+    char path[] = "/tmp/apq_promised_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    apq_space space = load_space("tiny");
+    const int64_t shape[2] = {2048, apq_encode_float_dim(&space)};
+    float *values = calloc((size_t)(shape[0] * shape[1]), sizeof *values);
+    assert_non_null(values);
+    apq_tensor_file *file = NULL;
+    assert_status(apq_tensor_file_create(&file), APQ_OK);
+    assert_status(apq_tensor_file_put(file, "layers.0.0.weight", APQ_F32, 2,
+                                      shape, values),
+                  APQ_OK);
+    assert_status(apq_tensor_file_put_meta(file, "ensemble", "64"), APQ_OK);
+    assert_status(apq_tensor_file_save(file, path), APQ_OK);
+    apq_tensor_file_destroy(file);
+    free(values);
+    apq_predictor *p = NULL;
+    assert_status(apq_predictor_load(path, &space, &p), APQ_ERR_FORMAT);
+    assert_null(p);
+    assert_non_null(strstr(apq_error_message(),
+                           "'layers.1.0.weight' is no matrix of 2048 x 2048"));
+    (void)unlink(path);
+}
+
 static void make_samples(const apq_space *space,
                          apq_predictor_sample samples[N]) {
     apq_policy policies[N];
@@ -309,6 +337,7 @@ static void test_unseen_width(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mean),
+        cmocka_unit_test(test_promised_members),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_no_two_members_start_alike),
         cmocka_unit_test(test_fit),
