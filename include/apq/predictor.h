@@ -13,7 +13,7 @@ extern "C" {
 
 /* Accuracy of a policy without training it: a small perceptron fitted to
  * measured networks. Never changed once made: any number of threads may use
- * one. Source: APQ, CVPR 2020, section 3.3. */
+ * one. Source: APQ, CVPR 2020, section 3.2. */
 typedef struct apq_predictor apq_predictor;
 
 /* Reads a predictor of the space: a file that `apq predictor fit` wrote

@@ -36,7 +36,7 @@ typedef struct apq_search_options {
     const apq_progress *progress; /* NULL: silent, never stopped */
 } apq_search_options;
 
-/* No budget; the paper's settings (APQ, CVPR 2020, section 3.4). In the order
+/* No budget; the paper's settings (APQ, CVPR 2020, section 4). In the order
  * of the members and without their names, so that C++ reads it too. */
 #define APQ_SEARCH_OPTIONS_INIT                                                \
     { 0.0, 0.0, 0.0, 0.0, "evolution", 100, 25, 500, 0.1, 1, NULL }

@@ -103,7 +103,7 @@ APQ_NODISCARD apq_status apq_app_eval(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_bench_search(const apq_recipe *recipe,
                                               char **json);
 
-/* `apq bench train|eval`: malloc'd JSON of CONTRACT.md. dtype: "float32",
+/* `apq bench train|eval`: malloc'd JSON. dtype: "float32",
  * "bfloat16", "int8" (eval: networks of 8 and of 4 bits), NULL for all that the
  * machine has instructions for. */
 APQ_NODISCARD apq_status apq_app_bench(const apq_recipe *recipe,
@@ -119,7 +119,7 @@ typedef struct apq_bench_infer_request {
     const char *runtime; /* library of ONNX Runtime; NULL: apq alone */
     const char *dtype;   /* "int8", "float32"; NULL: both */
 } apq_bench_infer_request;
-/* `apq bench infer`: malloc'd JSON of CONTRACT.md, the network at batches of 1
+/* `apq bench infer`: malloc'd JSON, the network at batches of 1
  * and 64 on one thread and on all threads set now, a row for each runtime and
  * type. "ratio" is against ONNX Runtime in the same type, null without it.
  * Errors: those of apq_network_open() and apq_ort_open(); UNSUPPORTED for a

@@ -16,7 +16,7 @@ apq_record_kind apq_collect_quantised_kind(const apq_recipe *recipe);
  * collect.policies_per_architecture P: from P = 2 on every other group of P
  * records has one random architecture in P random bit settings. Half of any
  * number of records is fully random then, as in APQ's data.
- * Source: APQ section 4; METHODS 2.1. */
+ * Source: APQ section 4. */
 void apq_collect_plan(const apq_recipe *recipe, const apq_space *space,
                       apq_record_kind kind, int64_t seq, apq_policy *out);
 

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-/* The values that several documents of CONTRACT.md share. Each is new and the
+/* The values that several documents share. Each is new and the
  * caller's; NULL when memory is out. */
 
 /* null when not finite. */

@@ -30,7 +30,7 @@ APQ_NODISCARD apq_status apq_meter_subnet(apq_meter *meter,
                                           apq_evaluation *out);
 /* After a quantisation-aware training of a copy, n_steps >= 1 at the recipe's
  * collect.qat_learning_rate, with its collect.quantiser and collect.distill;
- * the record's label in APQ's data. Source: METHODS 2.1 step 3, 2.7. */
+ * the record's label in APQ's data. Source: APQ section 3.2. */
 APQ_NODISCARD apq_status apq_meter_after_qat(apq_meter *meter,
                                              const apq_policy *policy,
                                              int n_steps, apq_evaluation *out);

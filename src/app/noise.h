@@ -29,7 +29,7 @@ typedef struct apq_noise {
 
 /* Of the records of one kind. All networks are scored on the same images, and
  * those that are hard for one are hard for others, so for comparisons the
- * image error is an upper bound and the ceiling a lower one. Source: METHODS 0;
+ * image error is an upper bound and the ceiling a lower one. From
  * pairs of measurements, sd = sqrt(mean difference^2 / 2). */
 APQ_NODISCARD apq_status apq_noise_of(apq_records *records,
                                       apq_record_kind kind, apq_noise *out);

@@ -232,8 +232,8 @@ void apq_recipe_default(apq_recipe *out) {
                   .policy = "largest",
                   .random_subnets = 1,
                   .largest_epochs = 5,
-                  /* Once-for-All, METHODS 3.1: lengths as scaled there to
-                   * CIFAR-10, rates 0.96, 0.08 and 0.24 of 2.6. */
+                  /* Once-for-All, with lengths for CIFAR-10 and its rates of
+                   * 0.96, 0.08 and 0.24 of 2.6. */
                   .phases = {.length = {0.54, 0.1, 0.03, 0.1, 0.03, 0.2},
                              .rate = {1, 0.37, 0.031, 0.092, 0.031, 0.092}},
                   .crop_padding = -1,

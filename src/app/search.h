@@ -113,7 +113,8 @@ APQ_NODISCARD apq_status apq_app_search_with(const apq_recipe *recipe,
                                              apq_app_search_result *out);
 void apq_app_search_fini(apq_app_search_result *result);
 
-/* The document of CONTRACT.md (malloc'd), or NULL when memory is out. */
+/* The document of docs/formats/search-result.md (malloc'd), or NULL when memory
+ * is out. */
 char *apq_app_search_json(const apq_app_search_result *result);
 /* JSON at `json_path`; the picture at `stem`.svg, .png and .pdf. Atomic each.
  */

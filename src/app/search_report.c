@@ -1,5 +1,5 @@
-/* What a search leaves behind: the JSON document of CONTRACT.md and a picture
- * of accuracy against the budgeted cost. */
+/* What a search leaves behind: the document of docs/formats/search-result.md
+ * and a picture of accuracy against the budgeted cost. */
 #include "app/search_report.h"
 
 #include "app/json.h"

@@ -15,7 +15,7 @@
 
 enum { MAX_HISTORY = 20, N_LINES = 3 };
 
-/* The search object of CONTRACT.md with a short history. */
+/* The search object of a sweep: a point of docs/formats/front.md. */
 static json_t *point_json(const apq_space *space, const apq_sweep_point *p) {
     json_t *baselines =
         json_pack("{s:o, s:o}", apq_baseline_name(APQ_BASELINE_BEST_8),

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Exit codes of CONTRACT.md. */
+/* Exit codes: docs/automation.md. */
 typedef enum apq_exit {
     APQ_EXIT_OK = 0,
     APQ_EXIT_FAILURE = 1,

@@ -9,7 +9,7 @@
 
 /* How `apq cost` shows things; standard output. */
 
-/* The object of CONTRACT.md; a target that runs batches adds `batch` and
+/* The object of docs/automation.md; a target that runs batches adds `batch` and
  * `batch_latency_ms`. */
 json_t *apq_print_cost_json(const apq_cost *cost, int batch);
 /* One row; the heading before row 0. */

@@ -137,7 +137,7 @@ void apq_nn_recalibrate_reset(apq_nn_net *net);
 /* Chooses weight clips or steps and activation ranges from one batch run in
  * float with batch statistics; sets is_quantised. With has_float_streams, which
  * it ends, the batch is run with the known steps, and only the ranges of
- * streams.h are chosen. Source: APQ calibrate(), METHODS 0. */
+ * streams.h are chosen. Source: the released code of APQ, calibrate(). */
 APQ_NODISCARD apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                                           int n_images);
 

@@ -1,6 +1,6 @@
 /* The two quantisers behind one face. The range r of an input is what both
  * store: LSQ's step is r / P, and the gradient that it leaves for r moves r by
- * P times what LSQ's own would move the step. Source: METHODS 0. */
+ * P times what LSQ's own would move the step: docs/quantisation.md. */
 #include "nn/quantised.h"
 
 #include "quant/lsq.h"

@@ -2,7 +2,7 @@
  * step size on standardised targets, keeping the epoch that ranks the
  * validation samples best where there are enough of them. Sources: Kingma and
  * Ba 2015; Loshchilov and Hutter 2019; transfer from float to quantised as in
- * APQ, CVPR 2020, section 3.3. */
+ * APQ, CVPR 2020, section 3.2. */
 #include "predictor/predictor.h"
 
 #include "base/memory.h"

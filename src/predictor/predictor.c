@@ -1,6 +1,6 @@
 /* Creation and prediction. The first layer is a sum of weight rows picked by
  * the one-hot input; the other two are small products over blocks of
- * policies. Source: APQ, CVPR 2020, section 3.3. */
+ * policies. Source: APQ, CVPR 2020, section 3.2. */
 #include "predictor/predictor.h"
 
 #include "base/memory.h"

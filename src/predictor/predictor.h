@@ -16,7 +16,7 @@
  *   h2 = relu(W1 h1 + b1), h3 = relu(W2 h2 + b2), accuracy = w h3 + b
  * The bit branch enters linearly, so that a predictor of float accuracy is
  * carried over to quantised networks with Wq = 0, bq = 0.
- * Source: APQ, CVPR 2020, section 3.3; files: docs/formats/predictor.md. */
+ * Source: APQ, CVPR 2020, section 3.2; files: docs/formats/predictor.md. */
 enum { APQ_PREDICTOR_MAX_HIDDEN = 65536, APQ_PREDICTOR_MAX_MEMBERS = 64 };
 
 /* Random weights (seeded); the bit branch is zero. hidden >= 1 units in each

@@ -1,5 +1,5 @@
 /* Predictor files: safetensors with the tensor names of the released
- * predictors, weights row-major [out][in]. Source: CONTRACT.md, "Files". */
+ * predictors, weights row-major [out][in]. docs/formats/predictor.md. */
 #include "predictor/predictor.h"
 
 #include "base/file.h"

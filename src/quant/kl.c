@@ -1,6 +1,6 @@
 /* Clip thresholds by a KL-style distance of cumulative distributions: the
  * prefix of the CDF is resampled to the number of levels and back. Source:
- * HAQ and APQ code as described in METHODS, "KL threshold". */
+ * the released code of HAQ and APQ. */
 #include "quant/quant.h"
 
 #include "base/memory.h"

@@ -1,6 +1,6 @@
 /* Quantisation with learned steps (LSQ): values, codes, and gradients of both
  * the values and the steps. Sums are taken over fixed parts, so they do not
- * depend on the number of threads. Source: METHODS, "Quantiser B". */
+ * depend on the number of threads. Source: see lsq.h. */
 #include "quant/lsq.h"
 
 #include "base/memory.h"

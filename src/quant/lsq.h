@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Quantiser B: linear with learned steps, one per output channel of weights
- * and one per tensor of activations. Source: METHODS: LSQ (ICLR 2020).
+ * and one per tensor of activations. Source: LSQ (ICLR 2020).
  *   v = x / s, x_q = s * roundeven(clamp(v, -N, P))
  *   signed: N = 2^(b-1), P = 2^(b-1)-1; unsigned (after ReLU6): N = 0,
  *   P = 2^b-1; weights: N = P = 2^(b-1)-1, so that codes can be negated

@@ -1,6 +1,6 @@
 /* Fake quantisation of weights and activations, its straight-through
  * gradient, and the ranges. Plain loops that the compiler vectorises; large
- * tensors are split over threads. Source: METHODS, "Quantiser A". */
+ * tensors are split over threads. Source: see quant.h. */
 #include "quant/quant.h"
 
 #include "base/memory.h"

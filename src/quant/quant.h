@@ -14,8 +14,8 @@ typedef enum apq_quantiser {
 } apq_quantiser;
 
 /* Quantiser A: linear, per tensor, with a clip chosen by KL divergence below
- * 5 bits and the maximum otherwise. Source: METHODS: HAQ and APQ code, the
- * intent of APQ Eq. 5.
+ * 5 bits and the maximum otherwise. Source: the released code of HAQ and APQ,
+ * and the intent of APQ Eq. 5.
  *   weights  s = t / (2^(b-1)-1), w_q = s * roundeven(clamp(w,-t,t) / s)
  *   unsigned activations (after ReLU6)  s = r / (2^b-1),   clamp to [0,r]
  *   signed activations (linear outputs) s = r / (2^(b-1)-1), clamp to [-r,r] */

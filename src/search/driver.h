@@ -65,7 +65,7 @@ typedef struct apq_driver_options {
     const apq_search_saver *saver; /* NULL: nothing is kept */
 } apq_driver_options;
 
-/* The paper's settings (APQ, CVPR 2020, section 3.4); of each population
+/* The paper's settings (APQ, CVPR 2020, section 4); of each population
  * half are mutants and half crossovers. */
 #define APQ_DRIVER_OPTIONS_INIT                                                \
     {                                                                          \

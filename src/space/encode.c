@@ -1,6 +1,6 @@
 /* One-hot input of the accuracy predictor: kernels, then channels, then the
  * four bit genes; skipped blocks are all zero. Source: APQ, CVPR 2020,
- * section 3.3, in the order of the released predictors. */
+ * section 3.2, in the order of the released predictors. */
 #include "space/space.h"
 
 #include "space/gene.h"

@@ -60,7 +60,7 @@ struct apq_space {
     int n_bits, bits[APQ_MAX_BITS];          /* ascending */
     double expand_min, expand_max;           /* middle / input channels */
     int channel_step;                        /* 8 */
-    bool prices_all_layers;  /* false: as the authors' table (BITFUSION 10) */
+    bool prices_all_layers;  /* false: as the authors' table does */
     bool forbids_k7_dw_act4; /* the authors' table has no such entries */
 };
 
@@ -115,7 +115,7 @@ void apq_policy_random(const apq_space *space, apq_rng *rng, apq_policy *out);
 void apq_policy_random_bits(const apq_space *space, apq_rng *rng,
                             apq_policy *policy);
 /* Each block re-drawn (kernel, channels, four bits together) and each depth
- * re-drawn with probability p. Source: APQ section 3.4; depth mutates too. */
+ * re-drawn with probability p. Source: APQ section 4; depth mutates too. */
 void apq_policy_mutate(const apq_space *space, double p, apq_rng *rng,
                        const apq_policy *parent, apq_policy *child);
 /* Uniform block-wise; depth per stage from either parent. */
@@ -130,8 +130,8 @@ void apq_policy_canonical(const apq_space *space, apq_policy *policy);
 /* 64-bit hash of the canonical form. */
 uint64_t apq_policy_hash(const apq_space *space, const apq_policy *policy);
 
-/* Encoding of CONTRACT.md: kernel one-hots, channel one-hots, then the four
- * bit genes. Ascending indices of the ones; at most 6 * n_blocks. */
+/* Encoding of the released predictors: kernel one-hots, channel one-hots, then
+ * the four bit genes. Ascending indices of the ones; at most 6 * n_blocks. */
 int apq_encode_float_dim(const apq_space *space); /* imagenet-apq: 520 */
 int apq_encode_dim(const apq_space *space);       /* imagenet-apq: 772 */
 size_t apq_encode(const apq_space *space, const apq_policy *policy,
@@ -143,8 +143,8 @@ APQ_NODISCARD apq_status apq_policy_lower(const apq_space *space,
                                           const apq_policy *policy,
                                           apq_ir_network *out);
 
-/* JSON of one policy, native or the authors' form (see CONTRACT.md). Text of
- * `where` (file:line) prefixes messages. Checked before return. */
+/* JSON of one policy, native or the authors' form (docs/formats/policy.md).
+ * Text of `where` (file:line) prefixes messages. Checked before return. */
 APQ_NODISCARD apq_status apq_policy_from_json(const apq_space *space,
                                               const char *text,
                                               const char *where,

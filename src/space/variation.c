@@ -1,6 +1,6 @@
 /* Random policies, mutation and crossover, legal by construction: a forbidden
  * pair is repaired by redrawing its activation bits, never by rejection, so
- * every call takes bounded time. Source: APQ, CVPR 2020, section 3.4. */
+ * every call takes bounded time. Source: APQ, CVPR 2020, section 4. */
 #include "space/space.h"
 
 #include "space/gene.h"

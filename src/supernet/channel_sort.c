@@ -1,6 +1,6 @@
 /* Middle channels sorted by importance, so that a narrower sub-network, a
- * prefix of them, keeps the best. Source: Once-for-All (ICLR 2020) section 3.3;
- * METHODS 3.3. */
+ * prefix of them, keeps the best. Source: Once-for-All (ICLR 2020) section 3.3.
+ */
 #include "supernet/supernet_internal.h"
 
 #include <math.h>

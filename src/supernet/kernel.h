@@ -6,7 +6,7 @@
 /* Elastic kernels, tap-major. `large` is (L*L, C) with leading dimension ldl,
  * `matrix` (S*S, S*S), small (S*S, C) dense, S = L - 2:
  *   small[t, c] = sum_u matrix[t, u] * centre(large)[u, c].
- * Source: Once-for-All; METHODS 3.2. */
+ * Source: Once-for-All (ICLR 2020). */
 void apq_kernel_shrink(const float *large, int64_t ldl, int large_side,
                        int channels, const float *matrix, float *small);
 

@@ -1,6 +1,6 @@
 /* Learned steps that the sub-networks of a supernet share, one for each bit-
  * width, so that one latent tensor serves all of them: LSQ (ICLR 2020) with
- * the sharing of BatchQuant (NeurIPS 2021); METHODS 1.3. What is learned are
+ * the sharing of BatchQuant (NeurIPS 2021). What is learned are
  * logarithms, as in TQT (MLSys 2020): at a supernet's rates a step of 8 bits,
  * small beside its gradient, would jump by orders of magnitude. */
 #include "supernet/supernet_internal.h"

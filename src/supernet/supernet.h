@@ -12,7 +12,7 @@
  * are prefixes, depth keeps the first blocks of a stage, and smaller kernels
  * come from the centre of the larger through learned matrices 7->5 and 5->3
  * shared by all channels (identity at the start).
- * Source: Once-for-All (ICLR 2020) section 3; METHODS 3.2. */
+ * Source: Once-for-All (ICLR 2020) section 3. */
 typedef struct apq_supernet apq_supernet;
 
 APQ_NODISCARD apq_status apq_supernet_create(const apq_space *space,
@@ -21,7 +21,7 @@ APQ_NODISCARD apq_status apq_supernet_create(const apq_space *space,
  * of each layer's weights by kernel size, bit-width and output channel, of its
  * input by bit-width. So one latent tensor serves all bits. Their logarithms
  * are parameters without decay, after all others; steps are 1 and ranges 6
- * until apq_supernet_start_steps(). Source: METHODS 1.3, BatchQuant (NeurIPS
+ * until apq_supernet_start_steps(). Source: BatchQuant (NeurIPS
  * 2021), OQAT (ICLR 2021) and, of logarithms, TQT (MLSys 2020). */
 APQ_NODISCARD apq_status apq_supernet_create_shared(const apq_space *space,
                                                     uint64_t seed,
@@ -94,7 +94,7 @@ APQ_NODISCARD apq_status apq_subnet_collect_grads(apq_subnet *subnet);
  * values: these, their momenta, and whatever else follows the weights.
  * 0 <= widths[b] <= max_channels for each block of the space, and the supernet
  * has no steps. On failure nothing is reordered. Errors: APQ_ERR_NOMEM.
- * Source: Once-for-All (ICLR 2020) section 3.3; METHODS 3.3. */
+ * Source: Once-for-All (ICLR 2020) section 3.3. */
 APQ_NODISCARD apq_status apq_supernet_sort_channels(apq_supernet *supernet,
                                                     const int *widths,
                                                     float *const *arrays,

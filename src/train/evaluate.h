@@ -49,8 +49,8 @@ APQ_NODISCARD apq_status apq_check_integers(apq_nn_net *net, apq_loader *loader,
 
 /* Batch-norm statistics from the first `n_batches` of the loader's epoch 0:
  * sample-weighted averages of batch means and variances, in the net's current
- * precision. Errors: ARG for no batch, those of the loader. Source: METHODS 0,
- * used by every one-shot system. */
+ * precision. Errors: ARG for no batch, those of the loader. As every
+ * one-shot system does, since Slimmable Networks (ICLR 2019). */
 APQ_NODISCARD apq_status apq_recalibrate(apq_nn_net *net, apq_loader *loader,
                                          int n_batches);
 

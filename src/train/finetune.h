@@ -14,7 +14,7 @@
  * with straight-through gradients and trained activation ranges and, with LSQ,
  * weight steps, then batch-norm recalibration. The loss is the cross-entropy to
  * smoothed labels and, with a teacher, plus the divergence KL(teacher||network)
- * of its soft output. Source: METHODS 2.7. */
+ * of its soft output. docs/quantisation.md. */
 typedef struct apq_finetune_options {
     const apq_backend *backend;
     apq_precision precision; /* of the arithmetic; float32 with LSQ */

@@ -1,6 +1,6 @@
 /* Progressive shrinking: the largest sub-network first, then elastic kernels,
  * depths and widths, taught by the labels and a frozen copy of the largest.
- * Source: Once-for-All (ICLR 2020) section 3.3; METHODS 3. */
+ * Source: Once-for-All (ICLR 2020) section 3.3. */
 #include "train/method.h"
 
 #include "train/schedule.h"

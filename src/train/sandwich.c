@@ -1,7 +1,7 @@
 /* The sandwich rule: each step trains the largest sub-network on the labels,
  * and the smallest and a few random ones on the largest's soft output; with
  * shared bits these are quantised, in random bits, and the teacher is not.
- * Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021); METHODS 10.1, 1.3. */
+ * Source: BigNAS (ECCV 2020), BatchQuant (NeurIPS 2021). */
 #include "train/method.h"
 
 #include "space/gene.h"

@@ -23,10 +23,10 @@ typedef enum apq_distill {
  *
  *   sandwich     the largest sub-network on the labels, the smallest and a few
  *                random ones on the largest's soft output of the same step.
- *                Source: BigNAS (ECCV 2020); METHODS 10.1.
+ *                Source: BigNAS (ECCV 2020).
  *   progressive  the largest alone, then ever more of the space, taught by the
  *                labels and the largest as it was at the end of the first
- *                phase. Source: Once-for-All (ICLR 2020); METHODS 3.1.
+ *                phase. Source: Once-for-All (ICLR 2020).
  *   alone        one sub-network on the labels, and nothing else: to compare
  *                the others with. */
 typedef struct apq_train_options {

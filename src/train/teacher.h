@@ -8,8 +8,7 @@
 
 /* The largest network of a supernet as a teacher: in float, with batch-norm
  * statistics of its own, so that what it says of an image does not depend on
- * the others of its batch. Source: METHODS 2.7; Hinton et al. 2015, at
- * temperature 1. */
+ * the others of its batch. Source: Hinton et al. 2015, at temperature 1. */
 typedef struct apq_teacher apq_teacher;
 
 /* Borrows the supernet, whose weights must stay as they are, and recalibrates

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # lut: tables stand in for their targets, survive kills, and are refused when
-# they do not fit. Exit codes of CONTRACT.md.
+# they do not fit. Exit codes of docs/automation.md.
 
 load 'helper'
 

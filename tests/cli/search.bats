@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# search: budgets kept, documents complete, exit codes of CONTRACT.md.
+# search: budgets kept, documents complete, exit codes.
 
 load 'helper'
 

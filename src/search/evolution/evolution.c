@@ -1,6 +1,6 @@
 /* Evolution: the best policies ever are parents; each iteration half of the
  * candidates are mutants, half children of two parents. APQ, CVPR 2020,
- * section 3.4. Unlike the released code every candidate enters the next
+ * section 3.3. Unlike the released code every candidate enters the next
  * selection, depth mutates, and the score sees the bits. */
 #include "search/strategy.h"
 

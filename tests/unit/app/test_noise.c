@@ -86,7 +86,7 @@ static void test_by_hand(void **state) {
     expect_near(error, 0);
 }
 
-/* METHODS 0: without noise in the deviation, S = 1 and E = 0.42 give 87 %. */
+/* Without noise in the deviation, S = 1 and E = 0.42 give 87 %. */
 static void test_ceiling(void **state) {
     apq_records *records = *state;
     apq_noise noise;
