@@ -33,19 +33,6 @@ typedef struct contender {
 static const char *const k_checkpoints[] = {"network.checkpoint",
                                             "baseline.checkpoint"};
 
-/* The "policy" of an object of best.json. */
-static apq_status read_policy(const apq_session *session, const json_t *object,
-                              const char *path, const char *name,
-                              apq_policy *out) {
-    char *policy = json_dumps(json_object_get(object, "policy"), JSON_COMPACT);
-    if (policy == NULL) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: no policy of %s", path, name);
-    }
-    apq_status st = apq_policy_from_json(&session->space, policy, path, out);
-    free(policy);
-    return st;
-}
-
 /* What is fine-tuned. */
 typedef struct lineup {
     apq_policy network, baseline;
@@ -62,13 +49,15 @@ static apq_status read_found(const apq_session *session, lineup *out) {
     APQ_TRY(apq_file_hash(path, out->hash));
     json_t *root;
     APQ_TRY(apq_json_read(path, &root));
-    apq_status st =
-        read_policy(session, root, path, "the search", &out->network);
+    apq_status st = apq_json_to_policy(
+        &session->space, json_object_get(root, "policy"), path, &out->network);
     const json_t *all = json_object_get(root, "baselines");
     const json_t *object = json_object_get(all, baseline);
     out->has_baseline = json_is_object(object);
     if (st == APQ_OK && out->has_baseline) {
-        st = read_policy(session, object, path, baseline, &out->baseline);
+        st = apq_json_to_policy(&session->space,
+                                json_object_get(object, "policy"), path,
+                                &out->baseline);
     } else if (st == APQ_OK && strcmp(baseline, "none") != 0) {
         apq_note(session->progress,
                  "%s: no %s under its budget, nothing to compare with", path,

@@ -28,6 +28,20 @@ json_t *apq_json_policy(const apq_space *space, const apq_policy *policy) {
     return value;
 }
 
+apq_status apq_json_to_policy(const apq_space *space, const json_t *value,
+                              const char *where, apq_policy *out) {
+    if (value == NULL) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: there is no policy", where);
+    }
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", where);
+    }
+    apq_status st = apq_policy_from_json(space, text, where, out);
+    free(text);
+    return st;
+}
+
 apq_status apq_json_read(const char *path, json_t **out) {
     char *text;
     size_t n;

@@ -16,6 +16,12 @@ json_t *apq_json_number(double value);
 json_t *apq_json_cost(const apq_cost *cost);
 json_t *apq_json_policy(const apq_space *space, const apq_policy *policy);
 
+/* The policy of a JSON value; `where` prefixes messages. Errors: FORMAT for
+ * none (NULL, too); those of apq_policy_from_json. */
+APQ_NODISCARD apq_status apq_json_to_policy(const apq_space *space,
+                                            const json_t *value,
+                                            const char *where, apq_policy *out);
+
 /* The object that a file holds, the caller's. Errors: FORMAT with the line;
  * IO, NOMEM. */
 APQ_NODISCARD apq_status apq_json_read(const char *path, json_t **out);

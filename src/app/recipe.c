@@ -1,6 +1,7 @@
 /* Recipes: one table of fields gives the reader, the range checks and the
  * JSON. Adding a field means a member in recipe.h and a row here. */
 #include "app/recipe.h"
+#include "base/words.h"
 
 #include "search/driver.h"
 #include "train/supernet_train.h"

@@ -1,5 +1,6 @@
 /* What a recipe asks of a search: is there such a one, what does it price? */
 #include "app/recipe.h"
+#include "base/words.h"
 
 #include "search/driver.h"
 

@@ -3,6 +3,7 @@
 #include "app/records_io.h"
 
 #include "app/app.h"
+#include "app/json.h"
 #include "store/records.h"
 #include "store/rundir.h"
 
@@ -186,13 +187,11 @@ static apq_status read_text(const json_t *row, const char *key,
 static apq_status read_policy(const apq_space *space, const json_t *row,
                               const char *where, uint64_t *hash, char **out) {
     apq_policy policy;
-    char *text = json_dumps(json_object_get(row, "policy"), JSON_COMPACT);
-    if (text == NULL) {
+    const json_t *value = json_object_get(row, "policy");
+    if (value == NULL) {
         return bad_member(where, "policy");
     }
-    apq_status st = apq_policy_from_json(space, text, where, &policy);
-    free(text);
-    APQ_TRY(st);
+    APQ_TRY(apq_json_to_policy(space, value, where, &policy));
     apq_policy_canonical(space, &policy);
     *hash = apq_policy_hash(space, &policy);
     *out = apq_policy_to_json(space, &policy);

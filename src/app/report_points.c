@@ -43,14 +43,7 @@ static apq_status shorten(const apq_report_source *source, const char *where,
     char text[NETWORK_MAX] = "";
     if (source->has_space && json_is_object(policy)) {
         apq_policy parsed;
-        char *dumped = json_dumps(policy, JSON_COMPACT);
-        if (dumped == NULL) {
-            APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
-        }
-        apq_status st =
-            apq_policy_from_json(&source->space, dumped, where, &parsed);
-        free(dumped);
-        APQ_TRY(st);
+        APQ_TRY(apq_json_to_policy(&source->space, policy, where, &parsed));
         network_text(&source->space, &parsed, text);
     }
     (void)json_object_del(entry, "policy");

@@ -216,18 +216,6 @@ static apq_status fill_rows(const apq_report_source *source,
     return st;
 }
 
-static apq_status parse_policy(const apq_report_source *source,
-                               const json_t *policy, const char *where,
-                               apq_policy *out) {
-    char *text = json_dumps(policy, JSON_COMPACT);
-    if (text == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
-    }
-    apq_status st = apq_policy_from_json(&source->space, text, where, out);
-    free(text);
-    return st;
-}
-
 /* rows, layers and weights of the result, empty or null where space or target
  * are not known. */
 static apq_status put_network(const apq_report_source *source,
@@ -241,7 +229,7 @@ static apq_status put_network(const apq_report_source *source,
         return APQ_OK;
     }
     apq_policy parsed;
-    APQ_TRY(parse_policy(source, policy, where, &parsed));
+    APQ_TRY(apq_json_to_policy(&source->space, policy, where, &parsed));
     if (source->target != NULL) {
         APQ_TRY(fill_rows(source, &parsed, rows, layers));
     }

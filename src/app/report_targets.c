@@ -3,6 +3,7 @@
 #include "app/report.h"
 
 #include "app/json.h"
+#include "base/sort.h"
 #include "cost/lut/lut.h"
 
 #include <math.h>
@@ -16,14 +17,10 @@ enum { SERVER_BATCH = 16 };
 
 static bool lower(const apq_report_source *source, const json_t *holder,
                   apq_ir_network *out) {
-    char *text = json_dumps(json_object_get(holder, "policy"), JSON_COMPACT);
     apq_policy policy;
-    bool is_good = text != NULL &&
-                   apq_policy_from_json(&source->space, text, "best.json",
-                                        &policy) == APQ_OK &&
-                   apq_policy_lower(&source->space, &policy, out) == APQ_OK;
-    free(text);
-    return is_good;
+    return apq_json_to_policy(&source->space, json_object_get(holder, "policy"),
+                              "best.json", &policy) == APQ_OK &&
+           apq_policy_lower(&source->space, &policy, out) == APQ_OK;
 }
 
 /* A network that the target cannot execute has no cost, and a reason. */
@@ -130,11 +127,6 @@ apq_status apq_report_targets_json(const apq_report_source *source,
     return APQ_OK;
 }
 
-static int by_size(const void *left, const void *right) {
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /* What a table says of itself: rows and how far measurements of a layer were
  * apart. */
 static apq_status table_json(const char *path, json_t *out) {
@@ -154,7 +146,7 @@ static apq_status table_json(const char *path, json_t *out) {
                 row->sample.latency_spread_ms / row->sample.latency_ms;
         }
     }
-    qsort(spread, n_priced, sizeof *spread, by_size);
+    apq_sort_doubles(spread, n_priced);
     bool has_any = n_priced > 0;
     (void)json_object_set_new(
         out, "table",

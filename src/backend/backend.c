@@ -2,6 +2,7 @@
  * fractions are measured against. */
 #include "backend/backend.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
@@ -9,7 +10,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const apq_backend *const k_backends[] = {
     &apq_backend_ref,
@@ -51,12 +51,6 @@ int apq_backend_threads(void) {
     return omp_get_max_threads();
 }
 
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double apq_backend_gemm_peak(const apq_backend *backend, double seconds) {
     enum { SIDE = 1024 };
     float *data = apq_calloc(3 * (size_t)SIDE * SIDE, sizeof(*data));
@@ -75,14 +69,14 @@ double apq_backend_gemm_peak(const apq_backend *backend, double seconds) {
         .ldc = SIDE,
     };
     double best = 0.0;
-    double start = seconds_now();
+    double start = apq_now_s();
     double now = start;
     do {
         double before = now;
         if (backend->gemm(&args) != APQ_OK) {
             break;
         }
-        now = seconds_now();
+        now = apq_now_s();
         double rate = 2.0 * SIDE * SIDE * SIDE / (now - before);
         best = rate > best ? rate : best;
     } while (now - start < seconds);

@@ -41,3 +41,12 @@ double apq_now_s(void) {
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
+
+void apq_utc_now(char out[APQ_UTC_MAX]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc) == NULL ||
+        strftime(out, APQ_UTC_MAX, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+        out[0] = '\0';
+    }
+}

@@ -19,5 +19,8 @@ bool apq_stop_requested(const apq_progress *progress);
 
 /* Monotonic seconds. */
 double apq_now_s(void);
+/* The present as 2026-11-22T16:45:00Z. */
+enum { APQ_UTC_MAX = 24 };
+void apq_utc_now(char out[APQ_UTC_MAX]);
 
 #endif

@@ -59,8 +59,4 @@ APQ_NODISCARD apq_status apq_yaml_int_list(
     const apq_yaml *yaml, apq_yaml_node mapping, const char *key, bool optional,
     int64_t low, int64_t high, size_t capacity, int *out, size_t *n);
 
-/* The candidate nearest to `word` in edit distance, or NULL when none is
- * within 3 edits. Candidates end with NULL. */
-const char *apq_nearest_word(const char *word, const char *const *candidates);
-
 #endif

@@ -5,12 +5,12 @@
 #include "app/json.h"
 #include "app/lut.h"
 #include "app/parts.h"
+#include "base/log.h"
 
 #include <apq/apq.h>
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct lut_options {
     apq_common_options common;
@@ -88,15 +88,6 @@ static const apq_option export_table[] = {
     {.name = NULL},
 };
 
-static void utc_now(char out[32]) {
-    time_t now = time(NULL);
-    struct tm parts;
-    if (gmtime_r(&now, &parts) == NULL ||
-        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-        out[0] = '\0';
-    }
-}
-
 static json_t *error_json(const apq_lut_error *e) {
     return json_pack("{s:I, s:o, s:o, s:o}", "layers", (json_int_t)e->n,
                      "median", apq_json_number(e->median), "p95",
@@ -137,7 +128,7 @@ static int build(const apq_command *self, int argc, char **argv) {
         return code;
     }
     char date[32];
-    utc_now(date);
+    apq_utc_now(date);
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, o.common.quiet);
     apq_backend_set_threads(o.common.threads); /* of a measured target */
@@ -170,7 +161,7 @@ static apq_status import_file(const lut_options *o, apq_lut **out) {
     apq_space_hash(&space, header.space_hash);
     (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
                    apq_version());
-    utc_now(header.date);
+    apq_utc_now(header.date);
     header.width_step = space.channel_step;
     APQ_TRY(apq_dict_load(o->common.words[0], &header, out));
     return apq_lut_save(*out, o->out);

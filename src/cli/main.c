@@ -1,16 +1,12 @@
 /* apq: a table of commands. Results go to standard output, everything else to
  * standard error. */
-#include "base/yaml.h"
+#include "base/words.h"
 #include "cli/command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef APQ_VERSION
-#define APQ_VERSION "0.1.0"
-#endif
 
 enum { MAX_COMMANDS = 64 };
 

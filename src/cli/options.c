@@ -2,7 +2,7 @@
  * range checks and help. The rows every command shares are added here. */
 #include "cli/options.h"
 
-#include "base/yaml.h"
+#include "base/words.h"
 
 #include <errno.h>
 #include <inttypes.h>

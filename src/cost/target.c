@@ -5,6 +5,7 @@
 #include "base/datapath.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/words.h"
 #include "base/yaml.h"
 #include "cost/cache.h"
 #include "cost/lut/table.h"

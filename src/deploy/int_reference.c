@@ -22,11 +22,6 @@ int64_t apq_int_depth(const apq_ir_layer *ir) {
     return ir->kind == APQ_IR_DEPTHWISE ? taps : taps * ir->in_channels;
 }
 
-static size_t n_outputs(const apq_ir_layer *ir) {
-    return (size_t)ir->out_size * (size_t)ir->out_size *
-           (size_t)ir->out_channels;
-}
-
 /* The sum of output channel k at (oy, ox) over x (in_size, in_size, C). */
 static int32_t sum_at(const apq_int_conv *l, const int16_t *x, int oy, int ox,
                       int k) {
@@ -125,7 +120,7 @@ apq_status apq_int_reference_run(const apq_int_model *m, const float *image,
         size_t n =
             (size_t)ir->in_size * (size_t)ir->in_size * (size_t)ir->in_channels;
         most = n > most ? n : most;
-        total += n_outputs(ir);
+        total += apq_ir_layer_outputs(ir);
     }
     int16_t *memory = apq_calloc(total + most, sizeof *memory);
     if (memory == NULL) {
@@ -135,7 +130,7 @@ apq_status apq_int_reference_run(const apq_int_model *m, const float *image,
     int16_t *at = memory + most;
     for (int i = 0; i < m->n_convs; i++) {
         outputs[i] = codes != NULL && codes[i] != NULL ? codes[i] : at;
-        at += n_outputs(&m->convs[i].ir);
+        at += apq_ir_layer_outputs(&m->convs[i].ir);
     }
     run(m, image, outputs, memory, logits);
     free(memory);

@@ -26,11 +26,6 @@ static void add_up(const apq_int_model *m, const int16_t *codes,
     }
 }
 
-static size_t n_outputs(const apq_ir_layer *ir) {
-    return (size_t)ir->out_size * (size_t)ir->out_size *
-           (size_t)ir->out_channels;
-}
-
 /* FNV-1a of the codes as bytes, as main_test.c has it. */
 static uint32_t checksum(const int16_t *codes, size_t n) {
     uint32_t sum = 2166136261U;
@@ -47,7 +42,7 @@ apq_status apq_c99_reference(const apq_int_model *m, const float mean[3],
     size_t n_values = 3 * (size_t)m->resolution * (size_t)m->resolution;
     size_t total = 0;
     for (int i = 0; i < m->n_convs; i++) {
-        total += n_outputs(&m->convs[i].ir);
+        total += apq_ir_layer_outputs(&m->convs[i].ir);
     }
     apq_status st = APQ_OK;
     float *values = apq_calloc(n_values, sizeof *values);
@@ -63,14 +58,15 @@ apq_status apq_c99_reference(const apq_int_model *m, const float mean[3],
     int16_t *at = codes;
     for (int i = 0; i < m->n_convs; i++) {
         outputs[i] = at;
-        at += n_outputs(&m->convs[i].ir);
+        at += apq_ir_layer_outputs(&m->convs[i].ir);
     }
     st = apq_int_reference_run(m, values, outputs, logits);
     if (st == APQ_OK) {
         add_up(m, outputs[m->n_convs - 1], sums);
     }
     for (int i = 0; checksums != NULL && i < m->n_convs; i++) {
-        checksums[i] = checksum(outputs[i], n_outputs(&m->convs[i].ir));
+        checksums[i] =
+            checksum(outputs[i], apq_ir_layer_outputs(&m->convs[i].ir));
     }
 done:
     free(values);

@@ -207,16 +207,11 @@ static void judge(const comparison *c, apq_verification *out) {
 
 /* ------------------------------------------------------ the layer at fault */
 
-static size_t n_outputs(const apq_ir_layer *ir) {
-    return (size_t)ir->out_size * (size_t)ir->out_size *
-           (size_t)ir->out_channels;
-}
-
 /* codes: (H*W, K); values: (K, H*W) */
 static int64_t count_other_codes(const apq_int_conv *conv, const int16_t *codes,
                                  const float *values) {
     size_t channels = (size_t)conv->ir.out_channels;
-    size_t pixels = n_outputs(&conv->ir) / channels;
+    size_t pixels = apq_ir_layer_outputs(&conv->ir) / channels;
     int64_t n = 0;
     for (size_t k = 0; k < channels; k++) {
         for (size_t p = 0; p < pixels; p++) {
@@ -247,7 +242,7 @@ static apq_status run_shown(comparison *c, apq_ort_session *session,
     const apq_int_model *m = c->model;
     size_t total = 0;
     for (int i = 0; i < m->n_convs; i++) {
-        total += n_outputs(&m->convs[i].ir);
+        total += apq_ir_layer_outputs(&m->convs[i].ir);
     }
     float *values = apq_calloc(total, sizeof *values);
     int16_t *all = apq_calloc(total, sizeof *all);
@@ -263,9 +258,10 @@ static apq_status run_shown(comparison *c, apq_ort_session *session,
     for (int i = 0; i < m->n_convs; i++) {
         const apq_ir_layer *ir = &m->convs[i].ir;
         (void)snprintf(names[i], sizeof names[i], "%s.out", ir->name);
-        outputs[i] = (apq_ort_output){names[i], values + at, n_outputs(ir)};
+        outputs[i] =
+            (apq_ort_output){names[i], values + at, apq_ir_layer_outputs(ir)};
         codes[i] = all + at;
-        at += n_outputs(ir);
+        at += apq_ir_layer_outputs(ir);
     }
     channels_first(m, c->furthest, 1, c->chw);
     const int64_t dims[] = {1, m->image_channels, m->resolution, m->resolution};

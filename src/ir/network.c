@@ -29,6 +29,11 @@ int64_t apq_ir_layer_weights(const apq_ir_layer *layer) {
     return taps * k * layer->out_channels;
 }
 
+size_t apq_ir_layer_outputs(const apq_ir_layer *layer) {
+    size_t side = (size_t)layer->out_size;
+    return side * side * (size_t)layer->out_channels;
+}
+
 int64_t apq_ir_layer_macs(const apq_ir_layer *layer) {
     int64_t pixels = (int64_t)layer->out_size * layer->out_size;
     if (layer->kind == APQ_IR_LINEAR) {

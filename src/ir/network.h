@@ -64,6 +64,8 @@ const char *apq_ir_kind_name(apq_ir_kind kind);
 
 /* Multiply-accumulates of one layer for one image. */
 int64_t apq_ir_layer_macs(const apq_ir_layer *layer);
+/* Values of an image that it writes. */
+size_t apq_ir_layer_outputs(const apq_ir_layer *layer);
 /* Weights of one layer, without batch norm; the classifier's bias counts. */
 int64_t apq_ir_layer_weights(const apq_ir_layer *layer);
 /* Shapes chain, bits and kernels legal; names the layer at fault. */

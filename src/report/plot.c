@@ -495,7 +495,3 @@ apq_status apq_plot_svg(const apq_plot *plot, char **svg) {
     APQ_TRY(make_layout(plot, &l));
     return apq_canvas_svg(plot_width, plot_height, draw_plot, &l, svg);
 }
-
-uint32_t apq_plot_color(int color) {
-    return palette[color];
-}

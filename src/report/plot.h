@@ -64,8 +64,6 @@ typedef struct apq_plot {
 APQ_NODISCARD apq_status apq_plot_write(const apq_plot *plot, const char *stem);
 /* The SVG alone as malloc'd text. Errors: those above but IO. */
 APQ_NODISCARD apq_status apq_plot_svg(const apq_plot *plot, char **svg);
-/* Colour of a palette index as 0xRRGGBB. */
-uint32_t apq_plot_color(int color);
 
 /* A row per block: bar length is the middle channels (outline: the space's
  * range), its four strips the bit-widths, then kernel and channels.

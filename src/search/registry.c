@@ -2,6 +2,8 @@
  * of the two tables; the contract suite picks it up by itself. */
 #include "search/strategy.h"
 
+#include "base/words.h"
+
 #include <string.h>
 
 static const apq_strategy_ops *const strategies[] = {
@@ -36,28 +38,6 @@ const char *apq_strategy_summary(const char *name) {
     return found == NULL ? NULL : found->summary;
 }
 
-/* Levenshtein distance of the first MAX_WORD characters. */
-static size_t edit_distance(const char *a, const char *b) {
-    size_t na = strnlen(a, MAX_WORD);
-    size_t nb = strnlen(b, MAX_WORD);
-    size_t row[MAX_WORD + 1];
-    for (size_t j = 0; j <= nb; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
 apq_status apq_strategy_find(const char *name, const apq_strategy_ops **out) {
     *out = NULL;
     if (name == NULL) {
@@ -67,13 +47,10 @@ apq_status apq_strategy_find(const char *name, const apq_strategy_ops **out) {
     if (*out != NULL) {
         return APQ_OK;
     }
-    size_t nearest = 0;
-    for (size_t i = 1; i < N_STRATEGIES; i++) {
-        if (edit_distance(name, names[i]) <
-            edit_distance(name, names[nearest])) {
-            nearest = i;
-        }
+    const char *nearest = apq_nearest_word(name, names);
+    if (nearest != NULL) {
+        APQ_FAIL(APQ_ERR_ARG, "unknown strategy '%.*s'; did you mean '%s'?",
+                 MAX_WORD, name, nearest);
     }
-    APQ_FAIL(APQ_ERR_ARG, "unknown strategy '%.*s'; did you mean '%s'?",
-             MAX_WORD, name, names[nearest]);
+    APQ_FAIL(APQ_ERR_ARG, "unknown strategy '%.*s'", MAX_WORD, name);
 }

@@ -4,6 +4,7 @@
 
 #include "base/datapath.h"
 #include "base/file.h"
+#include "base/words.h"
 #include "base/yaml.h"
 
 #include <math.h>

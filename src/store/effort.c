@@ -1,23 +1,20 @@
 /* The lines of cost.jsonl. */
 #include "store/effort.h"
 
+#include "base/log.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static json_t *effort_json(const apq_effort *e) {
-    char ended[APQ_EFFORT_STEP_MAX];
-    (void)snprintf(ended, sizeof ended, "%s", e->ended);
+    char now[APQ_UTC_MAX];
+    const char *ended = e->ended;
     if (ended[0] == '\0') {
-        struct tm utc;
-        time_t now = time(NULL);
-        if (gmtime_r(&now, &utc) == NULL ||
-            strftime(ended, sizeof ended, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
-            ended[0] = '\0';
-        }
+        apq_utc_now(now);
+        ended = now;
     }
     return json_pack("{s:s, s:s, s:f, s:f, s:f, s:o, s:o, s:i, s:s, s:s, s:s}",
                      "step", e->step, "input", e->input, "wall_s", e->wall_s,

@@ -4,11 +4,12 @@
  * (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous). */
 #include "store/records_internal.h"
 
+#include "base/log.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -310,21 +311,12 @@ apq_status apq_record_check(const char *where, const apq_record *record) {
     return check_policy(where, record->policy);
 }
 
-static void write_now(char out[APQ_RECORD_TEXT_MAX]) {
-    time_t now = time(NULL);
-    struct tm utc;
-    if (gmtime_r(&now, &utc) == NULL ||
-        strftime(out, APQ_RECORD_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
-        out[0] = '\0';
-    }
-}
-
 /* The present where the record has no time. */
 static void created_of(const apq_record *record,
                        char out[APQ_RECORD_TEXT_MAX]) {
     memcpy(out, record->created, APQ_RECORD_TEXT_MAX);
     if (out[0] == '\0') {
-        write_now(out);
+        apq_utc_now(out);
     }
 }
 

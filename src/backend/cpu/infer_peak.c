@@ -3,18 +3,12 @@
  */
 #include "backend/cpu/infer_plan.h"
 
+#include "base/log.h"
+
 #ifdef APQ_BACKEND_ONEDNN
 #include <dnnl.h>
 
-#include <time.h>
-
 enum { SIDE = 1024 };
-
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The handles of one product; NULL until made. */
 typedef struct product {
@@ -73,14 +67,14 @@ double apq_cpu_infer_bfloat16_peak(double seconds) {
     product p = {0};
     double best = 0.0;
     if (make_primitive(&p)) {
-        double start = seconds_now();
+        double start = apq_now_s();
         double now = start;
         do {
             double before = now;
             if (!multiply(&p)) {
                 break;
             }
-            now = seconds_now();
+            now = apq_now_s();
             double rate = 2.0 * SIDE * SIDE * SIDE / (now - before);
             best = rate > best ? rate : best;
         } while (now - start < seconds);

@@ -3,7 +3,7 @@
  * its line. Format: docs/formats/table.md. */
 #include "cost/lut/lut.h"
 
-#include "base/yaml.h"
+#include "base/words.h"
 #include "cost/lut/text.h"
 
 #include <ctype.h>
