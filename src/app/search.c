@@ -54,6 +54,18 @@ static apq_status write_run(apq_search_job *self, const char *run_dir) {
     return st;
 }
 
+/* Before the search: a run that another step is writing would refuse the
+ * result. */
+static apq_status check_free(const char *run_dir) {
+    apq_rundir *dir = NULL;
+    if (!apq_dir_exists(run_dir)) {
+        return APQ_OK;
+    }
+    apq_status st = apq_rundir_open(run_dir, true, &dir);
+    apq_rundir_close(dir);
+    return st;
+}
+
 /* Meters the search, unless the run has its result: repeating it is no part of
  * what the result cost. */
 static apq_status begin_metering(apq_search_job *self, const char *run_dir) {
@@ -131,7 +143,10 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
         st = apq_remeasure_check(self, run_dir_or_null);
     }
     if (st == APQ_OK && run_dir_or_null != NULL) {
-        st = begin_metering(self, run_dir_or_null);
+        st = check_free(run_dir_or_null);
+        if (st == APQ_OK) {
+            st = begin_metering(self, run_dir_or_null);
+        }
         char key[APQ_HASH_MAX];
         apq_search_job_key(self, key);
         if (st == APQ_OK) {

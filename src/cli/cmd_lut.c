@@ -127,11 +127,10 @@ static int build(const apq_command *self, int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
-    char date[32];
+    char date[APQ_UTC_MAX];
     apq_utc_now(date);
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, o.common.quiet);
-    apq_backend_set_threads(o.common.threads); /* of a measured target */
     const apq_lut_build_options options = {.space = o.space,
                                            .target = o.target,
                                            .path = o.out,

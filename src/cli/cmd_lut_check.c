@@ -214,7 +214,6 @@ static int run(const apq_command *self, int argc, char **argv) {
     }
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, o.common.quiet);
-    apq_backend_set_threads(o.common.threads); /* of a measured target */
     apq_status st = check(&o, &progress.base, report);
     apq_cli_progress_end(&progress);
     code = apq_cli_exit(st);

@@ -25,13 +25,12 @@ const apq_command apq_command_train = {
         "train.from=RUN starts from the weights of another run.\n"
         "The run's train.jsonl, and events for TensorBoard, tell each epoch,\n"
         "with accuracies every train.eval_epochs. All keys: docs/training.md.",
-    .examples =
-        "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "
-        "apq train recipes/tiny.yaml train.schedule=progressive "
-        "--run runs/tiny\n  "
-        "apq train recipes/cifar10-quick.yaml --bits shared "
-        "train.from=runs/first --run runs/shared\n  "
-        "mpirun -n 4 apq train --run runs/first\n",
+    .examples = "  apq train recipes/cifar10-quick.yaml --run runs/first\n  "
+                "apq train recipes/tiny.yaml train.schedule=progressive "
+                "--run runs/tiny\n  "
+                "apq train recipes/cifar10-quick.yaml --bits shared "
+                "train.from=runs/first --run runs/shared\n  "
+                "mpirun -n 4 apq train --run runs/first\n",
     .options = apq_train_table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,

@@ -258,7 +258,7 @@ apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
     if (common->has_seed) {
         out->seed = common->seed;
     }
-    if (common->threads > 0) {
+    if (common->has_threads) {
         out->threads = common->threads;
     }
     return APQ_OK;

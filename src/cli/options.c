@@ -32,7 +32,7 @@ const apq_option apq_common_table[] = {
      .help = "seed of every random decision, below 2^63",
      .offset = COMMON(seed)},
     {.name = "threads",
-     .type = APQ_OPTION_INT,
+     .type = APQ_OPTION_THREADS,
      .argument = "N",
      .help = "threads, at most one a core; 0 is all cores",
      .offset = COMMON(threads),
@@ -166,6 +166,11 @@ static apq_status store(const apq_option *o, const char *text, void *target) {
     case APQ_OPTION_SEED:
         ((apq_common_options *)target)->has_seed = true;
         return parse_seed(o, text, slot);
+    case APQ_OPTION_THREADS:
+        ((apq_common_options *)target)->has_threads = true;
+        APQ_TRY(parse_integer(o, text, &integer));
+        *(int *)slot = (int)integer;
+        return APQ_OK;
     case APQ_OPTION_REAL:
         return parse_real(o, text, slot);
     }

@@ -7,13 +7,14 @@
 #include <stddef.h>
 
 typedef enum apq_option_type {
-    APQ_OPTION_FLAG,   /* bool; takes no value */
-    APQ_OPTION_TEXT,   /* const char *, borrowed from argv */
-    APQ_OPTION_CHOICE, /* const char *, one of `choices` */
-    APQ_OPTION_INT,    /* int in [low, high] */
-    APQ_OPTION_COUNT,  /* int64_t in [low, high] */
-    APQ_OPTION_SEED,   /* uint64_t */
-    APQ_OPTION_REAL,   /* double in [low, high] */
+    APQ_OPTION_FLAG,    /* bool; takes no value */
+    APQ_OPTION_TEXT,    /* const char *, borrowed from argv */
+    APQ_OPTION_CHOICE,  /* const char *, one of `choices` */
+    APQ_OPTION_INT,     /* int in [low, high] */
+    APQ_OPTION_COUNT,   /* int64_t in [low, high] */
+    APQ_OPTION_SEED,    /* uint64_t */
+    APQ_OPTION_THREADS, /* int in [low, high] */
+    APQ_OPTION_REAL,    /* double in [low, high] */
 } apq_option_type;
 
 /* One row of a command's table; the last row has a NULL name. */
@@ -53,7 +54,8 @@ typedef struct apq_option {
 /* Options of every command; every command's struct begins with them. */
 typedef struct apq_common_options {
     bool json, quiet, help;
-    bool has_seed; /* --seed was given */
+    bool has_seed;    /* --seed was given */
+    bool has_threads; /* --threads was given */
     unsigned long long seed;
     int threads;              /* 0 = all cores */
     const char *run;          /* run directory, or NULL */

@@ -134,6 +134,11 @@ apq_status apq_measure_compare(apq_measure *measure,
     for (size_t i = 0; i < n && st == APQ_OK; i++) {
         apq_lut_sample sample;
         st = apq_measure_network(measure, &networks[i], &sample);
+        if (st == APQ_OK && !(sample.latency_ms > 0)) {
+            st = APQ_ERROR(APQ_ERR_EXTERNAL,
+                           "network %zu: measured as %g ms, legal above 0", i,
+                           sample.latency_ms);
+        }
         if (st == APQ_OK) {
             measured_ms[i] = sample.latency_ms;
             errors[i] = fabs(predicted_ms[i] - measured_ms[i]) / measured_ms[i];

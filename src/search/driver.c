@@ -17,7 +17,17 @@ enum {
     MAX_IDLE_ITERATIONS = 10,
 };
 
-/* What strategies call: asks the caller's, without one every policy passes. */
+static bool is_seed(const apq_search_loop *r, const apq_policy *policy) {
+    for (size_t i = 0; i < r->options->n_seeds; i++) {
+        if (policy == &r->options->seeds[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What strategies call: asks the caller's, without one every policy passes.
+ * Seeds are asked for again and again, and say nothing of what is proposed. */
 static apq_status count_feasible(void *ctx, const apq_policy *policy,
                                  bool *is_feasible) {
     apq_search_loop *r = ctx;
@@ -25,8 +35,10 @@ static apq_status count_feasible(void *ctx, const apq_policy *policy,
     if (r->options->feasible != NULL) {
         APQ_TRY(r->options->feasible(r->options->ctx, policy, is_feasible));
     }
-    r->n_asked++;
-    r->n_passed += *is_feasible;
+    if (!is_seed(r, policy)) {
+        r->n_asked++;
+        r->n_passed += *is_feasible;
+    }
     return APQ_OK;
 }
 

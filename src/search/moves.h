@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Changes of single genes, finer than the paper's redrawing of blocks. All
- * keep a policy legal. */
+/* Changes of single genes, finer than the paper's redrawing of blocks. What
+ * they leave is legal, but for apq_move_towards() that ends infeasible. */
 
 /* One depth (1 of 20) or one gene of an active block at random; channels move
  * by at most three steps in half of the cases. */

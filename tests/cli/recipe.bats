@@ -301,3 +301,10 @@ END
     "$APQ" data check --data photos.tar --json >check.json || true
     jq -e '[.classes[].name] == ["a", "b"]' check.json
 }
+
+@test "--threads 0 is all cores, whatever the run was made with" {
+    "$APQ" train "$ROOT/recipes/tiny.yaml" train.epochs=1 --threads 1 --run run --quiet
+    jq -e '.threads == 1' run/run.json
+    "$APQ" finetune --run run finetune.policy=smallest --threads 0 --quiet
+    [ "$(jq -s 'last.threads' run/cost.jsonl)" -eq "$(nproc)" ]
+}
