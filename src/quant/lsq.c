@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/simd.h"
+#include "quant/round.h"
 
 #include <math.h>
 
@@ -14,17 +15,6 @@ enum {
 };
 
 static const float smallest_step = 1e-6F;
-
-/* As in quant.c: half to even, without a call, for |v| < 2^22. */
-static inline float round_even(float v) {
-    const float shift = 12582912.0F; /* 1.5 * 2^23 */
-    return (v + shift) - shift;
-}
-
-static inline float clamp(float x, float low, float high) {
-    x = x < low ? low : x; /* NaN stays NaN */
-    return x > high ? high : x;
-}
 
 int apq_lsq_highest(int bits, bool is_signed) {
     APQ_ASSERT(bits >= 2 && bits <= 8);
@@ -118,12 +108,6 @@ void apq_lsq_weights_backward(const apq_lsq_weights *t, const float *dout,
 
 /* ---------------------------------------------------------- activations */
 
-/* n cut into N_PARTS in whole cache lines, so that threads share none. */
-static size_t part_begin(size_t n, size_t part) {
-    size_t begin = (n + 15) / 16 * part / N_PARTS * 16;
-    return begin < n ? begin : n;
-}
-
 static double total_of(const double sums[N_PARTS]) {
     double total = 0;
     for (int part = 0; part < N_PARTS; part++) {
@@ -158,8 +142,9 @@ void apq_lsq_act(const float *x, size_t n, float step, int bits, bool is_signed,
     float low = (float)apq_lsq_lowest(bits, is_signed);
     float high = (float)apq_lsq_highest(bits, is_signed);
 #pragma omp parallel for schedule(static) if (n >= PARALLEL_MIN)
-    for (size_t part = 0; part < N_PARTS; part++) {
-        size_t begin = part_begin(n, part), end = part_begin(n, part + 1);
+    for (int part = 0; part < N_PARTS; part++) {
+        size_t begin = part_begin(n, part, N_PARTS),
+               end = part_begin(n, part + 1, N_PARTS);
         act_part(x + begin, end - begin, step, low, high, y + begin);
     }
 }
@@ -185,8 +170,9 @@ void apq_lsq_act_backward(const float *x, const float *dy, size_t n, float step,
     float low = (float)apq_lsq_lowest(bits, is_signed);
     float high = (float)apq_lsq_highest(bits, is_signed);
 #pragma omp parallel for schedule(static) if (n >= PARALLEL_MIN)
-    for (size_t part = 0; part < N_PARTS; part++) {
-        size_t begin = part_begin(n, part), end = part_begin(n, part + 1);
+    for (int part = 0; part < N_PARTS; part++) {
+        size_t begin = part_begin(n, part, N_PARTS),
+               end = part_begin(n, part + 1, N_PARTS);
         sums[part] = backward_part(x + begin, dy + begin, end - begin, step,
                                    low, high, dx + begin);
     }

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/simd.h"
+#include "quant/round.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,18 +18,6 @@ enum {
 };
 
 static const float max_range = 6.0f; /* ReLU6 */
-
-/* Round half to even by leaving no fraction bits, for |v| < 2^22. Unlike
- * rintf this vectorises on every instruction set. */
-static inline float round_even(float v) {
-    const float shift = 12582912.0f; /* 1.5 * 2^23 */
-    return (v + shift) - shift;
-}
-
-static inline float clamp(float x, float low, float high) {
-    x = x < low ? low : x; /* NaN stays NaN */
-    return x > high ? high : x;
-}
 
 APQ_SIMD_CLONES
 static void fake_quantise(const float *x, size_t n, float low, float high,
@@ -95,13 +84,6 @@ static void flatten(int64_t *rows, int64_t *cols, int64_t ld, int64_t ldo) {
 static int n_parts(size_t n) {
     size_t parts = (n + MIN_PART - 1) / MIN_PART;
     return parts > MAX_PARTS ? MAX_PARTS : (int)parts;
-}
-
-static size_t part_begin(size_t n, int part, int parts) {
-    /* Whole cache lines, so that threads share none. */
-    size_t lines = (n + 15) / 16;
-    size_t begin = lines * (size_t)part / (size_t)parts * 16;
-    return begin < n ? begin : n;
 }
 
 static void fake_quantise_all(const float *x, size_t n, float low, float high,
