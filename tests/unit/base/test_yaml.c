@@ -213,17 +213,6 @@ static void malformed_files_are_refused(void **state) {
     assert_null(y);
 }
 
-static void nearest_word_is_within_three_edits(void **state) {
-    (void)state;
-    static const char *const words[] = {"latency", "energy", "bitops", NULL};
-    assert_string_equal(apq_nearest_word("latncy", words), "latency");
-    assert_string_equal(apq_nearest_word("enregy", words), "energy");
-    assert_string_equal(apq_nearest_word("bitops", words), "bitops");
-    assert_string_equal(apq_nearest_word("bit", words), "bitops");
-    assert_null(apq_nearest_word("bi", words));
-    assert_null(apq_nearest_word("", words));
-}
-
 #define IN_SCRATCH(test)                                                       \
     cmocka_unit_test_setup_teardown(test, scratch_make, scratch_remove)
 
@@ -235,7 +224,6 @@ int main(void) {
         IN_SCRATCH(wrong_values_are_refused),
         IN_SCRATCH(integers_do_not_saturate),
         IN_SCRATCH(malformed_files_are_refused),
-        cmocka_unit_test(nearest_word_is_within_three_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
