@@ -29,7 +29,7 @@ typedef struct apq_verification {
     bool has_correct;
     int64_t n_correct, n_correct_own; /* images of their class by the file in
                                          its runtime, and by the model */
-    double worst, mean; /* difference of logits, in ranges */
+    double worst, mean;               /* difference of logits, in ranges */
     bool agrees;
     char difference[192]; /* in words, where exports are compared to the bit */
     /* Where it does not: the first layer with other codes, of the image that is

@@ -49,7 +49,8 @@ apq_measure_drift apq_measure_get_drift(const apq_measure *measure);
 
 /* Whole networks against predictions, such as sums of a table's layers. */
 typedef struct apq_measure_agreement {
-    double median_error, max_error; /* |predicted - measured| / measured */
+    double median_error, max_error; /* |predicted - measured| / measured; NaN
+                                       where one was measured as 0 */
     double kendall_tau;             /* tau-b */
 } apq_measure_agreement;
 
