@@ -19,7 +19,8 @@ extern "C" {
     X(APQ_ERR_NUMERIC, "non-finite or diverged value")                         \
     X(APQ_ERR_INFEASIBLE, "no candidate meets the constraint")                 \
     X(APQ_ERR_MISMATCH, "files do not belong together")                        \
-    X(APQ_ERR_INTERRUPTED, "interrupted, state saved")
+    X(APQ_ERR_INTERRUPTED, "interrupted, state saved")                         \
+    X(APQ_ERR_WRITE, "cannot write, as to a full disk")
 
 typedef enum apq_status {
 #define APQ_STATUS_ENUM(code, text) code,

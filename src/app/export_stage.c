@@ -57,7 +57,8 @@ apq_status apq_export_stage_open(apq_export_stage *self, const char *dir) {
     apq_status st = apq_dir_make(dir);
     st = st == APQ_OK ? apq_path_join(path, dir, ".export-XXXXXX") : st;
     if (st == APQ_OK && mkdtemp(path) == NULL) {
-        st = APQ_ERROR(APQ_ERR_IO, "%s: cannot make a folder in it: %s", dir,
+        st = APQ_ERROR(apq_errno_status(errno),
+                       "%s: cannot make a folder in it: %s", dir,
                        strerror(errno));
     } else if (st == APQ_OK) {
         memcpy(self->path, path, sizeof path);
@@ -190,7 +191,7 @@ apq_status apq_export_stage_commit(const apq_export_stage *self) {
     size_t n;
     apq_status st = list_moves(self, moves, &n);
     if (st == APQ_OK && !move_all(moves, n)) {
-        st = APQ_ERROR(APQ_ERR_IO, "%s: cannot write: %s", self->dir,
+        st = APQ_ERROR(APQ_ERR_WRITE, "%s: cannot write: %s", self->dir,
                        strerror(errno));
         take_back(moves, n);
     }

@@ -103,7 +103,7 @@ static apq_status write_in_place(const char *path, const char *bytes,
         error = errno;
     }
     if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write: %s", path, strerror(error));
     }
     return APQ_OK;
 }
@@ -125,7 +125,7 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
     }
     (void)close(fd); /* and with it the lock */
     if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(error));
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write: %s", path, strerror(error));
     }
     sync_folder_of(path);
     return APQ_OK;
@@ -144,7 +144,7 @@ apq_status apq_file_check_write(const char *path_or_null) {
     }
     apq_path_folder(path_or_null, folder);
     if (access(folder, W_OK | X_OK) != 0) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path_or_null,
+        APQ_FAIL(apq_errno_status(errno), "%s: cannot create: %s", path_or_null,
                  strerror(errno));
     }
     return APQ_OK;
@@ -200,7 +200,7 @@ apq_status apq_file_append_line(const char *path, const char *line) {
         (void)close(fd);
     }
     if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(cause));
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write: %s", path, strerror(cause));
     }
     return APQ_OK;
 }
@@ -228,8 +228,8 @@ apq_status apq_dir_make(const char *path) {
         bool last = *p == '\0';
         *p = '\0';
         if (mkdir(part, 0755) != 0 && errno != EEXIST) {
-            APQ_FAIL(APQ_ERR_IO, "%s: cannot make folder: %s", part,
-                     strerror(errno));
+            APQ_FAIL(apq_errno_status(errno), "%s: cannot make folder: %s",
+                     part, strerror(errno));
         }
         if (last) {
             break;

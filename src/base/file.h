@@ -23,7 +23,7 @@ APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
 /* Adds `line` and a line feed at the end of a file, made when missing, by one
  * write that is synchronised. What an earlier writer left unfinished, the rest
  * after the last line feed, is cut off first. Lines of 4095 bytes at most.
- * Errors: APQ_ERR_IO, the file is as before. */
+ * Errors: APQ_ERR_WRITE, APQ_ERR_IO; the file is as before. */
 APQ_NODISCARD apq_status apq_file_append_line(const char *path,
                                               const char *line);
 

@@ -1,7 +1,9 @@
 /* Status codes and the thread-local message of the last failure. */
 #include "base/status.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,4 +51,9 @@ void apq_assert_fail(const char *expr, const char *file, int line) {
     (void)fprintf(stderr, "apq: bug: %s:%d: assertion failed: %s\n", file, line,
                   expr);
     abort();
+}
+
+apq_status apq_errno_status(int error) {
+    bool is_full = error == ENOSPC || error == EDQUOT || error == EROFS;
+    return is_full ? APQ_ERR_WRITE : APQ_ERR_IO;
 }

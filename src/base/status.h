@@ -29,4 +29,8 @@ _Noreturn void apq_assert_fail(const char *expr, const char *file, int line);
 #define APQ_ASSERT(expr)                                                       \
     ((expr) ? (void)0 : apq_assert_fail(#expr, __FILE__, __LINE__))
 
+/* Of a file that could not be made: WRITE where the disk takes nothing more,
+ * IO for all that its name may be the reason of. */
+apq_status apq_errno_status(int error);
+
 #endif

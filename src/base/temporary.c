@@ -47,7 +47,7 @@ apq_status apq_temporary_create(const char *path, char name[APQ_PATH_MAX],
         if (*fd >= 0) {
             (void)close(*fd);
         } else if (errno != EEXIST) {
-            APQ_FAIL(APQ_ERR_IO, "%s: cannot create: %s", path,
+            APQ_FAIL(apq_errno_status(errno), "%s: cannot create: %s", path,
                      strerror(errno));
         }
     }

@@ -9,7 +9,7 @@
  * processes of other containers, too. */
 
 /* A new file beside `path`, PATH.NUMBER.tmp, open to write and locked until
- * *fd is closed; leaves its name. Errors: ARG name too long; IO. */
+ * *fd is closed; leaves its name. Errors: ARG name too long; WRITE, IO. */
 APQ_NODISCARD apq_status apq_temporary_create(const char *path,
                                               char name[APQ_PATH_MAX], int *fd);
 

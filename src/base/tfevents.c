@@ -169,7 +169,7 @@ static apq_status append(const char *path, const writer *w) {
         cause = errno;
     }
     if (!ok) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(cause));
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write: %s", path, strerror(cause));
     }
     return APQ_OK;
 }

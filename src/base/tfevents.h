@@ -15,7 +15,7 @@ typedef struct apq_scalar {
 } apq_scalar;
 
 /* Adds the scalars of a step >= 0 in one write, after the file's header when
- * it is new. `wall_s` counts from the start of 1970. Errors: IO, NOMEM. */
+ * it is new. `wall_s` counts from the start of 1970. Errors: WRITE, NOMEM. */
 APQ_NODISCARD apq_status apq_tfevents_append(const char *path, double wall_s,
                                              int64_t step,
                                              const apq_scalar *scalars,
@@ -24,7 +24,7 @@ APQ_NODISCARD apq_status apq_tfevents_append(const char *path, double wall_s,
 /* Before the first append of a program that may repeat what an earlier one
  * did: cuts off a record that was not written to its end, or anything else
  * that is none, and has readers forget what they know of `step` and later.
- * Without a file nothing is done. Errors: IO, NOMEM. */
+ * Without a file nothing is done. Errors: WRITE, NOMEM. */
 APQ_NODISCARD apq_status apq_tfevents_resume(const char *path, double wall_s,
                                              int64_t step);
 

@@ -106,7 +106,7 @@ apq_status apq_bench_processes(const apq_recipe *recipe, json_t *rows) {
     APQ_TRY(apq_path_join(folder, base != NULL ? base : "/tmp",
                           "apq-bench-XXXXXX"));
     if (mkdtemp(folder) == NULL) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot make folder: %s", folder,
+        APQ_FAIL(apq_errno_status(errno), "%s: cannot make folder: %s", folder,
                  strerror(errno));
     }
     apq_space space;

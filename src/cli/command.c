@@ -6,31 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Failing to write (a full disk) is not the input's fault. The last two are
- * what SQLite says of the records. */
-static bool is_write_failure(const char *message) {
-    static const char *const reasons[] = {
-        ": cannot write", "No space left", "Read-only file system",
-        "disk I/O error", "disk is full",
-    };
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (strstr(message, reasons[i]) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int exit_code(apq_status st) {
     switch (st) {
     case APQ_OK:
         return APQ_EXIT_OK;
     case APQ_ERR_ARG:
     case APQ_ERR_FORMAT:
-        return APQ_EXIT_INPUT;
     case APQ_ERR_IO:
-        return is_write_failure(apq_error_message()) ? APQ_EXIT_FAILURE
-                                                     : APQ_EXIT_INPUT;
+        return APQ_EXIT_INPUT;
     case APQ_ERR_INFEASIBLE:
         return APQ_EXIT_INFEASIBLE;
     case APQ_ERR_MISMATCH:
@@ -41,6 +24,7 @@ static int exit_code(apq_status st) {
     case APQ_ERR_UNSUPPORTED:
     case APQ_ERR_EXTERNAL:
     case APQ_ERR_NUMERIC:
+    case APQ_ERR_WRITE: /* not the input's fault */
         break;
     }
     return APQ_EXIT_FAILURE;

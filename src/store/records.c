@@ -95,6 +95,8 @@ apq_status apq_records_failed(const apq_records *records, const char *doing) {
     apq_status st = APQ_ERR_IO;
     if (code == SQLITE_NOMEM) {
         st = APQ_ERR_NOMEM;
+    } else if (code == SQLITE_FULL || code == SQLITE_IOERR) {
+        st = APQ_ERR_WRITE;
     } else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) {
         st = APQ_ERR_FORMAT;
     }

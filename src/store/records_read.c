@@ -328,7 +328,7 @@ static apq_status export(apq_records *records, apq_record_kind kind, FILE *file,
     apq_status st = visit_rows(records, query, print, file);
     (void)sqlite3_finalize(query);
     if (st == APQ_OK && (fflush(file) != 0 || ferror(file))) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write the export", records->path);
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write the export", records->path);
     }
     return st;
 }

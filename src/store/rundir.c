@@ -53,7 +53,7 @@ static apq_status take_lock(apq_rundir *dir) {
     int n = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
     if (ftruncate(dir->lock_fd, 0) != 0 ||
         pwrite(dir->lock_fd, owner, (size_t)n, 0) != n) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        APQ_FAIL(APQ_ERR_WRITE, "%s: cannot write: %s", path, strerror(errno));
     }
     return APQ_OK;
 }

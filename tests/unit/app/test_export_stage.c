@@ -78,7 +78,7 @@ static void all_files_are_the_old_ones(void **state) {
     for (size_t i = 0; i < 3; i++) {
         open_with(&stage, dir);
         put_folder(stage.path, kept[i]);
-        assert_int_equal(apq_export_stage_commit(&stage), APQ_ERR_IO);
+        assert_int_equal(apq_export_stage_commit(&stage), APQ_ERR_WRITE);
         assert_message(dir);
         remove_folder(stage.path, kept[i]);
         apq_export_stage_abandon(&stage);

@@ -82,7 +82,7 @@ static void failed_write_leaves_the_old_file(void **state) {
     char path[APQ_PATH_MAX];
     path_in(*state, "kept", path);
     assert_int_equal(apq_file_write(path, "old", 3), APQ_OK);
-    assert_int_equal(write_limited(path, 8192), APQ_ERR_IO);
+    assert_int_equal(write_limited(path, 8192), APQ_ERR_WRITE);
     assert_non_null(strstr(apq_error_message(), path));
     assert_non_null(strstr(apq_error_message(), "cannot write"));
     assert_content(path, "old", 3);
@@ -94,7 +94,7 @@ static void failed_rename_leaves_no_temporary(void **state) {
     char path[APQ_PATH_MAX];
     path_in(*state, "folder", path);
     assert_int_equal(apq_dir_make(path), APQ_OK);
-    assert_int_equal(apq_file_write(path, "x", 1), APQ_ERR_IO);
+    assert_int_equal(apq_file_write(path, "x", 1), APQ_ERR_WRITE);
     assert_true(apq_dir_exists(path));
     assert_int_equal(count_entries(*state), 1);
     assert_int_equal(rmdir(path), 0);
@@ -189,7 +189,7 @@ static void lines_are_appended_whole(void **state) {
     assert_int_equal(apq_file_write(path, "on", 2), APQ_OK);
     assert_int_equal(apq_file_append_line(path, ""), APQ_OK);
     assert_content(path, "\n", 1);
-    assert_int_equal(apq_file_append_line(*state, "x"), APQ_ERR_IO);
+    assert_int_equal(apq_file_append_line(*state, "x"), APQ_ERR_WRITE);
 }
 
 /* The published XXH3-64 value of no input. */

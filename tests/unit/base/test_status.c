@@ -32,7 +32,7 @@ static void every_code_has_a_text(void **state) {
         }
     }
     const char *unknown = "unknown status";
-    assert_string_equal(apq_status_text((apq_status)(APQ_ERR_INTERRUPTED + 1)),
+    assert_string_equal(apq_status_text((apq_status)(APQ_ERR_WRITE + 1)),
                         unknown);
     assert_string_equal(apq_status_text((apq_status)1000), unknown);
 }

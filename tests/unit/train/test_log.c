@@ -229,10 +229,10 @@ static void unusable_logs_are_reported(void **state) {
     apq_train_options o = trainee_options(t);
     apq_supernet *s = trainee_supernet(&t->space);
     o.log_path = "/nonexistent/log";
-    assert_int_equal(apq_train_supernet(s, t->dataset, &o), APQ_ERR_IO);
+    assert_int_equal(apq_train_supernet(s, t->dataset, &o), APQ_ERR_WRITE);
     o.log_path = NULL;
     o.events_path = "/nonexistent/events";
-    assert_int_equal(apq_train_supernet(s, t->dataset, &o), APQ_ERR_IO);
+    assert_int_equal(apq_train_supernet(s, t->dataset, &o), APQ_ERR_WRITE);
     assert_non_null(strstr(apq_error_message(), o.events_path));
     apq_supernet_destroy(s);
 }
