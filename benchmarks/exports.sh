@@ -3,8 +3,9 @@
 # all test images: classes that differ, the largest difference of logits in
 # their range, accuracy there and of the network itself.
 #   exports.sh DATA RUNTIME OUT NETWORK...
-# RUNTIME is libonnxruntime.so, NETWORK a network.safetensors. APQ is the program,
-# RECIPE the recipe.
+# RUNTIME is libonnxruntime.so, NETWORK a network.safetensors. C runs under
+# sanitizers, 10 images a second. APQ is the program, RECIPE the recipe, FORMATS
+# those of `apq export` in place of all three.
 set -eu
 
 if [ $# -lt 4 ]; then
@@ -20,7 +21,7 @@ shift 3
 status=0
 
 for network; do
-    for format in onnx qonnx c; do
+    for format in ${FORMATS:-onnx qonnx c}; do
         "$apq" export "$recipe" --data "$data" --model "$network" --images 0 \
             --format "$format" --runtime "$runtime" -o "$out/$format" \
             --quiet --json >"$out.json" || status=$?
