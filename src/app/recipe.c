@@ -171,9 +171,9 @@ static const recipe_field fields[] = {
     FIELD("search", "remeasure", search.remeasure, FIELD_INT, 0, 32),
     FIELD("search", "remeasure_qat_steps", search.remeasure_qat_steps,
           FIELD_INT, 0, 1000000),
-    FIELD("search", "as_released", search.as_released, FIELD_INT, 0, 1),
-    FIELD("search", "sequential", search.sequential, FIELD_INT, 0, 1),
-    FIELD("search", "all_layers", search.all_layers, FIELD_INT, 0, 1),
+    BOOL("search", "as_released", search.as_released),
+    BOOL("search", "sequential", search.sequential),
+    BOOL("search", "all_layers", search.all_layers),
     FIELD("finetune", "epochs", finetune.epochs, FIELD_INT, 0, 100000),
     FIELD("finetune", "batch", finetune.batch, FIELD_INT, 1, 65536),
     FIELD("finetune", "learning_rate", finetune.learning_rate, FIELD_DOUBLE, 0,
@@ -485,8 +485,7 @@ static const recipe_field *find_field(const char *path) {
 }
 
 static apq_status set_bool(const char *path, const char *value, bool *slot) {
-    *slot = strcmp(value, "true") == 0;
-    if (!*slot && strcmp(value, "false") != 0) {
+    if (!apq_yaml_bool_of(value, slot)) {
         APQ_FAIL(APQ_ERR_ARG, "%s=%s is not true or false", path, value);
     }
     return APQ_OK;

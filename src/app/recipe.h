@@ -89,14 +89,14 @@ typedef struct apq_recipe {
         char strategy[32];
         int population, parents, iterations;
         double mutation;
-        int all_layers;      /* 1: every layer is priced, whatever the space's
-                                accounting */
-        double time_limit_s; /* of the whole search; 0: none */
-        int remeasure;       /* best networks to measure again; 0: none */
+        bool all_layers;         /* every layer is priced, whatever the space's
+                                    accounting */
+        double time_limit_s;     /* of the whole search; 0: none */
+        int remeasure;           /* best networks to measure again; 0: none */
         int remeasure_qat_steps; /* of a copy before measuring; 0: none */
-        int as_released; /* 1: evolution with the defects of the released
-                            code, to compare with */
-        int sequential;  /* 1: with the baseline of that name */
+        bool as_released; /* evolution with the defects of the released code,
+                             to compare with */
+        bool sequential;  /* with the baseline of that name */
     } search;
     struct {
         int epochs, batch;

@@ -68,5 +68,5 @@ apq_status apq_recipe_check_search(const apq_recipe *recipe,
 }
 
 void apq_recipe_set_accounting(const apq_recipe *recipe, apq_space *space) {
-    space->prices_all_layers |= recipe->search.all_layers != 0;
+    space->prices_all_layers |= recipe->search.all_layers;
 }

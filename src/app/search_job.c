@@ -331,7 +331,7 @@ apq_status apq_search_job_baselines(apq_search_job *self) {
             APQ_TRY(apq_search_job_uniform(self, bits_of[i], slot));
         }
     }
-    out->has_sequential = self->recipe->search.sequential != 0;
+    out->has_sequential = self->recipe->search.sequential;
     return out->has_sequential
                ? apq_search_job_sequential(
                      self, &out->baselines[APQ_BASELINE_SEQUENTIAL])

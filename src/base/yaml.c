@@ -243,6 +243,15 @@ apq_status apq_yaml_double(const apq_yaml *yaml, apq_yaml_node mapping,
     return APQ_OK;
 }
 
+bool apq_yaml_bool_of(const char *text, bool *out) {
+    bool is_true = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    bool is_false = strcmp(text, "false") == 0 || strcmp(text, "0") == 0;
+    if (is_true || is_false) {
+        *out = is_true;
+    }
+    return is_true || is_false;
+}
+
 apq_status apq_yaml_bool(const apq_yaml *yaml, apq_yaml_node mapping,
                          const char *key, bool optional, bool *out) {
     const char *text;
@@ -251,12 +260,10 @@ apq_status apq_yaml_bool(const apq_yaml *yaml, apq_yaml_node mapping,
     if (text == NULL) {
         return APQ_OK;
     }
-    bool is_true = strcmp(text, "true") == 0;
-    if (!is_true && strcmp(text, "false") != 0) {
+    if (!apq_yaml_bool_of(text, out)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s:%d: %s: '%s' is not true or false",
                  yaml->path, apq_yaml_line(yaml, node), key, text);
     }
-    *out = is_true;
     return APQ_OK;
 }
 

@@ -37,6 +37,9 @@ APQ_NODISCARD apq_status apq_yaml_check_keys(const apq_yaml *yaml,
                                              apq_yaml_node mapping,
                                              const char *const *legal);
 
+/* true and false, or 1 and 0; false, and *out as it is, for other texts. */
+bool apq_yaml_bool_of(const char *text, bool *out);
+
 /* Scalars of a mapping. Required unless `optional`, in which case an absent
  * key leaves *out as it is. Numbers outside [low, high] are refused. */
 APQ_NODISCARD apq_status apq_yaml_int(const apq_yaml *yaml,

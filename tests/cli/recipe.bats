@@ -131,7 +131,7 @@ load 'helper'
     run "$APQ" run r.yaml --run out --quiet
     expect_status 3
     expect_output 'r\.yaml:3: flip "sideways" is not one of random, alternating'
-    printf 'space: tiny\ntrain:\n  crop_reflect: 1\n' >r.yaml
+    printf 'space: tiny\ntrain:\n  crop_reflect: 2\n' >r.yaml
     run "$APQ" run r.yaml --run out --quiet
     expect_status 3
     expect_output 'r\.yaml:3: crop_reflect: .*true or false'

@@ -60,7 +60,7 @@ static void test_set(void **state) {
         {"train.epochs", "7x"},     {"search.mutation", "nan"},
         {"search.mutation", "1.1"}, {"backend", "gpu"},
         {"finetune.baseline", ""},  {"train.flip", "never"},
-        {"train.flip", ""},         {"train.crop_reflect", "1"},
+        {"train.flip", ""},         {"train.crop_reflect", "2"},
         {"train.cutout", "-1"},     {"train.crop_padding", "-2"},
         {"predictor.loss", "mae"},  {"predictor.ensemble", "65"},
         {"predictor.transfer", ""}, {"predictor.width_code", "binary"},
