@@ -332,6 +332,16 @@ static apq_status is_done(const apq_session *session, const char *input,
     return APQ_OK;
 }
 
+/* Also of a step that was killed after its end. */
+static apq_status drop_checkpoints(const apq_session *session) {
+    char path[APQ_PATH_MAX];
+    for (int i = 0; i < 2; i++) {
+        APQ_TRY(apq_rundir_file(session->dir, k_checkpoints[i], path));
+        (void)unlink(path);
+    }
+    return APQ_OK;
+}
+
 static apq_status finetune_into(apq_session *session) {
     char supernet[APQ_PATH_MAX], path[APQ_PATH_MAX], weights[APQ_HASH_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
@@ -344,7 +354,7 @@ static apq_status finetune_into(apq_session *session) {
     bool has_all;
     APQ_TRY(is_done(session, input, path, &has_all));
     if (has_all) {
-        return APQ_OK;
+        return drop_checkpoints(session);
     }
     APQ_TRY(apq_session_check_qat(session));
     APQ_TRY(apq_session_begin(session, "finetune", input));
@@ -356,11 +366,7 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(st);
     APQ_TRY(apq_file_hash(path, artefact));
     APQ_TRY(apq_session_finish(session, "finetune", input, artefact));
-    for (int i = 0; i < 2; i++) {
-        APQ_TRY(apq_rundir_file(session->dir, k_checkpoints[i], path));
-        (void)unlink(path);
-    }
-    return APQ_OK;
+    return drop_checkpoints(session);
 }
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,

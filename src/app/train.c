@@ -155,8 +155,11 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
     }
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
-    return files->is_done ? APQ_OK
-                          : apq_session_begin(session, "train", files->input);
+    if (files->is_done) { /* a kill may have come before finish() removed it */
+        (void)unlink(files->checkpoint);
+        return APQ_OK;
+    }
+    return apq_session_begin(session, "train", files->input);
 }
 
 static apq_status finish(apq_session *session, const train_files *files,

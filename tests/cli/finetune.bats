@@ -73,3 +73,13 @@ load 'helper'
     run "$APQ" finetune --run run
     expect_output 'finetune: done before'
 }
+
+@test "checkpoints that a kill after the end has left are removed" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        finetune.baseline=none --run run --quiet
+    touch run/train.checkpoint run/network.checkpoint run/baseline.checkpoint
+    run "$APQ" run --run run
+    expect_status 0
+    expect_output 'finetune: done before'
+    [ -z "$(find run -name '*.checkpoint')" ]
+}

@@ -226,7 +226,8 @@ static void a_torn_file_is_resumed(void **state) {
 
 static void unusable_paths_are_refused(void **state) {
     const apq_scalar scalar = {"x", 1};
-    assert_int_equal(apq_tfevents_append(*state, 1, 1, &scalar, 1), APQ_ERR_WRITE);
+    assert_int_equal(apq_tfevents_append(*state, 1, 1, &scalar, 1),
+                     APQ_ERR_WRITE);
     assert_non_null(strstr(apq_error_message(), *state));
 }
 
