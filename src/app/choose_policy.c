@@ -7,6 +7,10 @@
 
 apq_status apq_app_choose_policy(const apq_space *space, const char *text,
                                  apq_policy *out) {
+    if (text[0] == '\0') {
+        APQ_FAIL(APQ_ERR_ARG, "no policy named: largest, smallest, random:SEED "
+                              "or a JSON file");
+    }
     bool is_name;
     apq_status named = apq_policy_named(space, text, &is_name, out);
     if (named != APQ_OK || is_name) {

@@ -57,11 +57,13 @@ static apq_status write_run(apq_search_job *self, const char *run_dir) {
 /* Before the search: a run that another step is writing would refuse the
  * result. */
 static apq_status check_free(const char *run_dir) {
+    char manifest[APQ_PATH_MAX];
     apq_rundir *dir = NULL;
-    if (!apq_dir_exists(run_dir)) {
-        return APQ_OK;
+    APQ_TRY(apq_path_join(manifest, run_dir, "manifest.json"));
+    if (!apq_file_exists(manifest)) {
+        return APQ_OK; /* a folder is made a run by a result only */
     }
-    apq_status st = apq_rundir_open(run_dir, true, &dir);
+    apq_status st = apq_rundir_open(run_dir, false, &dir);
     apq_rundir_close(dir);
     return st;
 }

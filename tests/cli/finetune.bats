@@ -52,6 +52,9 @@ load 'helper'
     run "$APQ" finetune --run run finetune.policy=none.json --quiet
     expect_status 3
     expect_output 'none\.json'
+    run "$APQ" finetune --run run finetune.policy= --quiet
+    expect_status 3
+    expect_output 'no policy named: largest, smallest,'
     run "$APQ" finetune --run run finetune.policy=found --quiet
     expect_status 3
     expect_output 'best\.json'

@@ -293,3 +293,23 @@ setup_file() {
     expect_status 0
     [[ $output != *'up to date'* ]]
 }
+
+@test "a run that another process is writing is refused before the search" {
+    cp -r "$RUN" run
+    exec 8<>run/lock
+    flock -n 8
+    run "$APQ" search --run run --latency-ms 0.02
+    exec 8>&-
+    expect_status 3
+    expect_output 'in use by another process'
+    [[ $output != *'networks scored'* ]]
+    # A folder that is no run stays one until there is a result.
+    mkdir folder
+    run "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 \
+        --run folder --strategy nosuch
+    expect_status 3
+    [ -z "$(ls -A folder)" ]
+    "$APQ" search --space tiny --predictor "$P" --latency-ms 0.02 --run folder \
+        --quiet >/dev/null
+    [ -s folder/best.json ]
+}
