@@ -43,6 +43,7 @@ static apq_status write_onnx(const apq_export_job *job,
             .is_packed = job->request->is_packed,
             .is_function_left_out = job->request->is_function_left_out,
             .is_called_quant = job->request->is_called_quant,
+            .is_scaled = job->request->is_scaled,
             .metadata = metadata,
             .n_metadata = job->has_normalisation ? n : n - 1,
         },
@@ -51,17 +52,14 @@ static apq_status write_onnx(const apq_export_job *job,
     return st;
 }
 
-static apq_status verify_onnx(const apq_export_job *job, bool is_float,
-                              const char *path, apq_loader *loader,
-                              apq_verification *out) {
-    return apq_verify_onnx(job->network.model, path, loader,
-                           &(apq_verify_options){
-                               .runtime = job->request->runtime,
-                               .is_float = is_float,
-                               .n_threads = apq_backend_threads(),
-                               .progress = job->session.progress,
-                           },
-                           out);
+/* options: what the flavour says; the rest is filled in */
+static apq_status verify_onnx(const apq_export_job *job,
+                              apq_verify_options options, const char *path,
+                              apq_loader *loader, apq_verification *out) {
+    options.runtime = job->request->runtime;
+    options.n_threads = apq_backend_threads();
+    options.progress = job->session.progress;
+    return apq_verify_onnx(job->network.model, path, loader, &options, out);
 }
 
 static apq_status write_qdq(const apq_export_job *job, const char *path) {
@@ -71,7 +69,8 @@ static apq_status write_qdq(const apq_export_job *job, const char *path) {
 /* Layers with INT4 weights are computed in float. */
 static apq_status verify_qdq(const apq_export_job *job, const char *path,
                              apq_loader *loader, apq_verification *out) {
-    return verify_onnx(job, job->request->is_packed, path, loader, out);
+    apq_verify_options options = {.is_float = job->request->is_packed};
+    return verify_onnx(job, options, path, loader, out);
 }
 
 static apq_status write_qonnx(const apq_export_job *job, const char *path) {
@@ -80,7 +79,10 @@ static apq_status write_qonnx(const apq_export_job *job, const char *path) {
 
 static apq_status verify_qonnx(const apq_export_job *job, const char *path,
                                apq_loader *loader, apq_verification *out) {
-    return verify_onnx(job, true, path, loader, out);
+    bool is_scaled = job->request->is_scaled;
+    apq_verify_options options = {.is_float = is_scaled,
+                                  .has_codes = !is_scaled};
+    return verify_onnx(job, options, path, loader, out);
 }
 
 static bool has_runtime(const apq_export_request *request) {
@@ -160,6 +162,9 @@ apq_status apq_app_export_check(const apq_export_request *r) {
     if (r->is_called_quant && !format->has_intquant) {
         APQ_FAIL(APQ_ERR_ARG, "--quant-op is not for --format %s",
                  format->name);
+    }
+    if (r->is_scaled && !format->has_intquant) {
+        APQ_FAIL(APQ_ERR_ARG, "--scaled is not for --format %s", format->name);
     }
     if (r->prefix != NULL && !format->may_have_prefix) {
         APQ_FAIL(APQ_ERR_ARG, "--prefix is not for --format %s", format->name);
@@ -385,6 +390,8 @@ static apq_status read_export(const json_t *manifest, const char *path,
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not the manifest of an export", path);
     }
     request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
+    /* Manifests without the key are of a time when QONNX was of values. */
+    request->is_scaled = !json_is_true(json_object_get(manifest, "has_codes"));
     if ((*format)->needs_runtime && request->runtime == NULL) {
         APQ_FAIL(APQ_ERR_UNSUPPORTED,
                  "no runtime: name libonnxruntime.so with --runtime or in "

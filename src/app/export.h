@@ -26,6 +26,7 @@ typedef struct apq_export_request {
     bool is_packed;      /* onnx: weights of up to 4 bits stored in 4 */
     bool is_function_left_out; /* qonnx: without IntQuant's definition */
     bool is_called_quant;      /* qonnx: IntQuant by its former name */
+    bool is_scaled;            /* qonnx: of values in place of codes */
     const char *prefix;        /* c: of names; NULL: "network" */
     int64_t n_images;          /* that verify; 0: all */
     bool needs_data; /* the recipe's images; else, where they are not there,

@@ -121,18 +121,21 @@ static json_t *files_json(const char *file) {
 
 json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
     const apq_export_request *r = job->request;
+    bool is_qonnx = strcmp(r->format, "qonnx") == 0;
     char hash[APQ_HASH_MAX] = "";
     json_t *own =
         apq_file_hash(file, hash) == APQ_OK ? json_string(hash) : json_null();
     return json_pack(
-        "{s:i, s:s, s:s, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, s:o, "
+        "{s:i, s:s, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, "
+        "s:o, "
         "s:o, s:o, s:[]}",
         "schema_version", 1, "tool_version", apq_version(), "format", r->format,
         "is_packed", r->is_packed, "has_function",
-        !r->is_function_left_out && strcmp(r->format, "qonnx") == 0, "file",
-        apq_path_name(file), "hash", own, "files", files_json(file), "source",
-        "file", apq_path_name(job->network.path), "hash", job->network.hash,
-        "space", job->session.space.name, "policy",
+        is_qonnx && !r->is_function_left_out, "has_codes",
+        is_qonnx && !r->is_scaled, "file", apq_path_name(file), "hash", own,
+        "files", files_json(file), "source", "file",
+        apq_path_name(job->network.path), "hash", job->network.hash, "space",
+        job->session.space.name, "policy",
         apq_json_policy(&job->session.space, &job->network.policy), "widths",
         widths_json(job->network.model), "input", input_json(job), "expected",
         expected_json(job), "verification");

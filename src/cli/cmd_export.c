@@ -32,6 +32,10 @@ static const apq_option table[] = {
      .help = "of qonnx; Quant is for tools older than the name IntQuant",
      .offset = APQ_EXPORT_AT(quant_op),
      .choices = quant_ops},
+    {.name = "scaled",
+     .type = APQ_OPTION_FLAG,
+     .help = "of qonnx: tensors of values in place of codes, which round sums",
+     .offset = APQ_EXPORT_AT(scaled)},
     {.name = "prefix",
      .type = APQ_OPTION_TEXT,
      .argument = "NAME",
@@ -61,6 +65,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         .is_packed = strcmp(options.storage, "packed") == 0,
         .is_function_left_out = options.no_function,
         .is_called_quant = strcmp(options.quant_op, "Quant") == 0,
+        .is_scaled = options.scaled,
         .prefix = options.prefix,
     };
     if (apq_app_export_check(&request) != APQ_OK) {

@@ -8,7 +8,7 @@
 typedef struct apq_export_options {
     apq_step_options step;
     const char *format, *storage, *out, *model, *runtime, *prefix, *quant_op;
-    bool no_function;
+    bool no_function, scaled;
     int64_t images;
 } apq_export_options;
 

@@ -15,6 +15,9 @@ typedef struct emitter {
     onnx_graph graph;
     const onnx_flavour *flavour;
     const apq_int_model *model;
+    /* Tensors are codes, steps are factors between layers: whole numbers, which
+     * float32 adds up exactly. */
+    bool is_in_codes;
 } emitter;
 
 bool apq_onnx_is_built(void) {
@@ -53,6 +56,35 @@ static const float *bias_steps(onnx_graph *g, const apq_int_conv *conv) {
     return steps;
 }
 
+/* n times 1, in the arena */
+static const float *ones(onnx_graph *g, int64_t n) {
+    float *out = onnx_alloc(g, (size_t)n, sizeof *out);
+    for (int64_t k = 0; out != NULL && k < n; k++) {
+        out[k] = 1.0F;
+    }
+    return out;
+}
+
+/* Inputs of a node, ended by NULL: what it reads, weights and bias. */
+static void write_operands(emitter *e, const char *input, onnx_weights *w,
+                           const char *out[4]) {
+    onnx_graph *g = &e->graph;
+    if (e->is_in_codes) {
+        w->step = w->bias_step = ones(g, w->dims[0]);
+    }
+    out[0] = input;
+    out[1] = g->is_out_of_memory ? NULL : e->flavour->weights(g, w);
+    out[2] = g->is_out_of_memory ? NULL : e->flavour->bias(g, w);
+    out[3] = NULL;
+}
+
+static const char *quantise(emitter *e, const char *name, const char *input,
+                            const apq_int_codes *codes) {
+    apq_int_codes units = *codes;
+    units.step = e->is_in_codes ? 1.0F : codes->step;
+    return e->flavour->quantise(&e->graph, name, input, &units);
+}
+
 /* The sums of a layer; the node's name tells its widths. */
 static const char *convolve(emitter *e, const apq_int_conv *conv,
                             const char *input) {
@@ -71,11 +103,8 @@ static const char *convolve(emitter *e, const apq_int_conv *conv,
         .bias = conv->bias,
         .bias_step = bias_steps(g, conv),
     };
-    if (g->is_out_of_memory) {
-        return NULL;
-    }
-    const char *inputs[] = {input, e->flavour->weights(g, &w),
-                            e->flavour->bias(g, &w), NULL};
+    const char *inputs[4];
+    write_operands(e, input, &w, inputs);
     const char *name =
         onnx_text(g, "%s.w%da%d", ir->name, ir->weight_bits, ir->act_bits);
     onnx_op *node = onnx_node(g, &g->nodes, "Conv", name, inputs);
@@ -88,47 +117,102 @@ static const char *convolve(emitter *e, const apq_int_conv *conv,
     return name;
 }
 
+/* For tensors of codes: what a layer wrote, in units of the codes it becomes.
+ * factors: (n); the first operand of a product, where ONNX Runtime does not
+ * multiply it into the convolution's weights, which would be whole no more. */
+static const char *multiply(emitter *e, const char *name, const char *input,
+                            const float *factors, const int64_t *dims,
+                            size_t n_dims) {
+    onnx_graph *g = &e->graph;
+    if (!e->is_in_codes) {
+        return input;
+    }
+    const char *by = onnx_tensor(g, onnx_text(g, "%s_factor", name), ONNX_FLOAT,
+                                 dims, n_dims, factors,
+                                 onnx_count(dims, n_dims) * sizeof *factors);
+    (void)onnx_node(g, &g->nodes, "Mul", name,
+                    (const char *const[]){by, input, NULL});
+    return name;
+}
+
+/* Likewise, values in units of `step`. */
+static const char *divide(emitter *e, const char *name, const char *input,
+                          float step) {
+    onnx_graph *g = &e->graph;
+    if (!e->is_in_codes) {
+        return input;
+    }
+    const char *by = onnx_scalar(g, onnx_text(g, "%s_step", name), step);
+    (void)onnx_node(g, &g->nodes, "Div", name,
+                    (const char *const[]){input, by, NULL});
+    return name;
+}
+
+/* What the layer computes with, of the image or of what the layer before it
+ * wrote; most read just that. */
+static const char *read_input(emitter *e, size_t i, const char *input) {
+    onnx_graph *g = &e->graph;
+    const apq_int_conv *conv = &e->model->convs[i];
+    const char *name = conv->ir.name;
+    if (conv->reround == NULL && i > 0) {
+        return input;
+    }
+    if (i > 0) {
+        input = multiply(e, onnx_text(g, "%s.in_values", name), input,
+                         &e->model->convs[i - 1].out.step, NULL, 0);
+    }
+    input = divide(e, onnx_text(g, "%s.in_units", name), input, conv->in.step);
+    return quantise(e, onnx_text(g, "%s.in", name), input, &conv->in);
+}
+
 /* Its values as the layers after it read them, LAYER.out. */
 static const char *write_layer(emitter *e, size_t i, const char *input,
                                const char *const *outputs) {
     onnx_graph *g = &e->graph;
     const apq_int_conv *conv = &e->model->convs[i];
     const char *name = conv->ir.name;
-    if (conv->reround != NULL || i == 0) {
-        input = e->flavour->quantise(g, onnx_text(g, "%s.in", name), input,
-                                     &conv->in);
-    }
-    const char *sums = convolve(e, conv, input);
+    const char *sums = convolve(e, conv, read_input(e, i, input));
+    sums = multiply(e, onnx_text(g, "%s.units", name), sums, conv->rescale,
+                    (int64_t[]){1, conv->ir.out_channels, 1, 1}, 4);
     const char *out = onnx_text(g, "%s.out", name);
     int from = conv->ir.residual_from;
     if (from < 0) {
-        return e->flavour->quantise(g, out, sums, &conv->out);
+        return quantise(e, out, sums, &conv->out);
     }
-    const char *alone = e->flavour->quantise(g, onnx_text(g, "%s.alone", name),
-                                             sums, &conv->out);
+    const char *alone =
+        quantise(e, onnx_text(g, "%s.alone", name), sums, &conv->out);
     const char *sum = onnx_text(g, "%s.residual", name);
     (void)onnx_node(g, &g->nodes, "Add", sum,
                     (const char *const[]){alone, outputs[from], NULL});
-    return e->flavour->quantise(g, out, sum, &conv->out);
+    return quantise(e, out, sum, &conv->out);
 }
 
-static void write_classifier(emitter *e, const char *input) {
+/* Means of the last layer's channels, rounded. */
+static const char *write_pool(emitter *e, const char *input) {
     onnx_graph *g = &e->graph;
     const apq_int_model *m = e->model;
     const char *name = m->classifier.name;
     const char *pool = onnx_text(g, "%s.pool", name);
     (void)onnx_node(g, &g->nodes, "GlobalAveragePool", pool,
                     (const char *const[]){input, NULL});
-    const char *pooled =
-        e->flavour->quantise(g, onnx_text(g, "%s.in", name), pool, &m->pooled);
+    int side = m->convs[m->n_convs - 1].ir.out_size;
+    float factor = m->pool_rescale * (float)(side * side);
+    pool = multiply(e, onnx_text(g, "%s.units", name), pool, &factor, NULL, 0);
+    return quantise(e, onnx_text(g, "%s.in", name), pool, &m->pooled);
+}
+
+static void write_classifier(emitter *e, const char *input) {
+    onnx_graph *g = &e->graph;
+    const apq_int_model *m = e->model;
+    const char *name = m->classifier.name;
+    const char *pooled = write_pool(e, input);
     const char *flat = onnx_text(g, "%s.flat", name);
     onnx_set_int(g,
                  onnx_node(g, &g->nodes, "Flatten", flat,
                            (const char *const[]){pooled, NULL}),
                  "axis", 1);
     if (e->flavour->has_pairs) {
-        flat = e->flavour->quantise(g, onnx_text(g, "%s.flat_in", name), flat,
-                                    &m->pooled);
+        flat = quantise(e, onnx_text(g, "%s.flat_in", name), flat, &m->pooled);
     }
     onnx_weights w = {
         .layer = name,
@@ -140,10 +224,13 @@ static void write_classifier(emitter *e, const char *input) {
         .bias = m->bias,
         .bias_step = m->logit_scale,
     };
-    const char *inputs[] = {flat, e->flavour->weights(g, &w),
-                            e->flavour->bias(g, &w), NULL};
-    onnx_set_int(g, onnx_node(g, &g->nodes, "Gemm", "logits", inputs), "transB",
-                 1);
+    const char *inputs[4];
+    write_operands(e, flat, &w, inputs);
+    const char *sums =
+        e->is_in_codes ? onnx_text(g, "%s.sums", name) : "logits";
+    onnx_set_int(g, onnx_node(g, &g->nodes, "Gemm", sums, inputs), "transB", 1);
+    (void)multiply(e, "logits", sums, m->logit_scale, (int64_t[]){m->n_classes},
+                   1);
     onnx_value(g, &g->outputs, "logits", ONNX_FLOAT, (int64_t[]){m->n_classes},
                1);
 }
@@ -241,6 +328,7 @@ apq_status apq_onnx_bytes(const apq_int_model *model,
         APQ_TRY(check_model(model));
     }
     emitter e = {.flavour = flavour_of(options), .model = model};
+    e.is_in_codes = options->flavour == APQ_ONNX_QONNX && !options->is_scaled;
     e.graph.intquant = options->is_called_quant ? "Quant" : "IntQuant";
     APQ_TRY(apq_arena_create(&e.graph.arena));
     apq_status st = write_model(&e, options, bytes, n_bytes);

@@ -10,11 +10,12 @@
 /* ONNX files of an integer model (docs/export.md). The graph reads `image`,
  * float32 (N, C, H, W), normalised as for the network, and gives `logits`,
  * float32 (N, n_classes). The values of a layer, after rounding and after the
- * residual is added, are the tensor LAYER.out. */
+ * residual is added, are the tensor LAYER.out, in QONNX their codes. */
 typedef enum apq_onnx_flavour {
     APQ_ONNX_QDQ,   /* opset 13, IR 8: codes in 8-bit containers between
                        QuantizeLinear and DequantizeLinear */
-    APQ_ONNX_QONNX, /* opset 14, IR 8: IntQuant nodes with the true widths */
+    APQ_ONNX_QONNX, /* opset 14, IR 8: IntQuant nodes with the true widths,
+                       of codes: whole numbers in float32 tensors */
     APQ_ONNX_FLOAT, /* opset 13, IR 8: float32, nothing is rounded, LAYER.out
                        only after ReLU6; to compare speeds */
 } apq_onnx_flavour;
@@ -29,6 +30,7 @@ typedef struct apq_onnx_options {
                                   stored as INT4 */
     bool is_function_left_out; /* QONNX: the reader must know IntQuant */
     bool is_called_quant;      /* QONNX: by IntQuant's former name, Quant */
+    bool is_scaled;            /* QONNX: of values, IntQuant has the steps */
     const apq_onnx_pair *metadata; /* added to the file's own; may be NULL */
     size_t n_metadata;
 } apq_onnx_options;

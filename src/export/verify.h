@@ -16,6 +16,7 @@ enum { APQ_VERIFY_TEXT_MAX = 96 };
 typedef struct apq_verify_options {
     const char *runtime;          /* library of ONNX Runtime */
     bool is_float;                /* the runtime computes in float: see below */
+    bool has_codes;               /* LAYER.out are codes, not values */
     int n_threads;                /* >= 1 */
     const apq_progress *progress; /* may be NULL */
 } apq_verify_options;

@@ -207,26 +207,28 @@ static void judge(const comparison *c, apq_verification *out) {
 
 /* ------------------------------------------------------ the layer at fault */
 
-/* codes: (H*W, K); values: (K, H*W) */
+/* codes: (H*W, K); values: (K, H*W) in multiples of the step */
 static int64_t count_other_codes(const apq_int_conv *conv, const int16_t *codes,
-                                 const float *values) {
+                                 const float *values, float step) {
     size_t channels = (size_t)conv->ir.out_channels;
     size_t pixels = apq_ir_layer_outputs(&conv->ir) / channels;
     int64_t n = 0;
     for (size_t k = 0; k < channels; k++) {
         for (size_t p = 0; p < pixels; p++) {
-            float code = rintf(values[k * pixels + p] / conv->out.step);
+            float code = rintf(values[k * pixels + p] / step);
             n += !(code == (float)codes[p * channels + k]);
         }
     }
     return n;
 }
 
-static void find_layer(const apq_int_model *m, int16_t *const *codes,
+static void find_layer(const comparison *c, int16_t *const *codes,
                        const apq_ort_output *outputs, apq_verification *out) {
+    const apq_int_model *m = c->model;
     for (int i = 0; i < m->n_convs; i++) {
+        float step = c->options->has_codes ? 1.0F : m->convs[i].out.step;
         int64_t n =
-            count_other_codes(&m->convs[i], codes[i], outputs[i].values);
+            count_other_codes(&m->convs[i], codes[i], outputs[i].values, step);
         if (n > 0) {
             (void)snprintf(out->layer, sizeof out->layer, "%s",
                            m->convs[i].ir.name);
@@ -270,7 +272,7 @@ static apq_status run_shown(comparison *c, apq_ort_session *session,
         st = apq_int_reference_run(m, c->furthest, codes, c->expected);
     }
     if (st == APQ_OK) {
-        find_layer(m, codes, outputs, out);
+        find_layer(c, codes, outputs, out);
     }
 done:
     free(values);

@@ -44,6 +44,11 @@ setup() {
     grep -q IntQuant q/network.onnx
     ! grep -q IntQuant old/network.onnx || false
     grep -q Quant old/network.onnx
+    "$APQ" export --run "$RUN" --format qonnx --scaled -o scaled --quiet
+    grep -q stem.units q/network.onnx
+    ! grep -q stem.units scaled/network.onnx || false
+    jq -e '.has_codes' q/manifest.json
+    jq -e '.has_codes == false' scaled/manifest.json
     run "$APQ" export --run "$RUN" --storage packed -o p
     expect_status 0
     expect_output 'storage only'
@@ -53,7 +58,7 @@ setup() {
 @test "what does not fit the format is wrong usage" {
     for wrong in '--format qonnx --storage packed' '--format onnx --no-function' \
         '--format onnx --quant-op Quant' '--format qonnx --quant-op quant' \
-        '--format tflite' '--images -1'; do
+        '--format c --scaled' '--format tflite' '--images -1'; do
         # shellcheck disable=SC2086
         run "$APQ" export --run "$RUN" -o out $wrong
         expect_status 2
@@ -140,7 +145,8 @@ setup() {
 
 @test "ONNX Runtime agrees with every format" {
     need_runtime
-    for options in '--format onnx' '--storage packed' '--format qonnx'; do
+    for options in '--format onnx' '--storage packed' '--format qonnx' \
+        '--format qonnx --scaled'; do
         # shellcheck disable=SC2086
         run "$APQ" export --run "$RUN" -o out $options --images 100 --quiet
         expect_status 0

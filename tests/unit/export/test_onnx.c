@@ -317,11 +317,18 @@ static void test_packed(void **state) {
     close_file(&f);
 }
 
+static float tensor_float(const Onnx__TensorProto *t, size_t i) {
+    float value;
+    memcpy(&value, t->raw_data.data + i * sizeof value, sizeof value);
+    return value;
+}
+
 static void expect_intquant(const file *f, const char *op, const char *layer,
-                            const char *suffix, const apq_int_codes *codes) {
+                            const char *suffix, const apq_int_codes *codes,
+                            float step) {
     const Onnx__NodeProto *n = node(f, op, layer, suffix);
     assert_string_equal(n->domain, "qonnx.custom_op.general");
-    assert_true(float_at(f, n->input[1]) == codes->step);
+    assert_true(float_at(f, n->input[1]) == step);
     assert_true(float_at(f, n->input[2]) == 0.0F);
     int bits = (int)float_at(f, n->input[3]);
     bool is_signed = int_of(n, "signed") != 0;
@@ -331,9 +338,47 @@ static void expect_intquant(const file *f, const char *op, const char *layer,
     assert_int_equal(low, codes->low);
 }
 
+/* Weights and bias are whole, what they add up to is rescaled before it is
+ * rounded; the factor is the first operand, or runtimes fold it. */
+static void expect_codes(const file *f, const char *op, const apq_int_conv *c) {
+    size_t n_out = (size_t)c->ir.out_channels;
+    size_t n = (size_t)apq_int_depth(&c->ir) * n_out;
+    expect_intquant(f, op, c->ir.name, ".out", &c->out, 1.0F);
+    const Onnx__NodeProto *w = node(f, op, c->ir.name, ".weight");
+    const Onnx__TensorProto *values = tensor(f, w->input[0], FLOAT, 4 * n);
+    assert_true(tensor_float(values, 0) == (float)c->w[0]);
+    const char *suffix = c->ir.residual_from < 0 ? ".out" : ".alone";
+    const Onnx__NodeProto *mul =
+        node(f, "Mul", node(f, op, c->ir.name, suffix)->input[0], "");
+    const Onnx__TensorProto *factor =
+        tensor(f, mul->input[0], FLOAT, 4 * n_out);
+    const Onnx__NodeProto *conv = node(f, "Conv", mul->input[1], "");
+    const Onnx__TensorProto *bias = tensor(f, conv->input[2], FLOAT, 4 * n_out);
+    for (size_t k = 0; k < n_out; k++) {
+        assert_true(tensor_float(factor, k) == c->rescale[k]);
+        assert_true(tensor_float(bias, k) == (float)c->bias[k]);
+    }
+}
+
+static void expect_values(const file *f, const char *op,
+                          const apq_int_conv *c) {
+    size_t n = (size_t)apq_int_depth(&c->ir) * (size_t)c->ir.out_channels;
+    expect_intquant(f, op, c->ir.name, ".out", &c->out, c->out.step);
+    const Onnx__NodeProto *w = node(f, op, c->ir.name, ".weight");
+    const Onnx__TensorProto *values = tensor(f, w->input[0], FLOAT, 4 * n);
+    assert_true(tensor_float(values, 0) == (float)c->w[0] * c->weight_step[0]);
+}
+
 static void expect_qonnx(const apq_onnx_options *options, const char *op) {
-    const char *const operators[] = {
-        op, "Conv", "Add", "GlobalAveragePool", "Flatten", "Gemm", NULL};
+    const char *const operators[] = {op,
+                                     "Conv",
+                                     "Add",
+                                     "GlobalAveragePool",
+                                     "Flatten",
+                                     "Gemm",
+                                     options->is_scaled ? NULL : "Mul",
+                                     "Div",
+                                     NULL};
     file f;
     open_file(&f, options);
     expect_versions(&f, 8, 14, 2);
@@ -344,34 +389,26 @@ static void expect_qonnx(const apq_onnx_options *options, const char *op) {
     }
     for (int i = 0; i < f.model->n_convs; i++) {
         const apq_int_conv *c = &f.model->convs[i];
-        expect_intquant(&f, op, c->ir.name, ".out", &c->out);
-        int most = (1 << (c->ir.weight_bits - 1)) - 1;
         const Onnx__NodeProto *w = node(&f, op, c->ir.name, ".weight");
         assert_int_equal((int)float_at(&f, w->input[3]), c->ir.weight_bits);
-        size_t n = (size_t)apq_int_depth(&c->ir) * (size_t)c->ir.out_channels;
-        const Onnx__TensorProto *values = tensor(&f, w->input[0], FLOAT, 4 * n);
-        float first;
-        memcpy(&first, values->raw_data.data, sizeof first);
-        assert_true(first == (float)c->w[0] * c->weight_step[0]);
-        assert_true(c->w[0] <= most);
+        if (options->is_scaled) {
+            expect_values(&f, op, c);
+        } else {
+            expect_codes(&f, op, c);
+        }
     }
     close_file(&f);
 }
 
 static void test_qonnx(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         const apq_onnx_options options = {.flavour = APQ_ONNX_QONNX,
                                           .is_function_left_out = i % 2 == 1,
-                                          .is_called_quant = i >= 2};
-        expect_qonnx(&options, i >= 2 ? "Quant" : "IntQuant");
+                                          .is_called_quant = i % 4 >= 2,
+                                          .is_scaled = i >= 4};
+        expect_qonnx(&options, i % 4 >= 2 ? "Quant" : "IntQuant");
     }
-}
-
-static float tensor_float(const Onnx__TensorProto *t, size_t i) {
-    float value;
-    memcpy(&value, t->raw_data.data + i * sizeof value, sizeof value);
-    return value;
 }
 
 /* A layer's convolution, past a Clip where codes are not negative. */

@@ -78,13 +78,16 @@ static void expect_agreement(uint64_t seed, int bits,
     bench b;
     open_bench(&b, seed, bits, options);
     apq_verification v;
-    bool is_float = options->flavour == APQ_ONNX_QONNX;
-    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader,
-                                     &(apq_verify_options){.runtime = runtime(),
-                                                           .is_float = is_float,
-                                                           .n_threads = 1},
-                                     &v),
-                     APQ_OK);
+    bool is_qonnx = options->flavour == APQ_ONNX_QONNX;
+    assert_int_equal(
+        apq_verify_onnx(
+            b.model, b.path, b.loader,
+            &(apq_verify_options){.runtime = runtime(),
+                                  .is_float = options->is_scaled,
+                                  .has_codes = is_qonnx && !options->is_scaled,
+                                  .n_threads = 1},
+            &v),
+        APQ_OK);
     assert_int_equal(v.n_images, 24);
     if (!v.agrees) {
         fail_msg("seed %d: %d images of another class, %g ranges off, %s",
@@ -101,19 +104,19 @@ static void test_agreement(void **state) {
         expect_agreement(seed, bits, &(apq_onnx_options){.is_packed = false});
     }
     expect_agreement(9, 0, &(apq_onnx_options){.is_packed = true});
-    for (int i = 0; i < 2; i++) {
-        expect_agreement(9, 0,
+    for (uint64_t seed = 6; seed < 12; seed++) {
+        int bits = seed < 9 ? 0 : 4 + 2 * ((int)seed - 9);
+        expect_agreement(seed, bits,
                          &(apq_onnx_options){.flavour = APQ_ONNX_QONNX,
-                                             .is_called_quant = i == 1});
+                                             .is_called_quant = seed == 6,
+                                             .is_scaled = seed == 7});
     }
 }
 
 /* One code of the bias of one layer is another than what the file says. */
-static void test_disagreement(void **state) {
-    (void)state;
-    (void)runtime();
+static void expect_disagreement(apq_onnx_flavour flavour) {
     bench b;
-    open_bench(&b, 4, 0, &(apq_onnx_options){.is_packed = false});
+    open_bench(&b, 4, 0, &(apq_onnx_options){.flavour = flavour});
     apq_int_conv *broken = &b.model->convs[7];
     int32_t *bias = apq_arena_alloc(
         b.model->arena, (size_t)broken->ir.out_channels, sizeof *bias);
@@ -121,15 +124,22 @@ static void test_disagreement(void **state) {
     bias[1] += (int32_t)(200 / broken->rescale[1]);
     broken->bias = bias;
     apq_verification v;
-    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader,
-                                     &(apq_verify_options){.runtime = runtime(),
-                                                           .n_threads = 1},
-                                     &v),
+    apq_verify_options options = {.runtime = runtime(),
+                                  .has_codes = flavour == APQ_ONNX_QONNX,
+                                  .n_threads = 1};
+    assert_int_equal(apq_verify_onnx(b.model, b.path, b.loader, &options, &v),
                      APQ_OK);
     assert_false(v.agrees);
     assert_string_equal(v.layer, broken->ir.name);
     assert_true(v.n_codes > 0);
     close_bench(&b);
+}
+
+static void test_disagreement(void **state) {
+    (void)state;
+    (void)runtime();
+    expect_disagreement(APQ_ONNX_QDQ);
+    expect_disagreement(APQ_ONNX_QONNX);
 }
 
 static void test_failures(void **state) {
