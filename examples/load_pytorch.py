@@ -78,7 +78,14 @@ def read(path, side):
 
 
 def main():
-    net, tensors = load(sys.argv[1] + "/network.safetensors")
+    if len(sys.argv) != 3:
+        sys.exit("usage: load_pytorch.py FOLDER IMAGES")
+    name = sys.argv[1] + "/network.safetensors"
+    try:
+        net, tensors = load(name)
+    except (OSError, ArithmeticError, AttributeError, LookupError, RuntimeError,
+            TypeError, ValueError) as error:
+        sys.exit(f"{name}: no exported network can be read: {error}")
     side, path = net["resolution"], pathlib.Path(sys.argv[2])
     if path.is_dir():
         pixels, labels = read(path, side)
