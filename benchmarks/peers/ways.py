@@ -54,14 +54,14 @@ def options(mode, is_quick):
             way("channels_last", "autocast"),
             way("channels_last", "bf16-products")]
     if mode == "eval":
-        ways.append(way("channels_last", "bfloat16"))
+        ways += [way("channels_last", "bfloat16"),
+                 way("channels_last", "float32", "jit"),
+                 way("channels_last", "bfloat16", "jit")]
     if is_quick:
         return ways
     ways.append(way("nchw", "float32"))
     if mode == "eval":
         ways += [way("channels_last", "float32", fold=False),
-                 way("channels_last", "float32", "jit"),
-                 way("channels_last", "bfloat16", "jit"),
                  way("channels_last", "float32", "compile"),
                  way("channels_last", "bfloat16", "compile")]
     else:
