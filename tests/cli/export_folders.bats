@@ -49,6 +49,16 @@ setup() {
     expect_status 6
 }
 
+@test "the shipped network on an emulated Cortex-M4" {
+    "$APQ" export --space cifar10 --format c -o out --quiet --images 1
+    cd "$ROOT"
+    run sh tests/unit/export/cortex/run.sh "$BATS_TEST_TMPDIR/out" cortex-m4 \
+        mps2-an386
+    [ "$status" -ne 77 ] || skip "${output#skipped: }"
+    expect_status 0
+    expect_output '^4 of 4 images as expected'
+}
+
 @test "weights and their description" {
     run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
     expect_status 0
