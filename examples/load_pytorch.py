@@ -93,7 +93,13 @@ def main():
         right = int((torch.cat(found) == labels).sum())
         print(f"{100 * right / len(labels):.2f} % of {len(labels)} images")
         return
-    raw = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    try:
+        data = bytearray(path.read_bytes())
+    except OSError as error:
+        sys.exit(str(error))
+    if len(data) == 0 or len(data) % (side * side * 3) != 0:
+        sys.exit(f"{path}: {len(data)} bytes, no images of {side} x {side} x 3")
+    raw = torch.frombuffer(data, dtype=torch.uint8)
     for logits in run(net, tensors, raw.reshape(-1, side, side, 3)):
         print(*(f"{logit:.9g}" for logit in logits.tolist()))
 
