@@ -5,7 +5,7 @@
 #   exports.sh DATA RUNTIME OUT NETWORK...
 # RUNTIME is libonnxruntime.so, NETWORK a network.safetensors. C runs under
 # sanitizers, 10 images a second. APQ is the program, RECIPE the recipe, FORMATS
-# those of `apq export` in place of all three.
+# some of onnx, qonnx, scaled (QONNX of values) and c.
 set -eu
 
 if [ $# -lt 4 ]; then
@@ -21,13 +21,17 @@ shift 3
 status=0
 
 for network; do
-    for format in ${FORMATS:-onnx qonnx c}; do
+    for format in ${FORMATS:-onnx qonnx scaled c}; do
+        case $format in
+        scaled) set -- qonnx --scaled ;;
+        *) set -- "$format" ;;
+        esac
         "$apq" export "$recipe" --data "$data" --model "$network" --images 0 \
-            --format "$format" --runtime "$runtime" -o "$out/$format" \
+            --format "$@" --runtime "$runtime" -o "$out/$format" \
             --quiet --json >"$out.json" || status=$?
-        jq -r --arg network "$network" '.verification[0] as $v
+        jq -r --arg network "$network" --arg format "$format" '.verification[0] as $v
             | def percent: if . == null then "-" else 1e4 * . | round / 100 end;
-            [$network, .format, $v.runtime, "\($v.images) images",
+            [$network, $format, $v.runtime, "\($v.images) images",
              "\($v.other_class) of another class", "worst \($v.worst)",
              "mean \($v.mean)", "top-1 \($v.top1 | percent)",
              "network \($v.network_top1 | percent)",
