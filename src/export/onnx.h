@@ -10,7 +10,8 @@
 /* ONNX files of an integer model (docs/export.md). The graph reads `image`,
  * float32 (N, C, H, W), normalised as for the network, and gives `logits`,
  * float32 (N, n_classes). The values of a layer, after rounding and after the
- * residual is added, are the tensor LAYER.out, in QONNX their codes. */
+ * residual is added, are the tensor LAYER.out, in QONNX their codes unless
+ * scaled. */
 typedef enum apq_onnx_flavour {
     APQ_ONNX_QDQ,   /* opset 13, IR 8: codes in 8-bit containers between
                        QuantizeLinear and DequantizeLinear */
