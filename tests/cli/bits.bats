@@ -96,6 +96,19 @@ new_runs() {
         'random:1 random:2 largest:8 largest:6 largest:4' ]
 }
 
+@test "labels a minute: of every kind there is, in one process and in several" {
+    new_runs
+    export APQ
+    run sh "$ROOT/benchmarks/labels.sh" \
+        'builtin:shapes?train=600&test=200&size=16&seed=1' shared out 1 \
+        collect.qat_steps=1 collect.val_images=20 collect.recalibrate_images=50
+    expect_known
+    [ "$(cut -f 1 <<<"$output" | uniq | xargs)" = \
+        'labels float quantised qat shared' ]
+    [ "$(cut -f 8 <<<"$output" | grep -cx '[0-9][0-9.]*')" -eq 8 ]
+    rmdir out
+}
+
 # refused STATUS REGEX RUN ...: one line, and no run directory.
 refused() {
     local code=$1 regex=$2
