@@ -1,6 +1,7 @@
 /* Exports are written beside their place and then moved to it, so that an
  * error leaves all old files or all new ones. Files that are replaced are put
- * into the stage first, from where they can be taken back. */
+ * into the stage first, from where they can be taken back. A stage is under
+ * flock(2) while it is in use, which tells it from what a kill has left. */
 #include "app/export_stage.h"
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,19 +52,63 @@ static size_t first_missing(const char *dir) {
     }
 }
 
-apq_status apq_export_stage_open(apq_export_stage *self, const char *dir) {
-    *self = (apq_export_stage){.n_first = first_missing(dir)};
-    (void)snprintf(self->dir, sizeof self->dir, "%s", dir);
-    char path[APQ_PATH_MAX];
-    apq_status st = apq_dir_make(dir);
-    st = st == APQ_OK ? apq_path_join(path, dir, ".export-XXXXXX") : st;
-    if (st == APQ_OK && mkdtemp(path) == NULL) {
-        st = APQ_ERROR(apq_errno_status(errno),
-                       "%s: cannot make a folder in it: %s", dir,
-                       strerror(errno));
-    } else if (st == APQ_OK) {
-        memcpy(self->path, path, sizeof path);
+/* Stages ------------------------------------------------------------------ */
+
+static const char stage_prefix[] = ".export-";
+
+/* -1: in use, or none. */
+static int lock_stage(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(fd);
+        return -1;
     }
+    return fd;
+}
+
+static void remove_left_stages(const char *dir) {
+    DIR *folder = opendir(dir);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        char path[APQ_PATH_MAX];
+        if (strncmp(entry->d_name, stage_prefix, sizeof stage_prefix - 1) !=
+                0 ||
+            apq_path_join(path, dir, entry->d_name) != APQ_OK) {
+            continue;
+        }
+        int lock = lock_stage(path);
+        if (lock >= 0) {
+            remove_folder(path);
+            (void)close(lock);
+        }
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+}
+
+/* Anew where another export took it for a left one before it was locked. File
+ * systems without locks have no such removals either. */
+static apq_status make_stage(apq_export_stage *self) {
+    do {
+        char path[APQ_PATH_MAX];
+        APQ_TRY(apq_path_join(path, self->dir, ".export-XXXXXX"));
+        if (mkdtemp(path) == NULL) {
+            APQ_FAIL(apq_errno_status(errno),
+                     "%s: cannot make a folder in it: %s", self->dir,
+                     strerror(errno));
+        }
+        memcpy(self->path, path, sizeof path);
+        self->lock = lock_stage(path);
+    } while (!apq_dir_exists(self->path));
+    return APQ_OK;
+}
+
+apq_status apq_export_stage_open(apq_export_stage *self, const char *dir) {
+    *self = (apq_export_stage){.lock = -1, .n_first = first_missing(dir)};
+    (void)snprintf(self->dir, sizeof self->dir, "%s", dir);
+    apq_status st = apq_dir_make(dir);
+    st = st == APQ_OK ? make_stage(self) : st;
     if (st != APQ_OK) {
         apq_export_stage_abandon(self);
     }
@@ -73,6 +119,10 @@ void apq_export_stage_close(apq_export_stage *self) {
     if (self->path[0] != '\0') {
         remove_folder(self->path);
         self->path[0] = '\0';
+    }
+    if (self->lock >= 0) {
+        (void)close(self->lock);
+        self->lock = -1;
     }
 }
 
@@ -194,6 +244,8 @@ apq_status apq_export_stage_commit(const apq_export_stage *self) {
         st = APQ_ERROR(APQ_ERR_WRITE, "%s: cannot write: %s", self->dir,
                        strerror(errno));
         take_back(moves, n);
+    } else if (st == APQ_OK) {
+        remove_left_stages(self->dir);
     }
     sync_folder(self->dir);
     free(moves);

@@ -11,6 +11,7 @@
 typedef struct apq_export_stage {
     char dir[APQ_PATH_MAX];  /* of the export */
     char path[APQ_PATH_MAX]; /* .export-XXXXXX in it; empty: there is none */
+    int lock;                /* of the stage: it is in use; -1: none */
     size_t n_first; /* bytes of the first part of `dir` that was missing; 0:
                        none was */
 } apq_export_stage;
@@ -21,7 +22,8 @@ APQ_NODISCARD apq_status apq_export_stage_open(apq_export_stage *self,
 
 /* Moves the staged files to the export, in place of those of their names; other
  * files there stay. manifest.json is the first that goes and the last that
- * comes. Errors: IO; all files of the export are the old ones. */
+ * comes. Then removes what killed exports have left in that folder. Errors: IO;
+ * all files of the export are the old ones. */
 APQ_NODISCARD apq_status apq_export_stage_commit(const apq_export_stage *self);
 
 /* Removes the stage with what is in it. */

@@ -120,6 +120,24 @@ setup() {
     done
 }
 
+@test "what a killed export has left goes with the next one, not what is in use" {
+    mkdir -p out/.export-killed out/.export-busy elsewhere
+    echo half | tee out/.export-killed/network.c.old out/.export-busy/network.c \
+        >elsewhere/kept
+    ln -s ../elsewhere out/.export-link
+    # A failed one removes nothing but its own.
+    mkdir out/network.c
+    run "$APQ" export --run "$RUN" --format c -o out --quiet
+    expect_status 3
+    [ -e out/.export-killed ]
+    rmdir out/network.c
+    flock out/.export-busy "$APQ" export --run "$RUN" --format c -o out \
+        --images 10 --quiet
+    [ "$(cd out && echo .export-*)" = '.export-busy .export-link' ]
+    [ -s out/.export-busy/network.c ] && [ -s elsewhere/kept ]
+    [ -s out/network.c ] && [ -s out/manifest.json ]
+}
+
 @test "a folder in the place of a file is refused, the others stay" {
     "$APQ" export --model "$RUN/baseline.safetensors" --space tiny --format c \
         -o out --images 10 --quiet
