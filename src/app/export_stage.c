@@ -54,7 +54,16 @@ static size_t first_missing(const char *dir) {
 
 /* Stages ------------------------------------------------------------------ */
 
-static const char stage_prefix[] = ".export-";
+/* As mkdtemp(3) makes them of this. */
+static const char stage_name[] = ".apq-export-XXXXXX";
+
+static bool is_stage(const char *name) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t n = sizeof stage_name - 1, n_prefix = n - 6;
+    return strlen(name) == n && strncmp(name, stage_name, n_prefix) == 0 &&
+           strspn(name + n_prefix, letters) == n - n_prefix;
+}
 
 /* -1: in use, or none. */
 static int lock_stage(const char *path) {
@@ -71,8 +80,7 @@ static void remove_left_stages(const char *dir) {
     const struct dirent *entry;
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
         char path[APQ_PATH_MAX];
-        if (strncmp(entry->d_name, stage_prefix, sizeof stage_prefix - 1) !=
-                0 ||
+        if (!is_stage(entry->d_name) ||
             apq_path_join(path, dir, entry->d_name) != APQ_OK) {
             continue;
         }
@@ -92,7 +100,7 @@ static void remove_left_stages(const char *dir) {
 static apq_status make_stage(apq_export_stage *self) {
     do {
         char path[APQ_PATH_MAX];
-        APQ_TRY(apq_path_join(path, self->dir, ".export-XXXXXX"));
+        APQ_TRY(apq_path_join(path, self->dir, stage_name));
         if (mkdtemp(path) == NULL) {
             APQ_FAIL(apq_errno_status(errno),
                      "%s: cannot make a folder in it: %s", self->dir,

@@ -10,7 +10,7 @@
  * that of the export, so that nothing but renaming is left to be done. */
 typedef struct apq_export_stage {
     char dir[APQ_PATH_MAX];  /* of the export */
-    char path[APQ_PATH_MAX]; /* .export-XXXXXX in it; empty: there is none */
+    char path[APQ_PATH_MAX]; /* .apq-export-XXXXXX in it; "": there is none */
     int lock;                /* of the stage: it is in use; -1: none */
     size_t n_first; /* bytes of the first part of `dir` that was missing; 0:
                        none was */

@@ -82,7 +82,7 @@ setup() {
         run bash -c "trap '' XFSZ; ulimit -f $1
             exec '$APQ' export --run '$RUN' --format $2 -o '$3' --quiet"
         expect_status 1
-        expect_output "^apq: $3/\\.export-[A-Za-z0-9]*/$4: cannot write: "
+        expect_output "^apq: $3/\\.apq-export-[A-Za-z0-9]*/$4: cannot write: "
         [ "${#lines[@]}" -eq 1 ]
     }
     for limit in 1 4 8; do
@@ -121,20 +121,24 @@ setup() {
 }
 
 @test "what a killed export has left goes with the next one, not what is in use" {
-    mkdir -p out/.export-killed out/.export-busy elsewhere
-    echo half | tee out/.export-killed/network.c.old out/.export-busy/network.c \
+    mkdir -p out/.apq-export-killed out/.apq-export-busy42 elsewhere \
+        out/.apq-export-set.up out/.apq-export-setting
+    echo half | tee out/.apq-export-killed/network.c.old \
+        out/.apq-export-busy42/network.c out/.apq-export-set.up/users \
         >elsewhere/kept
-    ln -s ../elsewhere out/.export-link
+    ln -s ../elsewhere out/.apq-export-links1
     # A failed one removes nothing but its own.
     mkdir out/network.c
     run "$APQ" export --run "$RUN" --format c -o out --quiet
     expect_status 3
-    [ -e out/.export-killed ]
+    [ -e out/.apq-export-killed ]
     rmdir out/network.c
-    flock out/.export-busy "$APQ" export --run "$RUN" --format c -o out \
+    flock out/.apq-export-busy42 "$APQ" export --run "$RUN" --format c -o out \
         --images 10 --quiet
-    [ "$(cd out && echo .export-*)" = '.export-busy .export-link' ]
-    [ -s out/.export-busy/network.c ] && [ -s elsewhere/kept ]
+    [ "$(cd out && echo .apq-export-*)" = ".apq-export-busy42 \
+.apq-export-links1 .apq-export-set.up .apq-export-setting" ]
+    [ -s out/.apq-export-busy42/network.c ] && [ -s elsewhere/kept ]
+    [ -s out/.apq-export-set.up/users ]
     [ -s out/network.c ] && [ -s out/manifest.json ]
 }
 
