@@ -150,12 +150,11 @@ apq_status apq_judge(const apq_predictor *predictor,
     return st;
 }
 
-/* The space is the recipe's, which may be a file, with the data's classes. */
+/* The space is the recipe's, which may be a file. */
 static apq_status load_predictor(const apq_recipe *recipe, const char *file,
                                  apq_predictor **out) {
     apq_space space;
     APQ_TRY(apq_space_load(recipe->space, &space));
-    space.n_classes = 0;
     return apq_predictor_load(file, &space, out);
 }
 

@@ -46,7 +46,7 @@ static apq_status start_table(builder *self) {
     (void)snprintf(header.target_hash, sizeof header.target_hash, "%s",
                    self->source.hash);
     (void)snprintf(header.space, sizeof header.space, "%s", self->space.name);
-    apq_space_hash(&self->space, header.space_hash);
+    apq_space_layers_hash(&self->space, header.space_hash);
     (void)snprintf(header.date, sizeof header.date, "%s", o->date);
     (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
                    apq_version());

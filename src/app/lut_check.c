@@ -180,7 +180,7 @@ static apq_status check_space(checker *self) {
     apq_lut_plan plan;
     APQ_TRY(apq_space_load(self->options->space, &space));
     space.prices_all_layers |= self->options->all_layers;
-    apq_space_hash(&space, hash);
+    apq_space_layers_hash(&space, hash);
     APQ_TRY(apq_lut_check_space(self->lut, space.name, hash));
     APQ_TRY(apq_lut_plan_make(&space, 0, &plan));
     for (size_t i = 0; i < plan.n; i++) {

@@ -62,6 +62,6 @@ void apq_app_source_note(const apq_app_source *source,
 apq_status apq_app_check_target(const apq_space *space,
                                 const apq_target *target) {
     char hash[APQ_HASH_MAX];
-    apq_space_hash(space, hash);
+    apq_space_layers_hash(space, hash);
     return apq_target_check_space(target, space->name, hash);
 }

@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "app/json.h"
 #include "app/machine.h"
+#include "app/run_space.h"
 #include "report/render.h"
 
 #include <apq/apq.h>
@@ -88,7 +89,7 @@ static apq_status open_space(apq_report_source *source, const char *fallback) {
             source->run == NULL ? NULL : apq_rundir_bound(source->run, "space");
         name = bound != NULL ? bound : fallback;
     }
-    apq_status st = apq_space_load(name, &source->space);
+    apq_status st = apq_run_space_load(name, source->dir, &source->space);
     if (st != APQ_OK) {
         return source->has_recipe || source->is_shipped ? st : APQ_OK;
     }

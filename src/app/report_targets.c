@@ -67,7 +67,7 @@ static apq_status add_target(const apq_report_source *source, const char *name,
     apq_target *target = NULL;
     char hash[APQ_HASH_MAX];
     APQ_TRY(apq_target_load(name, &target));
-    apq_space_hash(&source->space, hash);
+    apq_space_layers_hash(&source->space, hash);
     apq_status st = apq_target_check_space(target, source->space.name, hash);
     bool is_own =
         source->target != NULL &&

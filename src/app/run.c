@@ -106,7 +106,7 @@ apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,
                        const apq_progress *progress) {
     /* Before hours of training: a target that is missing, of another space or
      * too small, and budgets that cannot be met. */
-    APQ_TRY(apq_app_search_check(recipe, progress));
+    APQ_TRY(apq_app_search_check(recipe, run_dir, progress));
     APQ_TRY(apq_app_train(recipe, run_dir, progress));
     APQ_TRY(apq_app_collect(recipe, run_dir, progress));
     APQ_TRY(apq_app_predictor_fit(recipe, run_dir, progress));

@@ -170,7 +170,7 @@ apq_status apq_app_search(const apq_recipe *recipe, const char *run_dir_or_null,
     return st == APQ_OK ? check_stopped(out) : st;
 }
 
-apq_status apq_app_search_check(const apq_recipe *recipe,
+apq_status apq_app_search_check(const apq_recipe *recipe, const char *run_dir,
                                 const apq_progress *progress) {
     apq_app_search_result *out = apq_calloc(1, sizeof *out);
     if (out == NULL) {
@@ -179,7 +179,7 @@ apq_status apq_app_search_check(const apq_recipe *recipe,
     apq_search_job *self = NULL;
     apq_status st = apq_search_job_create(recipe, progress, out, &self);
     if (st == APQ_OK) {
-        st = apq_search_job_open_target(self);
+        st = apq_search_job_open_target(self, run_dir);
         apq_search_job_destroy(self);
     }
     free(out);

@@ -95,6 +95,7 @@ APQ_NODISCARD apq_status apq_app_search(const apq_recipe *recipe,
 /* What can be known before anything is trained: the target runs the space and
  * the budgets can be met. Errors: as above, without the predictor's. */
 APQ_NODISCARD apq_status apq_app_search_check(const apq_recipe *recipe,
+                                              const char *run_dir_or_null,
                                               const apq_progress *progress);
 
 /* What a search works on when it is not to be found by name and file. */

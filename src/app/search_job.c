@@ -9,6 +9,7 @@
 #include "app/machine.h"
 #include "app/measure.h"
 #include "app/range.h"
+#include "app/run_space.h"
 #include "app/search_budget.h"
 #include "base/memory.h"
 
@@ -443,10 +444,11 @@ void apq_search_job_destroy(apq_search_job *self) {
     }
 }
 
-apq_status apq_search_job_open_target(apq_search_job *self) {
+apq_status apq_search_job_open_target(apq_search_job *self,
+                                      const char *run_dir) {
     apq_app_search_result *out = self->out;
     apq_machine_set_threads(self->recipe->threads);
-    APQ_TRY(apq_space_load(self->recipe->space, &out->space));
+    APQ_TRY(apq_run_space_load(self->recipe->space, run_dir, &out->space));
     APQ_TRY(apq_target_load(self->recipe->target, &self->own_target));
     self->target = self->own_target;
     return apq_search_job_prepare(self);
@@ -456,7 +458,7 @@ apq_status apq_search_job_open(apq_search_job *self, const char *run_dir,
                                const char *predictor) {
     apq_app_search_result *out = self->out;
     /* Before the predictor is read: an impossible budget needs none. */
-    APQ_TRY(apq_search_job_open_target(self));
+    APQ_TRY(apq_search_job_open_target(self, run_dir));
     APQ_TRY(find_predictor(self, run_dir, predictor));
     APQ_TRY(
         apq_predictor_load(out->predictor, &out->space, &self->own_predictor));

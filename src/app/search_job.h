@@ -41,8 +41,9 @@ void apq_search_job_destroy(apq_search_job *self);
 /* With space and target in place: prices, out->low and high, and whether the
  * recipe's budgets can be met. Errors: those of apq_app_search. */
 APQ_NODISCARD apq_status apq_search_job_prepare(apq_search_job *self);
-/* The recipe's space and target, prepared. */
-APQ_NODISCARD apq_status apq_search_job_open_target(apq_search_job *self);
+/* The recipe's space, with the run's classes, and target, prepared. */
+APQ_NODISCARD apq_status
+apq_search_job_open_target(apq_search_job *self, const char *run_dir_or_null);
 /* The same, and the predictor that apq_app_search describes. */
 APQ_NODISCARD apq_status apq_search_job_open(apq_search_job *self,
                                              const char *run_dir_or_null,

@@ -157,7 +157,7 @@ static apq_status import_file(const lut_options *o, apq_lut **out) {
     }
     (void)snprintf(header.target, sizeof header.target, "%s", o->target);
     (void)snprintf(header.space, sizeof header.space, "%s", space.name);
-    apq_space_hash(&space, header.space_hash);
+    apq_space_layers_hash(&space, header.space_hash);
     (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
                    apq_version());
     apq_utc_now(header.date);

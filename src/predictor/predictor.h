@@ -37,9 +37,9 @@ APQ_NODISCARD apq_status apq_predictor_create_ensemble(const apq_space *space,
 APQ_NODISCARD apq_status apq_predictor_copy(const apq_predictor *predictor,
                                             apq_predictor **out);
 
-/* Reads a file. space NULL: the one named in the file's metadata; a space with
- * n_classes 0 takes the file's. A file without quantize_fc (a float predictor)
- * gets a zero bit branch.
+/* Reads a file. space NULL: the one named in the file's metadata, with its
+ * number of classes. A file without quantize_fc (a float predictor) gets a zero
+ * bit branch.
  * Errors: IO, FORMAT; MISMATCH when the file was made for another space. */
 APQ_NODISCARD apq_status apq_predictor_load(const char *path,
                                             const apq_space *space,

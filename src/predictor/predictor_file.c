@@ -121,6 +121,16 @@ static apq_status check_inputs(const apq_tensor_file *file, const char *path,
     return APQ_OK;
 }
 
+/* Files of old have the hash of the space with the data's classes. */
+static bool is_hash_with(const apq_space *space, int n_classes,
+                         const char *expected) {
+    apq_space other = *space;
+    char hash[APQ_HASH_MAX];
+    other.own_classes = n_classes;
+    apq_space_hash(&other, hash);
+    return strcmp(expected, hash) == 0;
+}
+
 static apq_status resolve_space(const apq_tensor_file *file, const char *path,
                                 const apq_space *given, apq_space *out) {
     if (given != NULL) {
@@ -136,16 +146,17 @@ static apq_status resolve_space(const apq_tensor_file *file, const char *path,
             return APQ_ERROR(st, "%s: %s", path, apq_error_message());
         }
     }
-    if (given == NULL || given->n_classes == 0) {
-        int n_classes = given == NULL ? out->n_classes : 1;
-        APQ_TRY(apq_tensor_file_meta_int(file, "n_classes", 1, APQ_MAX_CLASSES,
-                                         &n_classes));
+    int n_classes = out->n_classes;
+    APQ_TRY(apq_tensor_file_meta_int(file, "n_classes", 1, APQ_MAX_CLASSES,
+                                     &n_classes));
+    if (given == NULL) {
         apq_space_set_classes(out, n_classes);
     }
     const char *expected = apq_tensor_file_meta(file, "space_hash");
     char hash[APQ_HASH_MAX];
     apq_space_hash(out, hash);
-    if (expected != NULL && strcmp(expected, hash) != 0) {
+    if (expected != NULL && strcmp(expected, hash) != 0 &&
+        !is_hash_with(out, n_classes, expected)) {
         const char *name = apq_tensor_file_meta(file, "space");
         APQ_FAIL(APQ_ERR_MISMATCH,
                  "%s: made for space '%s' (hash %s), used with '%s' (%s)", path,

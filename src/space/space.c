@@ -25,7 +25,7 @@ void apq_space_hash(const apq_space *space, char out[17]) {
     size_t n = 0;
     words[n++] = space->resolution;
     words[n++] = space->image_channels;
-    words[n++] = space->n_classes;
+    words[n++] = space->own_classes;
     words[n++] = space->stem_channels;
     words[n++] = space->stem_stride;
     words[n++] = space->first_channels;
@@ -52,4 +52,10 @@ void apq_space_hash(const apq_space *space, char out[17]) {
         words[n++] = space->blocks[i].max_channels;
     }
     apq_hash_hex(words, n * sizeof words[0], out);
+}
+
+void apq_space_layers_hash(const apq_space *space, char out[17]) {
+    apq_space as_built = *space;
+    as_built.own_classes = space->n_classes;
+    apq_space_hash(&as_built, out);
 }

@@ -49,7 +49,9 @@ typedef struct apq_space_block {
 
 struct apq_space {
     char name[APQ_SPACE_NAME_MAX];
-    int resolution, image_channels, n_classes;
+    int resolution, image_channels;
+    int n_classes;   /* outputs of networks: the data's, once they are known */
+    int own_classes; /* of the file; the hash is of these */
     int stem_channels, stem_stride;
     int first_channels; /* output of the fixed expansion-free first block */
     int head_channels;  /* output of the feature mix */
@@ -81,10 +83,13 @@ APQ_NODISCARD apq_status apq_space_load(const char *name_or_path,
 /* A built-in space only: for names that a file tells, which are no paths. */
 APQ_NODISCARD apq_status apq_space_load_builtin(const char *name,
                                                 apq_space *out);
-/* Changes the number of classes to the data's. */
+/* Changes n_classes to the data's. The space is the same by its hash. */
 void apq_space_set_classes(apq_space *space, int n_classes);
 /* Hash of everything that decides weights' shapes and genes (not the name). */
 void apq_space_hash(const apq_space *space, char out[17]);
+/* The same with n_classes in place of own_classes, for what holds for networks
+ * of these outputs only: tables of layer costs. */
+void apq_space_layers_hash(const apq_space *space, char out[17]);
 
 static inline bool apq_space_block_active(const apq_space *space,
                                           const apq_policy *policy, int block) {

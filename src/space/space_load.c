@@ -213,6 +213,7 @@ static apq_status read_space(const apq_yaml *yaml, apq_space *space) {
         read_int(yaml, root, "image_channels", 1, 16, &space->image_channels));
     APQ_TRY(
         read_int(yaml, root, "classes", 2, APQ_MAX_CLASSES, &space->n_classes));
+    space->own_classes = space->n_classes;
     APQ_TRY(read_mapping(yaml, "stem", stem_keys, &stem));
     APQ_TRY(read_int(yaml, stem, "channels", 1, MAX_CHANNELS,
                      &space->stem_channels));

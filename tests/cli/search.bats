@@ -313,3 +313,19 @@ setup_file() {
         --quiet >/dev/null
     [ -s folder/best.json ]
 }
+
+@test "a run is priced with the classes of its data" {
+    sed 's/^classes: .*/classes: 3/' "$ROOT/configs/spaces/tiny.yaml" >own.yaml
+    "$APQ" run "$ROOT/recipes/tiny.yaml" --space ./own.yaml --run run \
+        train.epochs=1 finetune.epochs=1 --quiet >/dev/null
+    "$APQ" search --run run --json --quiet >again.json
+    [ "$(jq -cs 'map(.cost) | unique | length' run/best.json again.json)" = 1 ]
+    jq -es '(.[0].cost.weight_bytes - .[1].network.cost.weight_bytes) == 0' \
+        run/best.json run/finetune.json
+    # A table knows the classes that it was made for.
+    "$APQ" lut build --space ./own.yaml --target bitfusion -o three.jsonl --quiet
+    run "$APQ" search --run run --target three.jsonl --quiet
+    expect_status 6
+    "$APQ" lut build --space tiny --target bitfusion -o ten.jsonl --quiet
+    "$APQ" search --run run --target ten.jsonl --quiet
+}

@@ -163,10 +163,27 @@ static void test_files(void **state) {
     assert_string_equal(apq_tensor_file_meta(file, "space"), "tiny");
     apq_tensor_file_destroy(file);
 
-    /* Another number of classes is another space by its hash. */
+    /* The data's number of classes makes no other space. */
     apq_space other = space;
-    apq_space_set_classes(&other, 7);
+    other.head_channels += 8;
     assert_status(apq_predictor_load(path, &other, &again), APQ_ERR_MISMATCH);
+    other = space;
+    apq_space_set_classes(&other, 7);
+    assert_status(apq_predictor_load(path, &other, &again), APQ_OK);
+    assert_int_equal(apq_predictor_space(again)->n_classes, 7);
+    apq_predictor_destroy(again);
+    /* Once its hash was that of a space with the data's classes. */
+    other.own_classes = 7;
+    char hash[APQ_HASH_MAX];
+    apq_space_hash(&other, hash);
+    assert_status(apq_tensor_file_load(path, &file), APQ_OK);
+    assert_status(apq_tensor_file_put_meta(file, "n_classes", "7"), APQ_OK);
+    assert_status(apq_tensor_file_put_meta(file, "space_hash", hash), APQ_OK);
+    assert_status(apq_tensor_file_save(file, path), APQ_OK);
+    apq_tensor_file_destroy(file);
+    assert_status(apq_predictor_load(path, &space, &again), APQ_OK);
+    assert_int_equal(apq_predictor_space(again)->n_classes, 10);
+    apq_predictor_destroy(again);
     assert_status(apq_space_load("imagenet-apq", &other), APQ_OK);
     assert_status(apq_predictor_load(GOLDEN ".safetensors", &other, &again),
                   APQ_ERR_MISMATCH);

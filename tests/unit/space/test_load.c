@@ -142,9 +142,14 @@ static void test_hash(void **state) {
     assert_int_equal(load_changed("max: 4", "max: 5", &b), APQ_OK);
     apq_space_hash(&b, second);
     assert_string_not_equal(first, second);
+    /* Those of the file are part of the space, those of the data are not. */
     apq_space_set_classes(&a, 7);
     assert_int_equal(a.n_classes, 7);
     apq_space_hash(&a, second);
+    assert_string_equal(first, second);
+    assert_int_equal(load_changed("classes: 10", "classes: 7", &b), APQ_OK);
+    assert_int_equal(b.n_classes, 7);
+    apq_space_hash(&b, second);
     assert_string_not_equal(first, second);
 }
 
