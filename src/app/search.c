@@ -116,7 +116,9 @@ static apq_status search_all(apq_search_job *self, const char *run_dir,
     }
     if (!out->search->is_stopped && run_dir != NULL &&
         r->search.remeasure > 0) {
-        APQ_TRY(apq_remeasure(self, run_dir));
+        apq_status st = apq_remeasure(self, run_dir);
+        out->search->is_stopped |= st == APQ_ERR_INTERRUPTED;
+        APQ_TRY(st == APQ_ERR_INTERRUPTED ? APQ_OK : st);
     }
     APQ_TRY(apq_search_job_shares(self));
     out->seconds = apq_now_s() - start_s;

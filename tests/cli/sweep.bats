@@ -161,6 +161,22 @@ sweep() {
     cmp whole/remeasure.json cut/remeasure.json
 }
 
+@test "--remeasure: Ctrl-C leaves the predicted best, as incomplete" {
+    cp -r "$RUN" run
+    "$APQ" search --run run --latency-ms 0.02 --remeasure 8 --qat-steps 400 \
+        --quiet -o out.json >/dev/null &
+    pid=$!
+    wait_for jq -e '.accuracy | length >= 1' run/remeasure.json
+    kill -INT "$pid"
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" -eq 130 ]
+    for file in out.json run/best.json; do
+        jq -e '.is_complete == false and .seconds > 0 and
+            .cost.latency_ms <= 0.02' "$file"
+    done
+}
+
 @test "--remeasure without what it takes" {
     run "$APQ" search --space tiny --predictor "$P" --remeasure 4
     expect_status 2
