@@ -396,7 +396,8 @@ bool apq_verify_c_has(const char *compiler) {
     command c = {.n = 0};
     add_word(&c, compiler);
     add_word(&c, "--version");
-    bool has = make_scratch(&s) == APQ_OK &&
+    /* Why there is no scratch folder is for the verification to say. */
+    bool has = make_scratch(&s) != APQ_OK ||
                run_command(&c, &s, NULL, compiler, NULL) == APQ_OK;
     remove_scratch(&s);
     return has;

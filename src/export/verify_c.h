@@ -31,7 +31,7 @@ typedef struct apq_verify_c_result {
     char layer[APQ_IR_NAME_MAX]; /* the first of its layers that does */
 } apq_verify_c_result;
 
-/* Whether the compiler can be started. */
+/* False where the compiler cannot be started. */
 bool apq_verify_c_has(const char *compiler);
 
 /* dir: what apq_export_c wrote for this model and normalisation. A network that

@@ -76,6 +76,12 @@ setup() {
     expect_output '^apq: out/network\.safetensors: '
 }
 
+@test "a compiler that has no place to work in is not taken for none" {
+    TMPDIR=/nowhere run "$APQ" export --run "$RUN" --format c -o out --quiet
+    expect_status 3
+    expect_output '/nowhere'
+}
+
 @test "a full disk is exit 1 and leaves no half of an export" {
     # A limit on file size is a disk that is full for the weights.
     full() {
