@@ -526,6 +526,24 @@ static apq_status set_number(const recipe_field *field, const char *path,
     return APQ_OK;
 }
 
+static apq_status set_text(const recipe_field *field, const char *path,
+                           const char *value, char *slot) {
+    if (strlen(value) >= field->size) {
+        APQ_FAIL(APQ_ERR_ARG, "%s is longer than %zu characters", path,
+                 field->size - 1);
+    }
+    json_t *text = json_string(value);
+    if (text == NULL) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "%s is not UTF-8, which run.json must be; a symbolic link can "
+                 "stand for such a path",
+                 path);
+    }
+    json_decref(text);
+    (void)strcpy(slot, value);
+    return APQ_OK;
+}
+
 apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
                           const char *value) {
     const recipe_field *field = find_field(path);
@@ -534,11 +552,7 @@ apq_status apq_recipe_set(apq_recipe *recipe, const char *path,
     }
     void *slot = (char *)recipe + field->offset;
     if (field->type == FIELD_TEXT) {
-        if (strlen(value) >= field->size) {
-            APQ_FAIL(APQ_ERR_ARG, "%s is longer than %zu characters", path,
-                     field->size - 1);
-        }
-        (void)strcpy(slot, value);
+        APQ_TRY(set_text(field, path, value, slot));
         return check_choices("recipe", recipe);
     }
     if (field->type == FIELD_CHOICE) {

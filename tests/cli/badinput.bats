@@ -131,6 +131,12 @@ train() {
         --run $'r\xff' | jq -e '.run == "r?"'
 }
 
+@test "a path that run.json cannot tell is refused by name" {
+    refused 3 '^apq: data is not UTF-8' "$APQ" train \
+        "$ROOT/recipes/tiny.yaml" --data $'im\xe9ges' --run out
+    [ ! -e out ]
+}
+
 @test "more threads than cores are one a core" {
     "$APQ" train "$ROOT/recipes/tiny.yaml" --run out --quiet --threads 1000
     jq -es --argjson cores "$(nproc)" 'all(.threads <= $cores)' out/cost.jsonl
