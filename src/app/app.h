@@ -75,6 +75,9 @@ APQ_NODISCARD apq_status apq_app_predictor_path(const char *space,
                                                 char out[APQ_PATH_MAX]);
 
 typedef struct apq_eval_request {
+    const char *model;  /* a fine-tuned network of a file; NULL: `policy` of the
+                           supernet. Of what follows it takes split, checks,
+                           limit and comm */
     const char *policy; /* largest, smallest, random:SEED, or a JSON file */
     const char *split;  /* val or test */
     bool is_quantised;  /* the policy's bits; else float */
@@ -88,9 +91,11 @@ typedef struct apq_eval_answer {
     double top1, loss, seconds;
     int64_t count;
     apq_int_check check; /* of `checks` */
+    apq_space space;     /* of the policy */
     apq_policy policy;
 } apq_eval_answer;
-/* A sub-network of the run's (or the shipped) supernet, recalibrated. */
+/* A sub-network of the run's (or the shipped) supernet, recalibrated; or a
+ * fine-tuned network in integers, on any data of its classes. */
 APQ_NODISCARD apq_status apq_app_eval(const apq_recipe *recipe,
                                       const char *run_dir_or_null,
                                       const apq_eval_request *request,

@@ -3,6 +3,7 @@
 #include "app/app.h"
 
 #include "app/choose_policy.h"
+#include "app/eval_network.h"
 #include "app/measure.h"
 
 #include <stdio.h>
@@ -129,6 +130,9 @@ static apq_status find_supernet(const apq_recipe *recipe,
 apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
                         const apq_eval_request *request,
                         const apq_progress *progress, apq_eval_answer *out) {
+    if (request->model != NULL) {
+        return apq_eval_network(recipe, request, progress, out);
+    }
     apq_session session;
     char supernet[APQ_PATH_MAX];
     apq_status st = apq_session_open(&session, recipe, progress);
@@ -152,6 +156,7 @@ apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     st = apq_comm_agree(request->comm, st);
     if (st == APQ_OK) {
+        out->space = session.space;
         st = eval_with(&session, request, out);
     }
     apq_session_fini(&session);

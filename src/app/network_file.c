@@ -2,7 +2,6 @@
 #include "app/network_file.h"
 
 #include "app/app.h"
-#include "app/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,16 +35,21 @@ static const char *space_of_user(const char *space) {
     return space;
 }
 
+apq_status apq_network_file_open(apq_session *session, const char *path,
+                                 apq_network **out) {
+    APQ_TRY(apq_network_open(path, space_of_user(session->recipe->space), out));
+    session->space = (*out)->space;
+    apq_space_hash(&session->space, session->space_hash);
+    return APQ_OK;
+}
+
 apq_status apq_network_file_load(apq_session *session, const char *path,
                                  const char *run_dir_or_null,
                                  apq_network_file *out) {
     *out = (apq_network_file){.model = NULL};
     APQ_TRY(find_file(session, path, run_dir_or_null, out->path));
     apq_network *network;
-    APQ_TRY(apq_network_open(out->path, space_of_user(session->recipe->space),
-                             &network));
-    session->space = network->space;
-    apq_space_hash(&session->space, session->space_hash);
+    APQ_TRY(apq_network_file_open(session, out->path, &network));
     out->policy = network->policy;
     (void)snprintf(out->data_hash, sizeof out->data_hash, "%s",
                    network->data_hash);

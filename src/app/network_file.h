@@ -1,6 +1,7 @@
 #ifndef APQ_APP_NETWORK_FILE_H
 #define APQ_APP_NETWORK_FILE_H
 
+#include "app/network.h"
 #include "app/session.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -19,6 +20,13 @@ typedef struct apq_network_file {
     apq_policy policy;
     apq_int_model *model; /* owned */
 } apq_network_file;
+
+/* The file itself, to be simulated or trained; the session's space becomes that
+ * of the file, with its classes. The caller destroys *out. Errors: those of
+ * apq_network_open. */
+APQ_NODISCARD apq_status apq_network_file_open(apq_session *session,
+                                               const char *path,
+                                               apq_network **out);
 
 /* `path`; NULL: network.safetensors of the run or, without one, of what is
  * shipped for the session's space. The session's space becomes that of the

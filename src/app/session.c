@@ -443,19 +443,24 @@ int apq_session_calibration_batches(const apq_session *session) {
     return (n + CALIBRATION_BATCH - 1) / CALIBRATION_BATCH;
 }
 
+apq_loader_options apq_session_eval_options(const apq_session *session,
+                                            apq_split split, size_t limit) {
+    int n_parts = apq_comm_size(session->comm);
+    return (apq_loader_options){
+        .split = split,
+        .batch = n_parts * APQ_EVAL_BATCH,
+        .limit = limit,
+        .seed = session->recipe->seed,
+        .n_threads = LOADER_THREADS,
+        .progress = session->progress,
+        .part = apq_comm_rank(session->comm),
+        .n_parts = n_parts,
+    };
+}
+
 apq_status apq_session_eval_loader(const apq_session *session, apq_split split,
                                    size_t limit, apq_loader **out) {
-    int n_parts = apq_comm_size(session->comm);
-    return apq_loader_create(session->dataset,
-                             &(apq_loader_options){
-                                 .split = split,
-                                 .batch = n_parts * APQ_EVAL_BATCH,
-                                 .limit = limit,
-                                 .seed = session->recipe->seed,
-                                 .n_threads = LOADER_THREADS,
-                                 .progress = session->progress,
-                                 .part = apq_comm_rank(session->comm),
-                                 .n_parts = n_parts,
-                             },
-                             out);
+    apq_loader_options options =
+        apq_session_eval_options(session, split, limit);
+    return apq_loader_create(session->dataset, &options, out);
 }

@@ -141,6 +141,8 @@ enum { APQ_EVAL_BATCH = 64 };
  * or test. The latter deliver this process's part. */
 APQ_NODISCARD apq_status
 apq_session_calibration_loader(const apq_session *session, apq_loader **out);
+apq_loader_options apq_session_eval_options(const apq_session *session,
+                                            apq_split split, size_t limit);
 APQ_NODISCARD apq_status apq_session_eval_loader(const apq_session *session,
                                                  apq_split split, size_t limit,
                                                  apq_loader **out);

@@ -11,7 +11,7 @@
 
 typedef struct eval_options {
     apq_step_options step;
-    const char *split, *policy, *bits, *dtype;
+    const char *split, *model, *policy, *bits, *dtype;
     int64_t limit, qat_steps;
     bool checks;
 } eval_options;
@@ -28,10 +28,16 @@ static const apq_option table[] = {
      .help = "images",
      .offset = AT(split),
      .choices = splits},
+    {.name = "model",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "a fine-tuned network, network.safetensors, in integers, instead "
+             "of a sub-network",
+     .offset = AT(model)},
     {.name = "policy",
      .type = APQ_OPTION_TEXT,
      .argument = "POLICY",
-     .help = "largest, smallest, random:SEED or a JSON file",
+     .help = "largest (default), smallest, random:SEED or a JSON file",
      .offset = AT(policy)},
     {.name = "bits",
      .type = APQ_OPTION_CHOICE,
@@ -88,24 +94,26 @@ static void print_check(const apq_int_check *c) {
            (long long)c->n_other_class, (long long)c->count);
 }
 
-static apq_status print_answer(const eval_options *options,
-                               const apq_recipe *recipe,
-                               const apq_eval_answer *answer) {
+static void print_answer(const eval_options *options,
+                         const apq_eval_answer *answer) {
     if (!options->step.common.json) {
-        printf("top-1 %.2f %%, loss %.4f on %lld images of %s, %.1f s\n",
+        bool is_quantised = strcmp(options->bits, "policy") == 0;
+        printf("top-1 %.2f %%, loss %.4f on %lld images of %s, %.1f s: %s%s in "
+               "%s\n",
                100 * answer->top1, answer->loss, (long long)answer->count,
-               options->split, answer->seconds);
+               options->split, answer->seconds,
+               options->model != NULL ? "" : "sub-network ",
+               options->model != NULL ? options->model : options->policy,
+               is_quantised ? "integers" : options->dtype);
         if (options->checks) {
             print_check(&answer->check);
         }
-        return APQ_OK;
+        return;
     }
-    apq_space space;
-    APQ_TRY(apq_space_load(recipe->space, &space));
     json_t *root = json_pack(
         "{s:f, s:f, s:I, s:f, s:o}", "top1", answer->top1, "loss", answer->loss,
         "count", (json_int_t)answer->count, "seconds", answer->seconds,
-        "policy", apq_json_policy(&space, &answer->policy));
+        "policy", apq_json_policy(&answer->space, &answer->policy));
     if (options->checks) {
         const apq_int_check *c = &answer->check;
         (void)json_object_set_new(
@@ -115,18 +123,34 @@ static apq_status print_answer(const eval_options *options,
                       "other_class", (json_int_t)c->n_other_class));
     }
     apq_cli_print_json(root, false);
+}
+
+/* A network of a file has its bits and is trained. */
+static apq_status complete(eval_options *options) {
+    if (options->model != NULL &&
+        (options->policy != NULL || options->bits != NULL ||
+         options->qat_steps > 0)) {
+        APQ_FAIL(APQ_ERR_ARG, "--model has its own policy and bits: no "
+                              "--policy, --bits or --qat-steps with it");
+    }
+    if (options->policy == NULL) {
+        options->policy = "largest";
+    }
+    if (options->bits == NULL) {
+        options->bits = options->model != NULL ? "policy" : "float";
+    }
     return APQ_OK;
 }
 
 static int eval_together(const apq_command *self, int argc, char **argv,
                          apq_comm *comm) {
-    eval_options options = {.split = "test",
-                            .policy = "largest",
-                            .bits = "float",
-                            .dtype = "float32"};
+    eval_options options = {.split = "test", .dtype = "float32"};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
+    }
+    if (complete(&options) != APQ_OK) {
+        return apq_cli_usage(self);
     }
     if (options.qat_steps > 0 && strcmp(options.bits, "policy") != 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--qat-steps needs --bits policy");
@@ -144,6 +168,7 @@ static int eval_together(const apq_command *self, int argc, char **argv,
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.step.common.quiet);
     apq_eval_request request = {
+        .model = options.model,
         .policy = options.policy,
         .split = options.split,
         .is_quantised = strcmp(options.bits, "policy") == 0,
@@ -163,7 +188,7 @@ static int eval_together(const apq_command *self, int argc, char **argv,
     }
     apq_cli_progress_end(&progress);
     if (st == APQ_OK) {
-        st = print_answer(&options, &recipe, &answer);
+        print_answer(&options, &answer);
     }
     if (st == APQ_OK && options.checks && judge(&answer.check) != APQ_OK) {
         (void)apq_cli_exit(APQ_ERR_NUMERIC); /* says it */
@@ -184,15 +209,18 @@ static int run(const apq_command *self, int argc, char **argv) {
 
 const apq_command apq_command_eval = {
     .name = "eval",
-    .brief = "accuracy of a sub-network",
-    .usage = "apq eval [RECIPE] --data D --policy P [options]",
-    .summary = "Accuracy of a sub-network; without --run, of the shipped one.",
+    .brief = "accuracy of a sub-network or of a fine-tuned network",
+    .usage = "apq eval [RECIPE] --data D [--policy P | --model M] [options]",
+    .summary = "Accuracy of a sub-network of the run's supernet, or of the "
+               "shipped one; with\n--model, of a fine-tuned network, on any "
+               "images of its classes.",
     .examples =
         "  apq eval --space cifar10 --data data/cifar10 --policy largest\n"
         "  apq eval --run runs/first --policy runs/first/best.json --bits "
         "policy\n"
         "  apq eval --run runs/first --policy mine.json --bits policy "
         "--qat-steps 200 collect.quantiser=lsq\n"
+        "  apq eval --model runs/first/network.safetensors --data field\n"
         "  mpirun -n 4 apq eval --run runs/first --policy largest\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,

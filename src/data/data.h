@@ -137,6 +137,9 @@ typedef struct apq_loader_options {
                                              APQ_AUGMENTATION_INIT */
     const apq_progress *progress; /* asked by apq_loader_next whether to stop;
                                      borrowed; NULL: never */
+    const float *mean, *std;      /* (3) each, copied, units of 0 ... 1: other
+                                     statistics to normalise with; NULL: the data's
+                                     own */
     int part, n_parts; /* deliver only this part, 0 ... n_parts - 1, of every
                           batch, cut into n_parts runs as equal as can be;
                           n_parts 0 is one */

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { N_SLOTS = 4 };
 
@@ -30,7 +31,7 @@ typedef struct loader_worker {
 
 struct apq_loader {
     const apq_dataset *dataset;
-    apq_loader_options options; /* without `augmentation` */
+    apq_loader_options options; /* without what it points to */
     apq_augmentation augmentation;
     float table[3][256];  /* byte to normalised value, per channel */
     uint8_t mean_byte[3]; /* of the colour that is about 0 in the table */
@@ -177,9 +178,13 @@ static apq_status set_augmentation(const apq_augmentation *asked, int side,
     return APQ_OK;
 }
 
-static void fill_table(apq_loader *loader) {
+static void fill_table(apq_loader *loader, const apq_loader_options *options) {
     float mean[3], std[3];
     apq_dataset_normalisation(loader->dataset, mean, std);
+    if (options->mean != NULL && options->std != NULL) {
+        memcpy(mean, options->mean, sizeof mean);
+        memcpy(std, options->std, sizeof std);
+    }
     for (int c = 0; c < 3; c++) {
         loader->mean_byte[c] = (uint8_t)lroundf(255.0f * mean[c]);
         for (int v = 0; v < 256; v++) {
@@ -234,6 +239,7 @@ apq_status apq_loader_create(const apq_dataset *dataset,
     loader->dataset = dataset;
     loader->options = *options;
     loader->options.augmentation = NULL; /* may not outlive the call */
+    loader->options.mean = loader->options.std = NULL;
     loader->augmentation = augmentation;
     if (loader->options.n_threads == 0) {
         loader->options.n_threads = 1;
@@ -253,7 +259,7 @@ apq_status apq_loader_create(const apq_dataset *dataset,
     loader->n_pixels = side * side * 3;
     /* Nothing to give until the first start. */
     loader->to_make = loader->to_give = loader->n_batches;
-    fill_table(loader);
+    fill_table(loader, options);
     apq_status st = allocate(loader);
     if (st == APQ_OK) {
         *out = loader;

@@ -23,6 +23,32 @@ load 'helper'
     expect_output 'finetune\.seed.*-1'
 }
 
+@test "eval --model: what fine-tuning measured, and images from elsewhere" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        finetune.baseline=none --run run --quiet >/dev/null
+    "$APQ" eval --run run --model run/network.safetensors --quiet --json >e.json
+    jq -es '.[0].network.test_top1 == .[1].top1 and .[0].network.policy ==
+        .[1].policy and .[1].count == 200' run/finetune.json e.json
+    run "$APQ" eval --run run --model run/network.safetensors --check
+    expect_status 0
+    expect_output ': run/network\.safetensors in integers$'
+    expect_output '^simulated top-1 '
+    run "$APQ" eval --model run/network.safetensors --split test --json \
+        --data 'builtin:shapes?train=60&test=40&size=16&seed=9' --quiet
+    expect_status 0
+    jq -e '.count == 40' <<<"$output"
+    # What does not belong together.
+    run "$APQ" eval --model run/network.safetensors --bits float
+    expect_status 2
+    expect_output '--model has its own policy and bits'
+    run "$APQ" eval --run run --model run/supernet.safetensors
+    expect_status 3
+    run "$APQ" eval --model "$ROOT/models/cifar10/network.safetensors" \
+        --data 'builtin:shapes?train=60&test=20&size=32' --quiet
+    expect_status 6
+    expect_output "its class 0 is 'airplane', that of the data 'circle'"
+}
+
 @test "a baseline that no budget allows is left out" {
     "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
         finetune.baseline=best_uniform8 --run run --quiet

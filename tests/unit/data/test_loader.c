@@ -187,6 +187,29 @@ static void test_order_and_values(void **state) {
     apq_dataset_destroy(dataset);
 }
 
+/* A network knows the statistics of its own images only. */
+static void test_other_statistics(void **state) {
+    (void)state;
+    const float mean[3] = {0.5F, 0.25F, 0.0F}, std[3] = {0.5F, 2.0F, 1.0F};
+    apq_dataset *dataset = must_open(uri, NULL);
+    apq_loader *loader =
+        must_create(dataset, (apq_loader_options){.split = APQ_SPLIT_TRAIN,
+                                                  .batch = BATCH,
+                                                  .mean = mean,
+                                                  .std = std});
+    epoch_data *e = read_epoch(loader, 0, 0);
+    uint8_t hwc[N_PIXELS];
+    assert_int_equal(apq_dataset_image(dataset, APQ_SPLIT_TRAIN, 0, hwc),
+                     APQ_OK);
+    for (size_t k = 0; k < N_PIXELS; k++) {
+        float expected = ((float)hwc[k] / 255.0F - mean[k % 3]) / std[k % 3];
+        assert_false(!(fabsf(e->images[0][k] - expected) <= 1e-6F));
+    }
+    free(e);
+    apq_loader_destroy(loader);
+    apq_dataset_destroy(dataset);
+}
+
 /* Augmentation follows the image, not its place in a batch. */
 static void test_augment_by_index(void **state) {
     (void)state;
@@ -476,6 +499,7 @@ int main(void) {
         cmocka_unit_test(test_threads_and_restart),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_order_and_values),
+        cmocka_unit_test(test_other_statistics),
         cmocka_unit_test(test_augment_by_index),
         cmocka_unit_test(test_placement),
         cmocka_unit_test(test_reflected_padding),
