@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { TEACHER_BATCHES = 16 }; /* 2,000 images, as the network itself */
 
@@ -332,12 +331,14 @@ static apq_status is_done(const apq_session *session, const char *input,
     return APQ_OK;
 }
 
-/* Also of a step that was killed after its end. */
-static apq_status drop_checkpoints(const apq_session *session) {
+/* Also of a step that was killed after its end; those of another fine-tuning
+ * are kept, which goes on with them. */
+static apq_status drop_checkpoints(const apq_session *session,
+                                   const char *input) {
     char path[APQ_PATH_MAX];
     for (int i = 0; i < 2; i++) {
         APQ_TRY(apq_rundir_file(session->dir, k_checkpoints[i], path));
-        (void)unlink(path);
+        APQ_TRY(apq_checkpoint_drop_own(path, input));
     }
     return APQ_OK;
 }
@@ -354,7 +355,7 @@ static apq_status finetune_into(apq_session *session) {
     bool has_all;
     APQ_TRY(is_done(session, input, path, &has_all));
     if (has_all) {
-        return drop_checkpoints(session);
+        return drop_checkpoints(session, input);
     }
     APQ_TRY(apq_session_check_qat(session));
     APQ_TRY(apq_session_begin(session, "finetune", input));
@@ -366,7 +367,7 @@ static apq_status finetune_into(apq_session *session) {
     APQ_TRY(st);
     APQ_TRY(apq_file_hash(path, artefact));
     APQ_TRY(apq_session_finish(session, "finetune", input, artefact));
-    return drop_checkpoints(session);
+    return drop_checkpoints(session, input);
 }
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,

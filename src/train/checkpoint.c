@@ -43,21 +43,42 @@ static bool is_made_from(const apq_tensor_file *file, const char *input) {
     return recorded != NULL && strcmp(recorded, input) == 0;
 }
 
+static apq_status read_is_other(const char *path, const char *input,
+                                bool *is_other) {
+    apq_tensor_file *file;
+    APQ_TRY(apq_tensor_file_load(path, &file));
+    *is_other = !is_made_from(file, input);
+    apq_tensor_file_destroy(file);
+    return APQ_OK;
+}
+
+static apq_status drop(const char *path) {
+    if (unlink(path) != 0) {
+        APQ_FAIL(APQ_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
+    }
+    return APQ_OK;
+}
+
 apq_status apq_checkpoint_drop_other(const char *path, const char *input,
                                      bool *is_dropped) {
     *is_dropped = false;
     if (!apq_file_exists(path)) {
         return APQ_OK;
     }
-    apq_tensor_file *file;
-    APQ_TRY(apq_tensor_file_load(path, &file));
-    bool is_other = !is_made_from(file, input);
-    apq_tensor_file_destroy(file);
-    if (is_other && unlink(path) != 0) {
-        APQ_FAIL(APQ_ERR_IO, "%s: cannot remove: %s", path, strerror(errno));
+    APQ_TRY(read_is_other(path, input, is_dropped));
+    return *is_dropped ? drop(path) : APQ_OK;
+}
+
+apq_status apq_checkpoint_drop_own(const char *path, const char *input) {
+    bool is_other = false;
+    if (!apq_file_exists(path)) {
+        return APQ_OK;
     }
-    *is_dropped = is_other;
-    return APQ_OK;
+    apq_status st = read_is_other(path, input, &is_other);
+    if (st != APQ_OK && st != APQ_ERR_FORMAT) {
+        return st;
+    }
+    return is_other ? APQ_OK : drop(path);
 }
 
 apq_status apq_checkpoint_get_position(const apq_tensor_file *file,

@@ -28,5 +28,9 @@ apq_checkpoint_get_position(const apq_tensor_file *file, const char *path,
 APQ_NODISCARD apq_status apq_checkpoint_drop_other(const char *path,
                                                    const char *input,
                                                    bool *is_dropped);
+/* Removes it when its input is `input`, and a damaged one, with which no
+ * training can go on: for steps that are finished. Errors: APQ_ERR_IO. */
+APQ_NODISCARD apq_status apq_checkpoint_drop_own(const char *path,
+                                                 const char *input);
 
 #endif

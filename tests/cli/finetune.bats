@@ -112,3 +112,34 @@ load 'helper'
     expect_output 'finetune: done before'
     [ -z "$(find run -name '*.checkpoint')" ]
 }
+
+@test "a fine-tuning done before keeps the checkpoint of another one" {
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        finetune.baseline=none --run run --quiet
+    tune_largest() { # to one log; $tuner is the process
+        "$APQ" finetune --run run finetune.policy=largest \
+            finetune.epochs=20000 checkpoint_s=0.05 2>log &
+        tuner=$!
+    }
+    stop() {
+        kill -9 "$tuner"
+        wait "$tuner" || true
+    }
+    tune_largest
+    wait_for test -e run/network.checkpoint
+    stop
+    cp run/network.checkpoint kept
+    run "$APQ" finetune --run run
+    expect_status 0
+    expect_output 'finetune: done before'
+    cmp kept run/network.checkpoint
+    tune_largest
+    wait_for grep 'network: resuming at step' log
+    stop
+    # Were it its own, from before its end, it would be of no more use.
+    own=$(jq -r .steps.finetune.input run/manifest.json)
+    LC_ALL=C sed "s/\"input\":\"[0-9a-f]*\"/\"input\":\"$own\"/" kept \
+        >run/network.checkpoint
+    "$APQ" finetune --run run --quiet
+    [ ! -e run/network.checkpoint ]
+}
