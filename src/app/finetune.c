@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum { TEACHER_BATCHES = 16 }; /* 2,000 images, as the network itself */
+enum { DIGITS = 10 };          /* of reals in finetune.json */
 
 typedef struct contender {
     const char *name; /* "network" or "baseline" */
@@ -182,13 +183,14 @@ static apq_status tune_contender(const apq_session *session, contender *c) {
     return st;
 }
 
-static apq_status price(const apq_session *session, contender *c) {
+static apq_status price(const apq_session *session, const apq_policy *policy,
+                        apq_cost *out) {
     apq_target *target;
     APQ_TRY(apq_target_load(session->recipe->target, &target));
     apq_ir_network ir;
-    apq_status st = apq_policy_lower(&session->space, &c->policy, &ir);
+    apq_status st = apq_policy_lower(&session->space, policy, &ir);
     if (st == APQ_OK) {
-        st = apq_cost_network(target, &ir, &c->cost);
+        st = apq_cost_network(target, &ir, out);
     }
     apq_target_destroy(target);
     return st;
@@ -245,13 +247,13 @@ static apq_status tune_all(apq_session *session, const lineup *policies,
                          .input = input,
                          .teacher = teacher,
                          .policy = policies->baseline};
-    APQ_TRY(price(session, &winner));
+    APQ_TRY(price(session, &winner.policy, &winner.cost));
     APQ_TRY(tune_contender(session, &winner));
     if (has_baseline) {
         /* Metered apart: only a comparison needs the baseline. */
         APQ_TRY(apq_stopwatch_write(&session->stopwatch));
         APQ_TRY(apq_session_begin(session, "baseline", input));
-        APQ_TRY(price(session, &uniform));
+        APQ_TRY(price(session, &uniform.policy, &uniform.cost));
         APQ_TRY(tune_contender(session, &uniform));
     }
     json_t *root = json_object();
@@ -268,7 +270,7 @@ static apq_status tune_all(apq_session *session, const lineup *policies,
         apq_note(session->progress, "%s: test top-1 %.2f %% at %.3f ms",
                  baseline, 100 * uniform.test.top1, uniform.cost.latency_ms);
     }
-    return apq_json_write(root, 10, path);
+    return apq_json_write(root, DIGITS, path);
 }
 
 /* Of what the networks are, not of where they were read. */
@@ -343,6 +345,57 @@ static apq_status drop_checkpoints(const apq_session *session,
     return APQ_OK;
 }
 
+/* As they are written, to DIGITS. */
+static bool is_same_cost(const json_t *a, const json_t *b) {
+    const size_t flags = JSON_SORT_KEYS | JSON_REAL_PRECISION(DIGITS);
+    char *left = json_dumps(a, flags), *right = json_dumps(b, flags);
+    bool is_same = left != NULL && right != NULL && strcmp(left, right) == 0;
+    free(left);
+    free(right);
+    return is_same;
+}
+
+static apq_status reprice_row(const apq_session *session, json_t *row,
+                              const apq_policy *policy, bool *is_changed) {
+    apq_cost cost;
+    APQ_TRY(price(session, policy, &cost));
+    json_t *now = apq_json_cost(&cost);
+    if (is_same_cost(json_object_get(row, "cost"), now)) {
+        json_decref(now);
+        return APQ_OK;
+    }
+    *is_changed = true;
+    return json_object_set_new(row, "cost", now) == 0
+               ? APQ_OK
+               : APQ_ERROR(APQ_ERR_FORMAT,
+                           "finetune.json: a network is missing");
+}
+
+/* What is done before is of any target: nothing is trained for one, but prices
+ * are of the recipe's. */
+static apq_status reprice(const apq_session *session, const lineup *policies,
+                          const char *path, const char *input) {
+    json_t *root;
+    bool is_changed = false;
+    APQ_TRY(apq_json_read(path, &root));
+    apq_status st = reprice_row(session, json_object_get(root, "network"),
+                                &policies->network, &is_changed);
+    if (st == APQ_OK && policies->has_baseline) {
+        st = reprice_row(session, json_object_get(root, "baseline"),
+                         &policies->baseline, &is_changed);
+    }
+    if (st != APQ_OK || !is_changed) {
+        json_decref(root);
+        return st;
+    }
+    char artefact[APQ_HASH_MAX];
+    APQ_TRY(apq_json_write(root, DIGITS, path));
+    apq_note(session->progress, "finetune: %s has the prices of %s now", path,
+             session->recipe->target);
+    APQ_TRY(apq_file_hash(path, artefact));
+    return apq_rundir_step_mark(session->dir, "finetune", input, artefact);
+}
+
 static apq_status finetune_into(apq_session *session) {
     char supernet[APQ_PATH_MAX], path[APQ_PATH_MAX], weights[APQ_HASH_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
@@ -355,6 +408,7 @@ static apq_status finetune_into(apq_session *session) {
     bool has_all;
     APQ_TRY(is_done(session, input, path, &has_all));
     if (has_all) {
+        APQ_TRY(reprice(session, &policies, path, input));
         return drop_checkpoints(session, input);
     }
     APQ_TRY(apq_session_check_qat(session));

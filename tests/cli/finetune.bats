@@ -87,6 +87,41 @@ load 'helper'
     cmp first run/network.safetensors
 }
 
+@test "another target prices what is done before, and trains nothing" {
+    sed 's/^clock_mhz:.*/clock_mhz: 50/' "$ROOT/configs/targets/bitfusion.yaml" >slow.yaml
+    "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
+        --run run --quiet
+    cp run/finetune.json first
+    cp run/network.safetensors .
+    run "$APQ" finetune --run run --target slow.yaml
+    expect_status 0
+    expect_output 'finetune: done before'
+    expect_output 'finetune\.json has the prices of slow\.yaml now'
+    for name in network baseline; do
+        jq -c ".$name.policy" run/finetune.json |
+            "$APQ" cost --space tiny --target slow.yaml --specs - --json \
+                >cost.json
+        jq -e --arg name $name --slurpfile cost cost.json \
+            --slurpfile first first '.[$name].cost as $now
+            | ($now.latency_ms / $cost[0].latency_ms - 1 | fabs) < 1e-8
+            and $now.latency_ms > 5 * $first[0][$name].cost.latency_ms
+            and $now.macs == $first[0][$name].cost.macs' run/finetune.json
+    done
+    cmp network.safetensors run/network.safetensors
+    # The manifest knows the new file, and with the target it was made for it
+    # is the first again.
+    [ "$(jq -r .steps.finetune.artefact run/manifest.json)" = \
+        "$("$APQ" report --run run --json |
+            jq -r '.files[] | select(.name == "finetune.json").hash')" ]
+    run "$APQ" finetune --run run --target bitfusion
+    expect_output 'prices of bitfusion now'
+    cmp first run/finetune.json
+    run "$APQ" finetune --run run --target bitfusion
+    expect_status 0
+    run grep -c prices <<<"$output"
+    expect_output '^0$'
+}
+
 @test "a fine-tuning that another one has overwritten is made again" {
     "$APQ" run "$ROOT/recipes/tiny.yaml" train.epochs=1 finetune.epochs=1 \
         finetune.baseline=none --run run --quiet
