@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 static json_t *report_json(const apq_predictor_report *report) {
     return json_pack("{s:I,s:I,s:I,s:i,s:f,s:f,s:f}", "n_train",
@@ -56,6 +57,8 @@ static apq_status save_all(apq_session *session, const apq_predictor *predictor,
         {"supernet_hash", weights_hash},
         {"records_hash", db_hash},
     };
+    /* A kill between the two must not leave what tells of other weights. */
+    (void)unlink(json_path);
     APQ_TRY(apq_predictor_save(predictor, path, metas,
                                sizeof metas / sizeof metas[0]));
     return apq_json_write(json_incref(reports), 6, json_path);
@@ -128,18 +131,37 @@ apq_status apq_fit_check_supernet(const apq_predictor *predictor,
     return APQ_OK;
 }
 
+/* Are both files those of this input? A fit that was interrupted, or of other
+ * settings, may have written since. */
+static bool is_done(const apq_session *session, const char *input,
+                    const char *path, const char *json_path) {
+    if (!apq_rundir_step_done(session->dir, "predictor", input)) {
+        return false;
+    }
+    bool is_changed = apq_file_exists(path) &&
+                      !apq_rundir_step_made(session->dir, "predictor", path);
+    if (is_changed || !apq_file_exists(json_path)) {
+        apq_note(session->progress, "predictor: again, %s %s",
+                 is_changed ? path : json_path,
+                 is_changed ? "changed since it was made" : "is gone");
+        return false;
+    }
+    return apq_session_has(session, "predictor", input, path);
+}
+
 /* The records as they are, not as the collection left them: some may have been
  * imported since. */
 static apq_status fit_file(apq_session *session, apq_records *records,
                            const char *path) {
     char supernet[APQ_PATH_MAX], weights[APQ_HASH_MAX];
+    char json_path[APQ_PATH_MAX], db_hash[APQ_RECORD_TEXT_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
-    char db_hash[APQ_RECORD_TEXT_MAX];
     APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
+    APQ_TRY(apq_rundir_file(session->dir, "predictor.json", json_path));
     APQ_TRY(apq_file_hash(supernet, weights));
     APQ_TRY(apq_records_hash(records, db_hash));
     APQ_TRY(apq_session_input_hash(session, "predictor", db_hash, input));
-    if (apq_session_has(session, "predictor", input, path)) {
+    if (is_done(session, input, path, json_path)) {
         return APQ_OK;
     }
     APQ_TRY(apq_session_begin(session, "predictor", input));

@@ -16,10 +16,8 @@
  * since. */
 static bool is_up_to_date(const apq_rundir *dir, const char *input,
                           const char *json) {
-    char hash[APQ_HASH_MAX];
     return apq_rundir_step_done(dir, "search", input) &&
-           apq_file_exists(json) && apq_file_hash(json, hash) == APQ_OK &&
-           strcmp(hash, apq_rundir_step_artefact(dir, "search")) == 0;
+           apq_rundir_step_made(dir, "search", json);
 }
 
 static apq_status write_into(apq_search_job *self, apq_rundir *dir) {

@@ -123,6 +123,20 @@ static apq_status other_training(const apq_session *session) {
              apq_rundir_path(session->dir), changes);
 }
 
+/* Hours of training are not repeated unasked, nor over a file that someone may
+ * have put there. */
+static apq_status check_unchanged(const apq_session *session,
+                                  const train_files *files) {
+    if (apq_rundir_step_done(session->dir, "train", files->input) &&
+        apq_file_exists(files->supernet) &&
+        !apq_rundir_step_made(session->dir, "train", files->supernet)) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s: changed since it was made: remove it to make it again",
+                 files->supernet);
+    }
+    return APQ_OK;
+}
+
 static apq_status prepare(apq_session *session, const apq_policy *policy,
                           const train_start *start, train_files *files) {
     APQ_TRY(
@@ -153,6 +167,7 @@ static apq_status prepare(apq_session *session, const apq_policy *policy,
                                     apq_rundir_path(session->dir), true,
                                     session->progress));
     }
+    APQ_TRY(check_unchanged(session, files));
     files->is_done =
         apq_session_has(session, "train", files->input, files->supernet);
     if (files->is_done) { /* a kill may have come before finish() removed it */

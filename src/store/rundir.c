@@ -340,6 +340,14 @@ const char *apq_rundir_step_artefact(const apq_rundir *dir, const char *step) {
     return step_text(dir, step, "artefact");
 }
 
+bool apq_rundir_step_made(const apq_rundir *dir, const char *step,
+                          const char *path) {
+    const char *artefact = apq_rundir_step_artefact(dir, step);
+    char hash[APQ_HASH_MAX];
+    return artefact != NULL && apq_file_exists(path) &&
+           apq_file_hash(path, hash) == APQ_OK && strcmp(hash, artefact) == 0;
+}
+
 apq_status apq_rundir_step_mark(apq_rundir *dir, const char *step,
                                 const char *input_hash,
                                 const char *artefact_hash) {

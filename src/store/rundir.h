@@ -56,6 +56,10 @@ bool apq_rundir_step_done(const apq_rundir *dir, const char *step,
 /* Hash of what the finished step made, or NULL; borrowed until the next
  * change. */
 const char *apq_rundir_step_artefact(const apq_rundir *dir, const char *step);
+/* Is the file at `path` what the finished step made? Of steps whose artefact is
+ * the hash of a file. */
+bool apq_rundir_step_made(const apq_rundir *dir, const char *step,
+                          const char *path);
 /* Durable on return; replaces an earlier mark of the step. */
 APQ_NODISCARD apq_status apq_rundir_step_mark(apq_rundir *dir, const char *step,
                                               const char *input_hash,

@@ -150,3 +150,49 @@ kill_until_done() {
         cmp "$scratch/kept" "$scratch/again/$file"
     done
 }
+
+@test "a predictor of other settings or a damaged one is fitted again" {
+    dir=$scratch/fit
+    "$APQ" train "$scratch/r.yaml" train.epochs=1 --run "$dir" --quiet
+    "$APQ" collect --run "$dir" collect.qat_steps=0 collect.active_records=0 \
+        --quiet
+    "$APQ" predictor fit --run "$dir" --quiet
+    cp "$dir/predictor.safetensors" "$dir/predictor.json" "$scratch"
+    fit_again() { # REASON
+        run "$APQ" predictor fit --run "$dir"
+        expect_status 0
+        expect_output "predictor: again, .*/fit/$1"
+        for file in predictor.safetensors predictor.json; do
+            cmp "$scratch/$file" "$dir/$file"
+        done
+        run "$APQ" predictor fit --run "$dir"
+        expect_output 'predictor: done before'
+    }
+    # Fails when the weights are there.
+    rm "$dir/predictor.json"
+    mkdir "$dir/predictor.json"
+    run "$APQ" predictor fit --run "$dir" predictor.hidden=8 --quiet
+    expect_status 1
+    rmdir "$dir/predictor.json"
+    run cmp "$scratch/predictor.safetensors" "$dir/predictor.safetensors"
+    expect_status 1
+    fit_again 'predictor.safetensors changed since it was made'
+    truncate -s 9000 "$dir/predictor.safetensors"
+    fit_again 'predictor.safetensors changed since it was made'
+    rm "$dir/predictor.json"
+    fit_again 'predictor.json is gone'
+}
+
+@test "a supernet that changed is not taken for the one trained" {
+    dir=$scratch/supernet
+    "$APQ" train "$scratch/r.yaml" train.epochs=1 --run "$dir" --quiet
+    cp "$dir/supernet.safetensors" "$scratch/kept"
+    truncate -s 9000 "$dir/supernet.safetensors"
+    run "$APQ" train "$scratch/r.yaml" train.epochs=1 --run "$dir" --quiet
+    expect_status 6
+    expect_output '/supernet.safetensors: changed since it was made: remove it'
+    [ "${#lines[@]}" -eq 1 ]
+    rm "$dir/supernet.safetensors"
+    "$APQ" train "$scratch/r.yaml" train.epochs=1 --run "$dir" --quiet
+    cmp "$scratch/kept" "$dir/supernet.safetensors"
+}

@@ -82,6 +82,22 @@ static void steps_depend_on_their_input(void **state) {
     apq_rundir_close(dir);
 }
 
+static void artefacts_are_known_by_their_hash(void **state) {
+    apq_rundir *dir = open_new(*state);
+    char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+    assert_int_equal(apq_rundir_file(dir, "weights", path), APQ_OK);
+    assert_int_equal(apq_file_write(path, "first", 5), APQ_OK);
+    assert_int_equal(apq_file_hash(path, hash), APQ_OK);
+    assert_false(apq_rundir_step_made(dir, "train", path));
+    assert_int_equal(apq_rundir_step_mark(dir, "train", "in", hash), APQ_OK);
+    assert_true(apq_rundir_step_made(dir, "train", path));
+    assert_int_equal(apq_file_write(path, "other", 5), APQ_OK);
+    assert_false(apq_rundir_step_made(dir, "train", path));
+    assert_int_equal(unlink(path), 0);
+    assert_false(apq_rundir_step_made(dir, "train", path));
+    apq_rundir_close(dir);
+}
+
 /* Status of opening the run from another process, or -1. */
 static int open_elsewhere(const char *path, bool read_only, bool *is_named) {
     int ends[2];
@@ -253,6 +269,7 @@ int main(void) {
         CASE(mismatch_names_both_values),
         CASE(what_made_nothing_may_be_bound_anew),
         CASE(steps_depend_on_their_input),
+        CASE(artefacts_are_known_by_their_hash),
         CASE(second_process_is_refused),
         CASE(reader_changes_nothing),
         CASE(no_run_is_an_error),
