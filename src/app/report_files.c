@@ -77,24 +77,36 @@ apq_status apq_report_train_json(const apq_report_source *source,
     return APQ_OK;
 }
 
+/* Other lines are of a fine-tuning that was replaced, or of one that has not
+ * ended. Without a finished one the last to be begun counts. */
+static bool is_of_result(const apq_report_source *source, const json_t *lines,
+                         const json_t *row) {
+    const json_t *input = json_object_get(row, "input");
+    if (source->run == NULL ||
+        apq_rundir_step_artefact(source->run, "finetune") == NULL) {
+        size_t last = json_array_size(lines) - 1;
+        return json_equal(
+            input, json_object_get(json_array_get(lines, last), "input"));
+    }
+    return json_is_string(input) &&
+           apq_rundir_step_done(source->run, "finetune",
+                                json_string_value(input));
+}
+
 apq_status apq_report_finetune_json(const apq_report_source *source,
                                     json_t **out) {
     json_t *lines;
     APQ_TRY(apq_report_lines_json(source, "finetune.jsonl", &lines));
     *out = lines;
-    size_t n = json_array_size(lines);
-    if (n == 0) {
+    if (json_array_size(lines) == 0) {
         return APQ_OK;
     }
-    /* Earlier lines may be of a policy that was replaced. */
-    const json_t *input =
-        json_object_get(json_array_get(lines, n - 1), "input");
     *out = json_object();
     size_t i;
     json_t *row;
     json_array_foreach(lines, i, row) {
         const char *of = json_string_value(json_object_get(row, "network"));
-        if (of == NULL || !json_equal(json_object_get(row, "input"), input)) {
+        if (of == NULL || !is_of_result(source, lines, row)) {
             continue;
         }
         json_t *rows = json_object_get(*out, of);
@@ -105,6 +117,10 @@ apq_status apq_report_finetune_json(const apq_report_source *source,
         add_epoch(rows, row);
     }
     json_decref(lines);
+    if (json_object_size(*out) == 0) {
+        json_decref(*out);
+        *out = json_null();
+    }
     return APQ_OK;
 }
 

@@ -244,6 +244,25 @@ ask() {
         and (.cost | length) == (.predicted_accuracy | length)' r.json
 }
 
+@test "curves are of the fine-tuning that ended, not of a later one killed" {
+    "$APQ" report --run run --json | jq .curves.finetune >ended
+    jq -e '(.network | length) == 1 and (.baseline | length) == 1' ended
+    # What another policy leaves that is killed after two epochs.
+    jq -c 'select(.network == "network")
+        | .input = "0123456789abcdef" | ., (.epoch = 2)' run/finetune.jsonl >lines
+    cat lines >>run/finetune.jsonl
+    "$APQ" report --run run --json | jq .curves.finetune | cmp - ended
+    # That is all there is to show where none has ended.
+    jq 'del(.steps.finetune)' run/manifest.json >manifest
+    cp manifest run/manifest.json
+    "$APQ" report --run run --json | jq -e '.curves.finetune
+        | (.network | length) == 2 and .baseline == null'
+    # And one that ended without epochs has no curves.
+    jq '.steps.finetune = {input: "00", artefact: "00"}' manifest \
+        >run/manifest.json
+    "$APQ" report --run run --json | jq -e '.curves.finetune == null'
+}
+
 @test "signal to quantisation noise of every layer's weights" {
     "$APQ" report --run run --json >tuned.json
     jq -e '.result.weights == "network.safetensors"
