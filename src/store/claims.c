@@ -41,9 +41,15 @@ static void write_place(char out[PLACE_MAX]) {
     (void)snprintf(out, PLACE_MAX, "%.64s %s", machine.nodename, space);
 }
 
-/* Clock ticks from the start of the machine to that of a process; 0: not
- * known. It tells a process from a later one with the same number. */
-static unsigned long long start_of(long pid) {
+/* What /proc tells of a process; zeros: not known. */
+typedef struct process {
+    char state; /* its letter */
+    /* Clock ticks from the start of the machine to its own: it tells a process
+     * from a later one with the same number. */
+    unsigned long long start;
+} process;
+
+static process look_up(long pid) {
     char path[40], text[1024];
     (void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     FILE *file = fopen(path, "r");
@@ -52,24 +58,27 @@ static unsigned long long start_of(long pid) {
         (void)fclose(file);
     }
     text[n] = '\0';
-    /* The name, in parentheses, may hold anything; the 22nd field is the 20th
-     * after it. */
+    /* The name, in parentheses, may hold anything; the state follows it, and
+     * the 22nd field is the 20th after it. */
     char *at = strrchr(text, ')');
+    process found = {.state = at == NULL || at[1] == '\0' ? '\0' : at[2]};
     for (int i = 0; at != NULL && i < 20; i++) {
         at = strchr(at + 1, ' ');
     }
-    return at == NULL ? 0 : strtoull(at, NULL, 10);
+    found.start = at == NULL ? 0 : strtoull(at, NULL, 10);
+    return found;
 }
 
 static void write_owner(char out[OWNER_MAX]) {
     char place[PLACE_MAX];
     write_place(place);
     long pid = (long)getpid();
-    (void)snprintf(out, OWNER_MAX, "%s %ld %llu", place, pid, start_of(pid));
+    (void)snprintf(out, OWNER_MAX, "%s %ld %llu", place, pid,
+                   look_up(pid).start);
 }
 
 /* Certainly gone: a process of this machine whose number is free or that of
- * another. */
+ * another, or that has ended and waits for its parent to notice (Z, X). */
 static bool is_gone(const char *owner) {
     char place[PLACE_MAX];
     write_place(place);
@@ -86,8 +95,9 @@ static bool is_gone(const char *owner) {
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
         return true;
     }
-    unsigned long long now = start_of(pid);
-    return start != 0 && now != 0 && now != start;
+    process now = look_up(pid);
+    return now.state == 'Z' || now.state == 'X' ||
+           (start != 0 && now.start != 0 && now.start != start);
 }
 
 static void bind_kind(sqlite3_stmt *statement, int at, apq_record_kind kind) {

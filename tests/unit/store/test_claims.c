@@ -125,6 +125,32 @@ static void a_claim_ends_unless_renewed(void **state) {
     apq_records_close(records);
 }
 
+/* Killed, and its parent has not waited for it yet. */
+static void a_zombie_holds_no_claim(void **state) {
+    apq_records_close(open_in(*state)); /* made before the fork */
+    pid_t child = fork();
+    assert_true(child >= 0);
+    int64_t begin = 0;
+    apq_claim claim;
+    if (child == 0) {
+        apq_claim_state got;
+        apq_records *records = open_in(*state);
+        if (records == NULL ||
+            apq_claims_take(records, APQ_TASK_RECORD, APQ_RECORD_QAT, &begin, 1,
+                            600, &got, &claim) != APQ_OK) {
+            _exit(2);
+        }
+        (void)raise(SIGKILL);
+    }
+    siginfo_t how;
+    assert_int_equal(waitid(P_PID, (id_t)child, &how, WEXITED | WNOWAIT), 0);
+    assert_int_equal(how.si_code, CLD_KILLED);
+    apq_records *records = open_in(*state);
+    assert_int_equal(take(records, &begin, 1, 600, &claim), APQ_CLAIM_MINE);
+    apq_records_close(records);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 static void choices_stay(void **state) {
     apq_records *records = open_in(*state);
     apq_claim claim, other;
@@ -230,6 +256,7 @@ int main(void) {
         CASE(each_is_claimed_once),
         CASE(repeats_and_records_are_apart),
         CASE(a_claim_ends_unless_renewed),
+        CASE(a_zombie_holds_no_claim),
         CASE(choices_stay),
         CASE(killed_processes_leave_every_record_once),
     };
