@@ -96,7 +96,11 @@ apq_status apq_active_choose(apq_session *session, apq_records *records,
     const apq_progress silent = {.ctx = session->progress->ctx,
                                  .stop_requested =
                                      session->progress->stop_requested};
+    /* Clocks differ, records must not. */
+    apq_recipe untimed = *session->recipe;
+    untimed.search.time_limit_s = 0;
     apq_session quiet = *session;
+    quiet.recipe = &untimed;
     quiet.progress = &silent;
     apq_predictor *predictor = NULL;
     apq_status st = apq_fit_records(&quiet, records, seq, &predictor, NULL);
@@ -110,7 +114,7 @@ apq_status apq_active_choose(apq_session *session, apq_records *records,
                            (long long)seq + (long long)i);
             break;
         }
-        st = choose_one(session, &parts, seq, i, known, n_known, &out[i]);
+        st = choose_one(&quiet, &parts, seq, i, known, n_known, &out[i]);
         if (st == APQ_OK) {
             known[n_known++] = apq_policy_hash(&session->space, &out[i]);
         }

@@ -237,6 +237,15 @@ expect_sound() {
     expect_output '^apq: run.db: policy: '
 }
 
+@test "what search finds to measure hangs on no clock" {
+    settings=(--quiet collect.qat_steps=0 collect.active_records=4)
+    new_run "$scratch/slow"
+    new_run "$scratch/fast"
+    collect "$scratch/slow" "${settings[@]}" search.time_limit_s=1e-9
+    collect "$scratch/fast" "${settings[@]}"
+    diff <(labels "$scratch/slow") <(labels "$scratch/fast")
+}
+
 @test "what is measured twice is one network, planned or not" {
     needs_sqlite
     new_run "$scratch/run"
