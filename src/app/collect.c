@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const char quantised_labels_key[] = "collect_labels";
-
 /* One kind of records of a run while it grows. Between the work and its
  * progress it stands as the stopwatch does: each question whether to stop is an
  * occasion to move the claims' end. */
@@ -28,7 +26,8 @@ typedef struct collection {
     apq_meter meter;
     const char *weights_hash;
     apq_record_kind kind;
-    int64_t n; /* all that are asked for */
+    int64_t n;     /* all that are asked for */
+    bool is_bound; /* the run, to what decides these records */
     double best, renewed_s;
     char detail[96];
     /* When this process began with the kind, and with how many records. */
@@ -95,6 +94,56 @@ static apq_status measure_again(const collection *c, const apq_policy *policy,
     return st;
 }
 
+/* What decides a label, for people to read when it has changed: all records of
+ * a run are labelled alike. */
+static apq_status settle_float_labels(const apq_session *session,
+                                      apq_rundir_settle settle) {
+    const apq_recipe *r = session->recipe;
+    char labels[96];
+    (void)snprintf(labels, sizeof labels,
+                   "%d validation images, %d to recalibrate, seed %llu",
+                   r->collect.val_images, r->collect.recalibrate_images,
+                   (unsigned long long)r->seed);
+    return settle(session->dir, "collect_float_labels", labels);
+}
+
+/* Those that share the work plan it alike, too. */
+static apq_status settle_quantised_labels(const apq_session *session,
+                                          apq_rundir_settle settle) {
+    const apq_recipe *r = session->recipe;
+    char labels[256], group[16];
+    bool is_trained = apq_collect_quantised_kind(r) == APQ_RECORD_QAT;
+    (void)snprintf(labels, sizeof labels,
+                   "%d validation images, %d to recalibrate, %d QAT steps of "
+                   "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
+                   "%llu%s",
+                   r->collect.val_images, r->collect.recalibrate_images,
+                   is_trained ? r->collect.qat_steps : 0, r->finetune.batch,
+                   r->collect.qat_learning_rate, r->train.momentum,
+                   r->finetune.weight_decay, r->finetune.label_smoothing,
+                   (unsigned long long)r->seed, apq_meter_label_kind(r));
+    APQ_TRY(settle(session->dir, "collect_labels", labels));
+    (void)snprintf(group, sizeof group, "%d",
+                   r->collect.policies_per_architecture);
+    return settle(session->dir, "collect_policies_per_architecture", group);
+}
+
+/* When the first record of a kind is there to be stored, not before: what fails
+ * may be tried in another way, and how the quantised ones are made may be
+ * chosen while the float ones are collected. */
+static apq_status bind_records(collection *c) {
+    if (c->is_bound) {
+        return APQ_OK;
+    }
+    APQ_TRY(
+        apq_rundir_bind(c->session->dir, "collect_weights", c->weights_hash));
+    APQ_TRY(c->kind == APQ_RECORD_FLOAT
+                ? settle_float_labels(c->session, apq_rundir_bind)
+                : settle_quantised_labels(c->session, apq_rundir_bind));
+    c->is_bound = true;
+    return APQ_OK;
+}
+
 static apq_status measure_record(collection *c, const apq_claim *claim,
                                  const apq_policy *policy) {
     double start = apq_now_s();
@@ -118,7 +167,10 @@ static apq_status measure_record(collection *c, const apq_claim *claim,
     };
     (void)snprintf(record.weights_hash, sizeof record.weights_hash, "%s",
                    c->weights_hash);
-    apq_status st = apq_claims_finish(c->records, claim, &record);
+    apq_status st = bind_records(c);
+    if (st == APQ_OK) {
+        st = apq_claims_finish(c->records, claim, &record);
+    }
     free(text);
     c->best = result.top1 > c->best ? result.top1 : c->best;
     (void)snprintf(c->detail, sizeof c->detail, "last %.2f %%, best %.2f %%",
@@ -362,6 +414,7 @@ static apq_status collect_kind(collection *c, apq_record_kind kind,
                                int64_t n_planned, int64_t n_active) {
     c->kind = kind;
     c->n = n_planned + n_active;
+    c->is_bound = false;
     c->best = 0;
     c->detail[0] = '\0';
     APQ_TRY(apq_records_count(c->records, kind, &c->n_start));
@@ -373,49 +426,9 @@ static apq_status collect_kind(collection *c, apq_record_kind kind,
     double rate_s = apq_now_s();
     APQ_TRY(collect_repeats(c, n_planned));
     c->start_s += apq_now_s() - rate_s; /* repeats are no labels */
+    /* All may have been imported: more are to be like those asked for. */
+    APQ_TRY(c->n > 0 ? bind_records(c) : APQ_OK);
     return summarise(c);
-}
-
-/* What decides a label, for people to read when it has changed: all records of
- * a run are labelled alike. */
-static apq_status bind_float_labels(apq_session *session) {
-    const apq_recipe *r = session->recipe;
-    char labels[96];
-    (void)snprintf(labels, sizeof labels,
-                   "%d validation images, %d to recalibrate, seed %llu",
-                   r->collect.val_images, r->collect.recalibrate_images,
-                   (unsigned long long)r->seed);
-    return apq_rundir_bind(session->dir, "collect_float_labels", labels);
-}
-
-/* Those that share the work plan it alike, too. */
-static apq_status bind_quantised_labels(apq_session *session) {
-    const apq_recipe *r = session->recipe;
-    char labels[256], group[16];
-    bool is_trained = apq_collect_quantised_kind(r) == APQ_RECORD_QAT;
-    (void)snprintf(labels, sizeof labels,
-                   "%d validation images, %d to recalibrate, %d QAT steps of "
-                   "%d at rate %g (momentum %g, decay %g, smoothing %g), seed "
-                   "%llu%s",
-                   r->collect.val_images, r->collect.recalibrate_images,
-                   is_trained ? r->collect.qat_steps : 0, r->finetune.batch,
-                   r->collect.qat_learning_rate, r->train.momentum,
-                   r->finetune.weight_decay, r->finetune.label_smoothing,
-                   (unsigned long long)r->seed, apq_meter_label_kind(r));
-    APQ_TRY(apq_rundir_bind(session->dir, quantised_labels_key, labels));
-    (void)snprintf(group, sizeof group, "%d",
-                   r->collect.policies_per_architecture);
-    return apq_rundir_bind(session->dir, "collect_policies_per_architecture",
-                           group);
-}
-
-/* Quantised ones are bound when the first is measured; how it is done may be
- * chosen while the float ones are collected. */
-static apq_status bind_labels(apq_session *session) {
-    if (apq_rundir_bound(session->dir, quantised_labels_key) != NULL) {
-        APQ_TRY(bind_quantised_labels(session));
-    }
-    return bind_float_labels(session);
 }
 
 static apq_status collect_all(apq_session *session, apq_records *records,
@@ -434,10 +447,6 @@ static apq_status collect_all(apq_session *session, apq_records *records,
                                    (size_t)r->collect.val_images);
     if (st == APQ_OK) {
         st = collect_kind(&c, APQ_RECORD_FLOAT, r->collect.float_records, 0);
-    }
-    if (st == APQ_OK &&
-        r->collect.quantised_records + r->collect.active_records > 0) {
-        st = bind_quantised_labels(session);
     }
     if (st == APQ_OK) {
         st = collect_kind(&c, apq_collect_quantised_kind(r),
@@ -471,7 +480,7 @@ static apq_status prepare(apq_session *session, collect_files *files) {
     APQ_TRY(apq_rundir_file(dir, "supernet.safetensors", files->supernet));
     APQ_TRY(apq_rundir_file(dir, "run.db", files->db));
     APQ_TRY(apq_file_hash(files->supernet, files->weights));
-    APQ_TRY(apq_rundir_bind(dir, "collect_weights", files->weights));
+    APQ_TRY(apq_rundir_check(dir, "collect_weights", files->weights));
     APQ_TRY(collect_input(session, files->weights, files->input));
     files->is_done =
         apq_session_has(session, "collect", files->input, files->db);
@@ -487,7 +496,8 @@ static apq_status prepare(apq_session *session, collect_files *files) {
                  "needs; train with train.bits: shared",
                  files->supernet);
     }
-    return bind_labels(session);
+    APQ_TRY(settle_quantised_labels(session, apq_rundir_check));
+    return settle_float_labels(session, apq_rundir_check);
 }
 
 static apq_status collect_into(apq_session *session, const collect_files *files,

@@ -412,8 +412,8 @@ static apq_status finetune_into(apq_session *session) {
         return drop_checkpoints(session, input);
     }
     APQ_TRY(apq_session_check_qat(session));
-    APQ_TRY(apq_session_begin(session, "finetune", input));
     APQ_TRY(apq_session_load_supernet(session, supernet));
+    APQ_TRY(apq_session_begin(session, "finetune", input));
     apq_teacher *teacher;
     APQ_TRY(open_teacher(session, &teacher));
     apq_status st = tune_all(session, &policies, teacher, path, input);

@@ -314,19 +314,32 @@ static apq_status check_supernet(const apq_rundir *dir, const row_list *list,
     return APQ_OK;
 }
 
+static apq_status settle_source(apq_rundir *dir, const row_list *list,
+                                apq_rundir_settle settle) {
+    char hash[APQ_HASH_MAX];
+    apq_space_hash(list->space, hash);
+    APQ_TRY(settle(dir, "space_hash", hash));
+    return list->n == 0
+               ? APQ_OK
+               : settle(dir, "collect_weights", list->rows[0].weights_hash);
+}
+
+/* Bound after all that may be refused, but before there are records: a kill
+ * must not leave any that tell not whose they are. */
 static apq_status import_into(apq_rundir *dir, const row_list *list,
                               size_t *n_new) {
-    char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
-    apq_space_hash(list->space, hash);
-    APQ_TRY(apq_rundir_bind(dir, "space_hash", hash));
-    if (list->n > 0) {
-        APQ_TRY(apq_rundir_bind(dir, "collect_weights",
-                                list->rows[0].weights_hash));
-    }
+    char path[APQ_PATH_MAX];
+    APQ_TRY(settle_source(dir, list, apq_rundir_check));
     APQ_TRY(apq_rundir_file(dir, "run.db", path));
     apq_records *records;
     APQ_TRY(apq_records_open(path, &records));
-    apq_status st = apq_records_merge(records, list->rows, list->n, n_new);
+    apq_status st = apq_records_try_merge(records, list->rows, list->n);
+    if (st == APQ_OK) {
+        st = settle_source(dir, list, apq_rundir_bind);
+    }
+    if (st == APQ_OK) {
+        st = apq_records_merge(records, list->rows, list->n, n_new);
+    }
     apq_records_close(records);
     return st;
 }

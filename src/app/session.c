@@ -44,31 +44,35 @@ void apq_session_join(apq_session *session, apq_comm *comm) {
     }
 }
 
-apq_status apq_session_bind_data(const apq_session *session, apq_rundir *dir) {
+static apq_status settle_data(const apq_session *session, apq_rundir *dir,
+                              apq_rundir_settle settle) {
     char n_val[32];
-    APQ_TRY(
-        apq_rundir_bind(dir, "data_hash", apq_dataset_hash(session->dataset)));
+    APQ_TRY(settle(dir, "data_hash", apq_dataset_hash(session->dataset)));
     /* Which images these are follows from their number. */
     (void)snprintf(n_val, sizeof n_val, "%zu",
                    apq_dataset_length(session->dataset, APQ_SPLIT_VAL));
-    return apq_rundir_bind(dir, "n_val", n_val);
+    return settle(dir, "n_val", n_val);
 }
 
-static apq_status bind_run(apq_session *session) {
+apq_status apq_session_bind_data(const apq_session *session, apq_rundir *dir) {
+    return settle_data(session, dir, apq_rundir_bind);
+}
+
+static apq_status settle_run(apq_session *session, apq_rundir_settle settle) {
+    apq_rundir *dir = session->dir;
     char seed[32];
     (void)snprintf(seed, sizeof seed, "%llu",
                    (unsigned long long)session->recipe->seed);
-    APQ_TRY(apq_rundir_bind(session->dir, "space", session->space.name));
-    APQ_TRY(apq_rundir_bind(session->dir, "space_hash", session->space_hash));
-    APQ_TRY(apq_rundir_bind(session->dir, "seed", seed));
-    return session->dataset == NULL
-               ? APQ_OK
-               : apq_session_bind_data(session, session->dir);
+    APQ_TRY(settle(dir, "space", session->space.name));
+    APQ_TRY(settle(dir, "space_hash", session->space_hash));
+    APQ_TRY(settle(dir, "seed", seed));
+    return session->dataset == NULL ? APQ_OK
+                                    : settle_data(session, dir, settle);
 }
 
 apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
     APQ_TRY(apq_rundir_open(run_dir, true, &session->dir));
-    return bind_run(session);
+    return settle_run(session, apq_rundir_check);
 }
 
 /* A mistyped name makes no run. */
@@ -87,7 +91,7 @@ apq_status apq_session_open_shared_run(apq_session *session,
                                        const char *run_dir) {
     APQ_TRY(check_supernet_or_run(run_dir));
     APQ_TRY(apq_rundir_open_shared(run_dir, true, &session->dir));
-    return bind_run(session);
+    return settle_run(session, apq_rundir_check);
 }
 
 apq_status apq_session_run(const apq_recipe *recipe, const char *run_dir,
@@ -125,6 +129,7 @@ bool apq_session_has(const apq_session *session, const char *step,
 
 apq_status apq_session_begin(apq_session *session, const char *step,
                              const char *input) {
+    APQ_TRY(settle_run(session, apq_rundir_bind));
     return apq_stopwatch_assign(&session->stopwatch,
                                 apq_rundir_path(session->dir), step, input);
 }

@@ -42,9 +42,9 @@ void apq_session_join(apq_session *session, apq_comm *comm);
  * number of classes. */
 APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
 
-/* The locked run directory, made if missing and bound to the space, the seed
- * and, when open, the data. After the data, so that bad data leave nothing
- * behind. */
+/* The locked run directory, made if missing; one that is bound to another space
+ * or seed or, when open, to other data is refused. After the data, so that bad
+ * data leave nothing behind. */
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
 
@@ -72,8 +72,9 @@ APQ_NODISCARD apq_status apq_session_run(const apq_recipe *recipe,
 bool apq_session_has(const apq_session *session, const char *step,
                      const char *input, const char *path);
 
-/* From here on the work is metered as `step` of the run, from the opening of
- * the session or the end of the step before. */
+/* From here on the run is bound to space, seed and data, and the work metered
+ * as `step` of the run, from the opening of the session or the end of the step
+ * before. Not earlier than what may be refused has been looked at. */
 APQ_NODISCARD apq_status apq_session_begin(apq_session *session,
                                            const char *step, const char *input);
 /* Stores what the step spent, then marks it as finished. */

@@ -461,3 +461,12 @@ apq_status apq_records_merge(apq_records *records, const apq_record *rows,
     APQ_TRY(apq_records_begin(records));
     return apq_records_end(records, merge(records, rows, n, n_new));
 }
+
+apq_status apq_records_try_merge(apq_records *records, const apq_record *rows,
+                                 size_t n) {
+    size_t n_new = 0;
+    APQ_TRY(apq_records_begin(records));
+    apq_status st = merge(records, rows, n, &n_new);
+    (void)sqlite3_exec(records->db, "ROLLBACK", NULL, NULL, NULL);
+    return st;
+}

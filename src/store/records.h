@@ -80,6 +80,10 @@ APQ_NODISCARD apq_status apq_records_add_repeat(apq_records *records,
 APQ_NODISCARD apq_status apq_records_merge(apq_records *records,
                                            const apq_record *rows, size_t n,
                                            size_t *n_new);
+/* Would they be merged? Adds none. Errors: as of apq_records_merge(). */
+APQ_NODISCARD apq_status apq_records_try_merge(apq_records *records,
+                                               const apq_record *rows,
+                                               size_t n);
 
 APQ_NODISCARD apq_status apq_records_count(apq_records *records,
                                            apq_record_kind kind, size_t *n);

@@ -280,15 +280,21 @@ static apq_status put(apq_rundir *dir, const char *section, const char *key,
     return APQ_OK;
 }
 
-static apq_status bind_now(apq_rundir *dir, const char *key,
-                           const char *value) {
+apq_status apq_rundir_check(apq_rundir *dir, const char *key,
+                            const char *value) {
     const char *earlier = apq_rundir_bound(dir, key);
     if (earlier != NULL && strcmp(earlier, value) != 0) {
         APQ_FAIL(APQ_ERR_MISMATCH,
                  "run directory %s was made with %s %s, now %s", dir->path, key,
                  earlier, value);
     }
-    if (earlier != NULL || dir->lock_fd < 0) {
+    return APQ_OK;
+}
+
+static apq_status bind_now(apq_rundir *dir, const char *key,
+                           const char *value) {
+    APQ_TRY(apq_rundir_check(dir, key, value));
+    if (apq_rundir_bound(dir, key) != NULL || dir->lock_fd < 0) {
         return APQ_OK;
     }
     return put(dir, "bound", key, json_string(value));

@@ -42,7 +42,13 @@ APQ_NODISCARD apq_status apq_rundir_file(const apq_rundir *dir,
  * now b". */
 APQ_NODISCARD apq_status apq_rundir_bind(apq_rundir *dir, const char *key,
                                          const char *value);
-/* The same where nothing has been made from the earlier value yet: it is
+/* Compares only: what is not bound yet is fine. Errors: as of bind. */
+APQ_NODISCARD apq_status apq_rundir_check(apq_rundir *dir, const char *key,
+                                          const char *value);
+/* One of the two. */
+typedef apq_status (*apq_rundir_settle)(apq_rundir *dir, const char *key,
+                                        const char *value);
+/* bind where nothing has been made from the earlier value yet: it is
  * replaced. The directory is open to write. */
 APQ_NODISCARD apq_status apq_rundir_rebind(apq_rundir *dir, const char *key,
                                            const char *value);

@@ -223,6 +223,50 @@ expect_sound() {
     expect_output 'collect_float_labels 50 validation images.*, now 40'
 }
 
+@test "an attempt that is refused or fails does not claim the run" {
+    new_run "$scratch/run"
+    bare=$scratch/bare
+    mkdir "$bare"
+    settings=(--quiet recipes/tiny.yaml collect.float_records=2
+        collect.quantised_records=2 collect.active_records=0)
+    head -c 9000 "$scratch/run/supernet.safetensors" \
+        >"$bare/supernet.safetensors"
+    run collect "$bare" "${settings[@]}"
+    expect_status 3
+    cp "$scratch/run/supernet.safetensors" "$bare"
+    run collect "$bare" "${settings[@]}" --space cifar10
+    expect_status 6
+    run "$APQ" finetune recipes/tiny.yaml --run "$bare" --space cifar10 \
+        finetune.policy=largest
+    expect_status 6
+    run collect "$bare" "${settings[@]}" --seed 5 collect.quantised=shared
+    expect_status 3
+    expect_output 'has no shared steps'
+    [ "$(jq -c .bound "$bare/manifest.json")" = '{}' ]
+    # A training that diverges leaves its settings to be mended.
+    run collect "$bare" "${settings[@]}" collect.qat_learning_rate=100 \
+        collect.qat_steps=40 finetune.weight_decay=1
+    expect_status 1
+    expect_output '^apq: qat record 0: '
+    collect "$bare" "${settings[@]}"
+    run collect "$bare" "${settings[@]}" collect.qat_learning_rate=100 \
+        collect.quantised_records=3
+    expect_status 6
+    # Of two rows in one place none is taken.
+    "$APQ" collect export --run "$bare" --format jsonl >"$scratch/r"
+    mkdir "$scratch/other"
+    echo '{"version": 1, "bound": {}, "steps": {}}' \
+        >"$scratch/other/manifest.json"
+    sed 's/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/
+         s/"seq":1/"seq":0/' "$scratch/r" >"$scratch/bad"
+    import=("$APQ" collect import --space tiny --run "$scratch/other" --records)
+    run "${import[@]}" "$scratch/bad"
+    expect_status 6
+    run "${import[@]}" "$scratch/r"
+    expect_status 0
+    expect_output '^4 records read, 4 added$'
+}
+
 @test "a choice without a policy is an error" {
     needs_sqlite
     new_run "$scratch/run"

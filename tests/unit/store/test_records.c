@@ -282,11 +282,14 @@ static void merging_takes_all_or_none(void **state) {
                           example(APQ_RECORD_FLOAT, 2)};
     size_t n_new = 9;
     rows[1].accuracy += 0.1;
+    assert_int_equal(apq_records_try_merge(records, rows, 3), APQ_ERR_MISMATCH);
     assert_int_equal(apq_records_merge(records, rows, 3, &n_new),
                      APQ_ERR_MISMATCH);
     assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
     rows[1].accuracy -= 0.1;
     rows[1] = example(APQ_RECORD_FLOAT, 1);
+    assert_int_equal(apq_records_try_merge(records, rows, 3), APQ_OK);
+    assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
     assert_int_equal(apq_records_merge(records, rows, 3, &n_new), APQ_OK);
     assert_int_equal(n_new, 2);
     assert_int_equal(count(records, APQ_RECORD_FLOAT), 3);

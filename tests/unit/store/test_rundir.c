@@ -27,8 +27,11 @@ static void write_manifest(const char *path, const char *text) {
 
 static void mismatch_names_both_values(void **state) {
     apq_rundir *dir = open_new(*state);
+    assert_int_equal(apq_rundir_check(dir, "seed", "3"), APQ_OK);
     assert_null(apq_rundir_bound(dir, "seed"));
     assert_int_equal(apq_rundir_bind(dir, "seed", "1"), APQ_OK);
+    assert_int_equal(apq_rundir_check(dir, "seed", "1"), APQ_OK);
+    assert_int_equal(apq_rundir_check(dir, "seed", "3"), APQ_ERR_MISMATCH);
     assert_int_equal(apq_rundir_bind(dir, "space hash", "aa"), APQ_OK);
     assert_int_equal(apq_rundir_bind(dir, "seed", "1"), APQ_OK);
     apq_rundir_close(dir);
