@@ -7,6 +7,7 @@
 #include "app/json.h"
 #include "base/path.h"
 #include "export/c99.h"
+#include "export/describe.h"
 #include "export/onnx.h"
 
 #include <inttypes.h>
@@ -16,39 +17,71 @@
 
 /* ----------------------------------------------------------------- formats */
 
-static apq_status write_onnx(const apq_export_job *job,
-                             apq_onnx_flavour flavour, const char *path) {
+/* Values of the file's metadata; NULL: not known, or no memory. */
+typedef struct onnx_texts {
+    char *policy, *preprocessing, *classes;
     char normalisation[256];
-    char *policy =
-        apq_policy_to_json(&job->session.space, &job->network.policy);
-    if (policy == NULL) {
-        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
-    }
-    apq_onnx_pair metadata[] = {
-        {"apq.space", job->session.space.name},
-        {"apq.policy", policy},
-        {"apq.source_hash", job->network.hash},
-        {"apq.normalisation", normalisation},
-    };
-    size_t n = sizeof metadata / sizeof metadata[0];
+} onnx_texts;
+
+static char *dump(json_t *value) {
+    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(value);
+    return text;
+}
+
+static apq_status make_texts(const apq_export_job *job, onnx_texts *t) {
+    const apq_network_file *n = &job->network;
     const float *m = job->mean, *s = job->std;
-    (void)snprintf(normalisation, sizeof normalisation,
+    (void)snprintf(t->normalisation, sizeof t->normalisation,
                    "{\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}",
                    (double)m[0], (double)m[1], (double)m[2], (double)s[0],
                    (double)s[1], (double)s[2]);
-    apq_status st = apq_export_onnx(
-        job->network.model,
-        &(apq_onnx_options){
-            .flavour = flavour,
-            .is_packed = job->request->is_packed,
-            .is_function_left_out = job->request->is_function_left_out,
-            .is_called_quant = job->request->is_called_quant,
-            .is_scaled = job->request->is_scaled,
-            .metadata = metadata,
-            .n_metadata = job->has_normalisation ? n : n - 1,
-        },
-        path);
-    free(policy);
+    t->policy = apq_policy_to_json(&job->session.space, &n->policy);
+    t->preprocessing = dump(apq_export_preprocessing(job));
+    t->classes = n->class_names == NULL
+                     ? NULL
+                     : dump(apq_describe_classes(n->class_names, n->n_classes));
+    if (t->policy == NULL || t->preprocessing == NULL ||
+        (t->classes == NULL && n->class_names != NULL)) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", n->path);
+    }
+    return APQ_OK;
+}
+
+static void free_texts(onnx_texts *t) {
+    free(t->policy);
+    free(t->preprocessing);
+    free(t->classes);
+}
+
+static apq_status write_onnx(const apq_export_job *job,
+                             apq_onnx_flavour flavour, const char *path) {
+    onnx_texts texts;
+    apq_status st = make_texts(job, &texts);
+    const apq_onnx_pair metadata[] = {
+        {"apq.space", job->session.space.name},
+        {"apq.policy", texts.policy},
+        {"apq.source_hash", job->network.hash},
+        {"apq.normalisation",
+         job->has_normalisation ? texts.normalisation : NULL},
+        {"apq.preprocessing", texts.preprocessing},
+        {"apq.classes", texts.classes},
+    };
+    if (st == APQ_OK) {
+        st = apq_export_onnx(
+            job->network.model,
+            &(apq_onnx_options){
+                .flavour = flavour,
+                .is_packed = job->request->is_packed,
+                .is_function_left_out = job->request->is_function_left_out,
+                .is_called_quant = job->request->is_called_quant,
+                .is_scaled = job->request->is_scaled,
+                .metadata = metadata,
+                .n_metadata = sizeof metadata / sizeof metadata[0],
+            },
+            path);
+    }
+    free_texts(&texts);
     return st;
 }
 

@@ -51,6 +51,7 @@ apq_status apq_export_write_c(const apq_export_job *job, const char *file) {
     options.images = pixels;
     memcpy(options.mean, job->mean, sizeof options.mean);
     memcpy(options.std, job->std, sizeof options.std);
+    options.class_names = job->network.class_names;
     apq_status st = apq_export_c(job->network.model, &options, dir, NULL);
     free(pixels);
     return st;
@@ -69,6 +70,7 @@ apq_status apq_export_write_weights(const apq_export_job *job,
     options.policy = policy;
     memcpy(options.mean, job->mean, sizeof options.mean);
     memcpy(options.std, job->std, sizeof options.std);
+    options.class_names = job->network.class_names;
     apq_status st = apq_export_weights(job->network.model, &options, dir);
     free(policy);
     return st;
@@ -118,6 +120,7 @@ apq_status apq_export_verify_weights(const apq_export_job *job,
     options.images = pixels;
     memcpy(options.mean, job->mean, sizeof options.mean);
     memcpy(options.std, job->std, sizeof options.std);
+    options.class_names = job->network.class_names;
     apq_status st = apq_verify_weights(job->network.model, file, &options, out);
     free(pixels);
     return st;

@@ -4,6 +4,7 @@
 
 #include "app/json.h"
 #include "base/path.h"
+#include "export/describe.h"
 
 #include <apq/apq.h>
 
@@ -63,6 +64,12 @@ static json_t *input_json(const apq_export_job *job) {
         (void)json_object_set_new(input, "std", triple(job->std));
     }
     return input;
+}
+
+json_t *apq_export_preprocessing(const apq_export_job *job) {
+    return apq_describe_preprocessing(job->network.model->resolution,
+                                      job->has_normalisation ? job->mean : NULL,
+                                      job->std);
 }
 
 /* Of the network's row of finetune.json beside it; null where that is absent or
@@ -127,8 +134,7 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         apq_file_hash(file, hash) == APQ_OK ? json_string(hash) : json_null();
     return json_pack(
         "{s:i, s:s, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, "
-        "s:o, "
-        "s:o, s:o, s:[]}",
+        "s:o, s:o, s:o, s:o, s:o, s:[]}",
         "schema_version", 1, "tool_version", apq_version(), "format", r->format,
         "is_packed", r->is_packed, "has_function",
         is_qonnx && !r->is_function_left_out, "has_codes",
@@ -137,8 +143,10 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         apq_path_name(job->network.path), "hash", job->network.hash, "space",
         job->session.space.name, "policy",
         apq_json_policy(&job->session.space, &job->network.policy), "widths",
-        widths_json(job->network.model), "input", input_json(job), "expected",
-        expected_json(job), "verification");
+        widths_json(job->network.model), "input", input_json(job),
+        "preprocessing", apq_export_preprocessing(job), "classes",
+        apq_describe_classes(job->network.class_names, job->network.n_classes),
+        "expected", expected_json(job), "verification");
 }
 
 apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,

@@ -213,15 +213,18 @@ apq_status apq_network_open(const char *path, const char *space_or_null,
     return st;
 }
 
+void apq_network_free_names(char **names, int n) {
+    for (int c = 0; names != NULL && c < n; c++) {
+        free(names[c]);
+    }
+    free(names);
+}
+
 void apq_network_destroy(apq_network *network) {
     if (network == NULL) {
         return;
     }
-    for (int c = 0;
-         network->class_names != NULL && c < network->space.n_classes; c++) {
-        free(network->class_names[c]);
-    }
-    free(network->class_names);
+    apq_network_free_names(network->class_names, network->space.n_classes);
     apq_nn_net_fini(&network->net);
     apq_model_destroy(network->model);
     apq_arena_destroy(network->arena);

@@ -35,6 +35,8 @@ APQ_NODISCARD apq_status apq_network_open(const char *path,
                                           const char *space_or_null,
                                           apq_network **out);
 void apq_network_destroy(apq_network *network);
+/* Of n class names; NULL is fine. */
+void apq_network_free_names(char **names, int n);
 
 /* In integers; `path` is of the network, for messages. The caller destroys
  * *out. Errors: FORMAT weights that no network has; NOMEM. */

@@ -56,12 +56,17 @@ apq_status apq_network_file_load(apq_session *session, const char *path,
     out->has_statistics = network->has_statistics;
     memcpy(out->mean, network->mean, sizeof out->mean);
     memcpy(out->std, network->std, sizeof out->std);
+    out->n_classes = network->space.n_classes;
+    out->class_names = network->class_names; /* ownership moves */
+    network->class_names = NULL;
     apq_status st = apq_network_integers(network, out->path, &out->model);
     apq_network_destroy(network);
     return st == APQ_OK ? apq_file_hash(out->path, out->hash) : st;
 }
 
 void apq_network_file_fini(apq_network_file *network) {
+    apq_network_free_names(network->class_names, network->n_classes);
+    network->class_names = NULL;
     apq_int_model_destroy(network->model);
     network->model = NULL;
 }

@@ -17,6 +17,8 @@ typedef struct apq_network_file {
     char data_hash[APQ_HASH_MAX]; /* of the images it was trained on */
     bool has_statistics; /* of these images, where the file tells them: */
     float mean[3], std[3];
+    int n_classes;
+    char **class_names; /* (n_classes), owned, UTF-8; NULL: not told */
     apq_policy policy;
     apq_int_model *model; /* owned */
 } apq_network_file;

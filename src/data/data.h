@@ -81,6 +81,9 @@ const char *apq_dataset_hash(const apq_dataset *dataset);
 void apq_dataset_normalisation(const apq_dataset *dataset, float mean[3],
                                float std[3]);
 
+/* Shorter side that a larger image is resized to before the centre square of
+ * `resolution` is taken. */
+int apq_image_largest_side(int resolution);
 /* Reads one JPEG or PNG file as an image of a dataset of that resolution,
  * 4 ... 1024, would be: turned upright, its shorter side at most 8 / 7 of the
  * resolution, the centre square. Writes (resolution, resolution, 3) RGB bytes

@@ -152,8 +152,6 @@ apq_status data_orient_pixels(data_decoder *decoder, int orientation);
 /* Shorter side to at most resolution * 8 / 7, then the centre square:
  * (resolution, resolution, 3). */
 apq_status data_fit(data_decoder *decoder, int resolution, uint8_t *hwc);
-/* Shorter side that data_fit resizes a larger image to. */
-int data_fit_side(int resolution);
 
 /* Runs visit(ctx, thread, i) for 0 <= i < n on n_threads threads, the caller
  * being thread 0. The failure of the lowest i is returned, with its message;

@@ -54,7 +54,8 @@ static apq_status deliver(const apq_dataset *dataset, data_decoder *decoder,
                           const data_item *item, uint8_t *hwc) {
     int side = dataset->resolution;
     APQ_TRY(data_decode(decoder, &dataset->listing, item,
-                        dataset->is_native ? 0 : data_fit_side(side), false));
+                        dataset->is_native ? 0 : apq_image_largest_side(side),
+                        false));
     if (dataset->is_native &&
         (decoder->native_width != side || decoder->native_height != side)) {
         APQ_FAIL(APQ_ERR_FORMAT,

@@ -257,7 +257,7 @@ apq_status data_decode(data_decoder *decoder, const data_listing *listing,
                   "not a JPEG or PNG image");
 }
 
-int data_fit_side(int resolution) {
+int apq_image_largest_side(int resolution) {
     return resolution * 8 / 7;
 }
 
@@ -345,7 +345,7 @@ static void crop(const data_decoder *decoder, int resolution, uint8_t *hwc) {
 apq_status data_fit(data_decoder *decoder, int resolution, uint8_t *hwc) {
     int width = decoder->width, height = decoder->height;
     int shorter = width < height ? width : height;
-    int limit = data_fit_side(resolution);
+    int limit = apq_image_largest_side(resolution);
     int target = shorter < resolution ? resolution : shorter;
     target = target > limit ? limit : target;
     if (target == shorter) {

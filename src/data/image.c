@@ -18,8 +18,8 @@ static apq_status decode_into(data_decoder *decoder, data_item *item,
                               const char *path, int resolution, uint8_t *hwc) {
     char root[] = ""; /* of a dataset; nothing here */
     const data_listing listing = {.root = root};
-    apq_status st =
-        data_decode(decoder, &listing, item, data_fit_side(resolution), false);
+    apq_status st = data_decode(decoder, &listing, item,
+                                apq_image_largest_side(resolution), false);
     if (decoder->reason[0] != '\0') { /* by the name that was given */
         return APQ_ERROR(st, "%s: %s", path, decoder->reason);
     }

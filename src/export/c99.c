@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "data/data.h"
 #include "export/c99_internal.h"
 
 #include <inttypes.h>
@@ -97,8 +98,10 @@ static void write_vectors(const apq_c99_plan *p, const vectors *v, FILE *out) {
 /* The text with @name@ and @NAME@ replaced by the prefix in both cases, and
  * @side@ and so on by numbers. */
 static void fill_in(const apq_c99_plan *p, const char *text, FILE *out) {
-    char side[16], classes[16], arena[32], weights[32], tables[32];
+    char side[16], limit[16], classes[16], arena[32], weights[32], tables[32];
     (void)snprintf(side, sizeof side, "%d", p->model->resolution);
+    (void)snprintf(limit, sizeof limit, "%d",
+                   apq_image_largest_side(p->model->resolution));
     (void)snprintf(classes, sizeof classes, "%d", p->model->n_classes);
     (void)snprintf(arena, sizeof arena, "%zu", p->sizes.arena_bytes);
     (void)snprintf(weights, sizeof weights, "%zu", p->sizes.weight_bytes);
@@ -108,6 +111,7 @@ static void fill_in(const apq_c99_plan *p, const char *text, FILE *out) {
     } fields[] = {{"@name@", p->options->prefix},
                   {"@NAME@", p->upper},
                   {"@side@", side},
+                  {"@limit@", limit},
                   {"@classes@", classes},
                   {"@arena@", arena},
                   {"@weights@", weights},
@@ -155,6 +159,12 @@ static void write_layer_table(const apq_c99_plan *p, FILE *out) {
 
 static void write_readme(const apq_c99_plan *p, FILE *out) {
     fill_in(p, apq_c99_readme_md, out);
+    if (p->options->class_names != NULL) {
+        fill_in(p,
+                "\n## Classes\n\n`@name@_class_names[class]` is the name of a "
+                "class, in UTF-8.\n",
+                out);
+    }
     write_layer_table(p, out);
 }
 

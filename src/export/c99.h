@@ -22,6 +22,7 @@ typedef struct apq_c99_options {
      * n_images 0 is two of noise. Borrowed during the call. */
     const uint8_t *images;
     int n_images;
+    char *const *class_names; /* (n_classes), UTF-8; NULL: not known */
 } apq_c99_options;
 
 #define APQ_C99_OPTIONS_INIT                                                   \

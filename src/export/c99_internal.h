@@ -58,6 +58,10 @@ const char *apq_c99_type(const apq_int_codes *codes);
 
 /* The texts of the files, written to `out`; its errors are the caller's. */
 void apq_c99_write_network_h(const apq_c99_plan *plan, FILE *out);
+/* The names of classes: declared, and defined; nothing where they are not
+ * known. */
+void apq_c99_declare_names(const apq_c99_plan *plan, FILE *out);
+void apq_c99_define_names(const apq_c99_plan *plan, FILE *out);
 void apq_c99_write_network_c(const apq_c99_plan *plan, FILE *out);
 void apq_c99_write_weights_h(const apq_c99_plan *plan, FILE *out);
 void apq_c99_write_weights_c(const apq_c99_plan *plan, FILE *out);

@@ -87,12 +87,13 @@ void apq_c99_write_network_h(const apq_c99_plan *p, FILE *out) {
             "/* %s_run in two steps: the classifier's sums, %s,\n"
             " * and what becomes of them, in place. */\n"
             "void %s_sums(const uint8_t *image, int32_t *sums);\n"
-            "void %s_logits(int32_t *sums);\n\n"
-            "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+            "void %s_logits(int32_t *sums);\n\n",
             n,
             p->has_equal_scales ? "which are the logits"
                                 : "each class in a unit of its own",
             n, n);
+    apq_c99_declare_names(p, out);
+    fprintf(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }
 
 /* Layers ------------------------------------------------------------------ */
@@ -493,6 +494,7 @@ void apq_c99_write_network_c(const apq_c99_plan *p, FILE *out) {
             "void NETWORK_TRACE(int layer, const void *codes, size_t n);\n"
             "#define TRACE(layer, codes, n) NETWORK_TRACE(layer, codes, n)\n"
             "#else\n#define TRACE(layer, codes, n) ((void)0)\n#endif\n\n");
+    apq_c99_define_names(p, out);
     write_memory(p, out);
     for (int i = 0; i < p->n_chains; i++) {
         const apq_c99_chain *c = &p->chains[i];

@@ -266,8 +266,10 @@ static void write_metadata(emitter *e, const apq_onnx_options *options) {
     onnx_metadata(&e->graph, "apq.widths", text);
     free(text);
     for (size_t i = 0; i < options->n_metadata; i++) {
-        onnx_metadata(&e->graph, options->metadata[i].key,
-                      options->metadata[i].value);
+        if (options->metadata[i].value != NULL) {
+            onnx_metadata(&e->graph, options->metadata[i].key,
+                          options->metadata[i].value);
+        }
     }
 }
 

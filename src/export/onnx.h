@@ -22,7 +22,7 @@ typedef enum apq_onnx_flavour {
 } apq_onnx_flavour;
 
 typedef struct apq_onnx_pair {
-    const char *key, *value;
+    const char *key, *value; /* value NULL: left out */
 } apq_onnx_pair;
 
 typedef struct apq_onnx_options {

@@ -4,6 +4,7 @@
 
 #include "deploy/int_engine.h"
 #include "deploy/int_reference.h"
+#include "export/describe.h"
 #include "export/weights.h"
 #include "tensor/safetensors.h"
 
@@ -187,6 +188,46 @@ static void compare_normalisation(const reading *r,
     }
 }
 
+/* In one form, as reals are written; the caller's. */
+static char *canonical(const json_t *value) {
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS |
+                                 JSON_REAL_PRECISION(9));
+}
+
+/* A member that exports before it was thought of lack; takes `ours`. */
+static apq_status compare_member(const reading *r, const char *key,
+                                 json_t *ours, const char *difference,
+                                 apq_verification *out) {
+    const json_t *member = json_object_get(r->network, key);
+    char *expected = canonical(ours), *actual = canonical(member);
+    json_decref(ours);
+    bool is_whole = expected != NULL && (member == NULL || actual != NULL);
+    if (is_whole && member != NULL && strcmp(actual, expected) != 0) {
+        (void)snprintf(out->difference, sizeof out->difference, "%s",
+                       difference);
+    }
+    free(expected);
+    free(actual);
+    if (!is_whole) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", r->path);
+    }
+    return APQ_OK;
+}
+
+static apq_status
+compare_images_and_classes(const reading *r,
+                           const apq_verify_weights_options *o,
+                           apq_verification *out) {
+    APQ_TRY(
+        compare_member(r, "class_names",
+                       apq_describe_classes(o->class_names, r->model.n_classes),
+                       "classes have other names", out));
+    return compare_member(
+        r, "preprocessing",
+        apq_describe_preprocessing(r->model.resolution, o->mean, o->std),
+        "images are described as prepared otherwise", out);
+}
+
 /* What is another in the file is left in out->difference and out->layer. */
 static apq_status compare_layers(const reading *r, apq_verification *out) {
     json_t *ours = apq_weights_layers(&r->model);
@@ -224,6 +265,7 @@ static apq_status open_reading(reading *r,
     if (!json_is_object(r->network)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: no description of a network", r->path);
     }
+    APQ_TRY(compare_images_and_classes(r, options, out));
     compare_normalisation(r, options, out);
     APQ_TRY(compare_layers(r, out));
     if (out->difference[0] != '\0') {

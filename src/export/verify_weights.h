@@ -10,7 +10,8 @@
 
 /* Reads back what apq_export_weights wrote and runs it on images. */
 typedef struct apq_verify_weights_options {
-    float mean[3], std[3]; /* of the network's images */
+    float mean[3], std[3];    /* of the network's images */
+    char *const *class_names; /* of the network; NULL: not known */
     const uint8_t *images; /* (n_images, H, W, 3), borrowed during the call */
     int n_images;          /* >= 1 */
     const apq_progress *progress; /* told of the images, asked whether to stop;

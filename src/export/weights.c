@@ -3,6 +3,7 @@
 #include "export/weights.h"
 
 #include "base/file.h"
+#include "export/describe.h"
 #include "tensor/safetensors.h"
 
 #include <jansson.h>
@@ -129,11 +130,14 @@ json_t *apq_weights_layers(const apq_int_model *m) {
 
 static json_t *describe(const apq_int_model *m, const apq_weights_options *o,
                         json_t *policy) {
-    return json_pack("{s:s,s:i,s:i,s:[f,f,f],s:[f,f,f],s:O?,s:o}", "format",
-                     "apq integer network 1", "resolution", m->resolution,
-                     "classes", m->n_classes, "mean", (double)o->mean[0],
-                     (double)o->mean[1], (double)o->mean[2], "std",
-                     (double)o->std[0], (double)o->std[1], (double)o->std[2],
+    return json_pack("{s:s,s:i,s:i,s:o,s:[f,f,f],s:[f,f,f],s:o,s:O?,s:o}",
+                     "format", "apq integer network 1", "resolution",
+                     m->resolution, "classes", m->n_classes, "class_names",
+                     apq_describe_classes(o->class_names, m->n_classes), "mean",
+                     (double)o->mean[0], (double)o->mean[1], (double)o->mean[2],
+                     "std", (double)o->std[0], (double)o->std[1],
+                     (double)o->std[2], "preprocessing",
+                     apq_describe_preprocessing(m->resolution, o->mean, o->std),
                      "policy", policy, "layers", apq_weights_layers(m));
 }
 

@@ -10,8 +10,9 @@
  * it; docs/formats/integer-weights.md has the names and
  * examples/load_pytorch.py such a program. */
 typedef struct apq_weights_options {
-    const char *policy;    /* a JSON object, or NULL: not known */
-    float mean[3], std[3]; /* of pixels in units of 0 .. 1 */
+    const char *policy;       /* a JSON object, or NULL: not known */
+    float mean[3], std[3];    /* of pixels in units of 0 .. 1 */
+    char *const *class_names; /* (n_classes), UTF-8; NULL: not known */
 } apq_weights_options;
 
 #define APQ_WEIGHTS_OPTIONS_INIT                                               \

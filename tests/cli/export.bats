@@ -55,6 +55,27 @@ setup() {
     jq -e '.is_packed' p/manifest.json
 }
 
+@test "names of classes and how images are made, in the metadata" {
+    unset APQ_ORT
+    jq -n '["say \"hi\"", "back\\slash\\n0", "two\nlines", "Zo\u00eb \u5317",
+        "4", "5", "6", "7", "8", "9"]' >names.json
+    name_classes names.json "$RUN/network.safetensors" named.safetensors
+    for format in onnx qonnx; do
+        "$APQ" export --model named.safetensors --space tiny --quiet \
+            --format "$format" -o "$format"
+        grep -aqF "$(jq -c . names.json)" "$format/network.onnx"
+        grep -aqF "$(jq -c .preprocessing "$format/manifest.json")" \
+            "$format/network.onnx"
+        jq -e --slurpfile names names.json '.classes == $names[0]
+            and .preprocessing.resize.shorter_side == [16, 18]
+            ' "$format/manifest.json"
+    done
+    sed 's/"class_names"/"other_names"/' named.safetensors >old.safetensors
+    "$APQ" export --model old.safetensors --space tiny --quiet -o old
+    ! grep -q apq.classes old/network.onnx || false
+    jq -e '.classes == null' old/manifest.json
+}
+
 @test "what does not fit the format is wrong usage" {
     for wrong in '--format qonnx --storage packed' '--format onnx --no-function' \
         '--format onnx --quant-op Quant' '--format qonnx --quant-op quant' \

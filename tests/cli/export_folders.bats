@@ -59,6 +59,56 @@ setup() {
     expect_output '^4 of 4 images as expected'
 }
 
+@test "names of classes survive, and the manifest tells how images are made" {
+    jq -n '["say \"hi\"", "back\\slash\\n0", "two\nlines\t", "??/??(",
+        "Zo\u00eb \u5317\u4eac \ud83d\ude00", "\u00017", "%d%s", "", "a/b",
+        "plain"]' >names.json
+    name_classes names.json "$RUN/network.safetensors" named.safetensors
+    for format in c safetensors; do
+        run "$APQ" export --model named.safetensors --space tiny --quiet \
+            --format "$format" -o "$format" --images 5
+        expect_status 0
+        expect_output '^agrees in'
+        jq -e --slurpfile names names.json '.classes == $names[0]
+            and (.input as $in | .preprocessing | .mean == $in.mean
+                and .std == $in.std and .resolution == $in.shape[1]
+                and .resize == {shorter_side: [16, 18], filter: "triangle"}
+                and .crop == "centre" and .colours == "RGB")
+            ' "$format/manifest.json"
+    done
+    jq -e --slurpfile names names.json --slurpfile c c/manifest.json \
+        '.class_names == $names[0] and .classes == 10
+        and .preprocessing == $c[0].preprocessing' safetensors/network.json
+    cat >print.c <<'END'
+#include "c/network.h"
+#include <stdio.h>
+int main(void)
+{
+    for (int k = 0; k < NETWORK_CLASSES; k++) {
+        printf("%s%c", network_class_names[k], 0);
+    }
+    return 0;
+}
+END
+    # ISO C has trigraphs.
+    cc -std=c99 -Wall -Wextra -pedantic -Werror print.c c/network.c \
+        c/weights.c -o print
+    ./print | cmp - <(jq -j '.[] + "\u0000"' names.json)
+    grep -q 'below 16 or above 18' c/README.md
+    grep -q 'network_class_names\[class\]' c/README.md
+}
+
+@test "a network that knows no names of classes" {
+    sed 's/"class_names"/"other_names"/' "$RUN/network.safetensors" >old.safetensors
+    for format in c safetensors; do
+        "$APQ" export --model old.safetensors --space tiny --quiet \
+            --format "$format" -o "$format" --images 5
+        jq -e 'has("classes") and .classes == null' "$format/manifest.json"
+    done
+    jq -e '.class_names == null and .classes == 10' safetensors/network.json
+    ! grep -r class_names c || false
+}
+
 @test "weights and their description" {
     run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
     expect_status 0

@@ -54,6 +54,23 @@ need_runtime() {
         skip 'needs ONNX Runtime (APQ_ORT=$(scripts/onnx-runtime.sh FOLDER))'
 }
 
+# name_classes NAMES.json FROM TO: a network file whose classes have other names.
+name_classes() {
+    local size
+    size=$(od -An -tu8 -N8 "$2")
+    tail -c +9 "$2" | head -c "$size" | jq -c --slurpfile names "$1" \
+        '.__metadata__.class_names = ($names[0] | tojson)' >header
+    # The data behind the header stay on a multiple of 8.
+    while [ $(($(stat -c %s header) % 8)) -ne 0 ]; do
+        printf ' ' >>header
+    done
+    local n
+    n=$(stat -c %s header)
+    # shellcheck disable=SC2059
+    printf "$(printf '\\%03o\\%03o\\0\\0\\0\\0\\0\\0' $((n % 256)) $((n / 256)))" |
+        cat - header <(tail -c +$((9 + size)) "$2") >"$3"
+}
+
 # need_mpi: skips without MPI; else mpi is the command that starts processes.
 need_mpi() {
     command -v mpirun >/dev/null || skip 'needs mpirun (Debian: openmpi-bin)'

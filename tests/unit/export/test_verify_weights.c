@@ -160,6 +160,9 @@ static void another_description_is_found(void **state) {
         {"{\"name\":\"stem\"", "{},{\"name\":\"stem\"", " layers are "},
         {"\"std\":[", "\"std\":[\"a\",", "another mean or deviation"},
         {"\"mean\":[0.49", "\"mean\":[0.29", "another mean or deviation"},
+        {"\"class_names\":null", "\"class_names\":[\"a\"]", "other names"},
+        {"\"filter\":\"triangle\"", "\"filter\":\"box\"",
+         "images are described as prepared otherwise"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         fixture f;
@@ -173,6 +176,19 @@ static void another_description_is_found(void **state) {
         }
         close_fixture(&f);
     }
+}
+
+/* As exports before had them. */
+static void descriptions_without_classes_agree(void **state) {
+    (void)state;
+    fixture f;
+    apq_verification out;
+    open_fixture(&f, &mixed_shape);
+    alter(&f, NULL, 0, 0, "\"class_names\":", "\"x\":");
+    alter(&f, NULL, 0, 0, "\"preprocessing\":", "\"y\":");
+    assert_status(verify(&f, &out), APQ_OK);
+    assert_true(out.agrees);
+    close_fixture(&f);
 }
 
 /* What no integer network has could overflow a sum. */
@@ -237,6 +253,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_agrees),
         cmocka_unit_test(changed_numbers_are_found),
         cmocka_unit_test(another_description_is_found),
+        cmocka_unit_test(descriptions_without_classes_agree),
         cmocka_unit_test(illegal_numbers_are_refused),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(it_stops_when_asked),
