@@ -283,38 +283,12 @@ static apq_status open_images(apq_export_job *job) {
     return APQ_OK;
 }
 
-/* Exports of what an earlier search has found are legal, but rarely meant. */
-static apq_status note_stale(const apq_export_job *job, const char *run_dir) {
-    const apq_session *s = &job->session;
-    char path[APQ_PATH_MAX];
-    APQ_TRY(apq_path_join(path, run_dir, "best.json"));
-    if (!apq_file_exists(path) ||
-        strcmp(s->recipe->finetune.policy, "found") != 0) {
-        return APQ_OK;
-    }
-    json_t *best;
-    APQ_TRY(apq_json_read(path, &best));
-    json_t *policy = apq_json_policy(&s->space, &job->network.policy);
-    if (!json_equal(json_object_get(best, "policy"), policy)) {
-        apq_note(s->progress,
-                 "%s: of an earlier search than %s, whose network `apq "
-                 "finetune` makes",
-                 job->network.path, path);
-    }
-    json_decref(policy);
-    json_decref(best);
-    return APQ_OK;
-}
-
 static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
                            const char *run_dir_or_null,
                            const apq_progress *progress) {
     APQ_TRY(apq_session_open(&job->session, recipe, progress));
     APQ_TRY(apq_network_file_load(&job->session, job->request->model,
                                   run_dir_or_null, &job->network));
-    if (run_dir_or_null != NULL && job->request->model == NULL) {
-        APQ_TRY(note_stale(job, run_dir_or_null));
-    }
     return open_images(job);
 }
 

@@ -2,6 +2,8 @@
 #include "app/network_file.h"
 
 #include "app/app.h"
+#include "app/json.h"
+#include "tensor/safetensors.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,4 +71,29 @@ void apq_network_file_fini(apq_network_file *network) {
     network->class_names = NULL;
     apq_int_model_destroy(network->model);
     network->model = NULL;
+}
+
+static bool has_policy(const apq_tensor_file *network, const json_t *best) {
+    const char *text = apq_tensor_file_meta(network, "policy");
+    json_t *policy = text == NULL ? NULL : json_loads(text, 0, NULL);
+    bool is_equal = json_equal(policy, json_object_get(best, "policy"));
+    json_decref(policy);
+    return is_equal;
+}
+
+bool apq_network_file_is_stale(const apq_recipe *recipe, const char *run_dir) {
+    char path[APQ_PATH_MAX], best_path[APQ_PATH_MAX];
+    json_t *best = NULL;
+    apq_tensor_file *network = NULL;
+    if (strcmp(recipe->finetune.policy, "found") != 0 ||
+        apq_path_join(path, run_dir, "network.safetensors") != APQ_OK ||
+        apq_path_join(best_path, run_dir, "best.json") != APQ_OK) {
+        return false;
+    }
+    bool is_stale = apq_tensor_file_load(path, &network) == APQ_OK &&
+                    apq_json_read(best_path, &best) == APQ_OK &&
+                    !has_policy(network, best);
+    apq_tensor_file_destroy(network);
+    json_decref(best);
+    return is_stale;
 }

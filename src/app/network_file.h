@@ -41,4 +41,9 @@ APQ_NODISCARD apq_status apq_network_file_load(apq_session *session,
                                                apq_network_file *out);
 void apq_network_file_fini(apq_network_file *network);
 
+/* Is the run's network of an earlier search than its best.json, and no other
+ * one that finetune.policy names? That is legal, but rarely meant. False where
+ * a file is missing or cannot be read. */
+bool apq_network_file_is_stale(const apq_recipe *recipe, const char *run_dir);
+
 #endif

@@ -72,6 +72,7 @@ static apq_status open_classifier(const infer_options *o,
     const char *path = o->model;
     APQ_TRY(apq_cli_recipe(&o->common, NULL, &recipe));
     apq_machine_set_threads(recipe.threads);
+    apq_cli_note_stale(&recipe, o->common.run, o->model);
     if (o->common.run != NULL) {
         APQ_TRY(apq_path_join(in_run, o->common.run, "network.safetensors"));
         path = path != NULL ? path : in_run;

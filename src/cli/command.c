@@ -1,6 +1,8 @@
 /* What commands share: exit codes, JSON output, reading policies, recipes. */
 #include "cli/command.h"
 
+#include "app/network_file.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,4 +248,16 @@ apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
         out->threads = common->threads;
     }
     return APQ_OK;
+}
+
+void apq_cli_note_stale(const apq_recipe *recipe, const char *run,
+                        const char *model) {
+    if (run != NULL && model == NULL &&
+        apq_network_file_is_stale(recipe, run)) {
+        (void)fprintf(stderr,
+                      "%s/network.safetensors: of an earlier search than "
+                      "%s/best.json, whose network `apq finetune --run %s` "
+                      "makes\n",
+                      run, run, run);
+    }
 }

@@ -93,5 +93,9 @@ APQ_NODISCARD apq_status apq_cli_policy(const apq_space *space,
  * else the defaults; --seed and --threads overwrite it. */
 APQ_NODISCARD apq_status apq_cli_recipe(const apq_common_options *common,
                                         const char *path, apq_recipe *out);
+/* Says on standard error, to --quiet too, where the network of the run is of an
+ * earlier search; run NULL, or a model that is named in its place: nothing. */
+void apq_cli_note_stale(const apq_recipe *recipe, const char *run,
+                        const char *model);
 
 #endif

@@ -62,6 +62,7 @@ int apq_export_command(const apq_export_options *options,
     apq_export_answer answer;
     apq_status st = apq_step_recipe(&options->step, first_word, &recipe);
     if (st == APQ_OK) {
+        apq_cli_note_stale(&recipe, options->step.common.run, options->model);
         st = fn(&recipe, options->step.common.run, &own, &progress.base,
                 &answer);
     }

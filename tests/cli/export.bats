@@ -106,21 +106,6 @@ setup() {
     [ ! -e a/two.onnx ]
 }
 
-@test "a network of an earlier search is exported with a note" {
-    cp -r "$RUN" run
-    run env -u APQ_ORT "$APQ" export --run run -o now
-    expect_status 0
-    [[ $output != *'earlier search'* ]]
-    "$APQ" search --run run --latency-ms 0.012 --quiet
-    run env -u APQ_ORT "$APQ" export --run run -o then
-    expect_status 0
-    expect_output 'run/network\.safetensors: of an earlier search than run/best'
-    "$APQ" finetune --run run finetune.policy=smallest finetune.epochs=1 --quiet
-    run env -u APQ_ORT "$APQ" export --run run -o chosen
-    expect_status 0
-    [[ $output != *'earlier search'* ]]
-}
-
 @test "bad networks and exports" {
     unset APQ_ORT
     run "$APQ" export --model "$RUN/supernet.safetensors" --space tiny -o out

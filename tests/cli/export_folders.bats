@@ -210,6 +210,44 @@ END
     diff -r before out
 }
 
+# says_stale COMMAND...: once, on standard error.
+says_stale() {
+    "$APQ" "$@" --run run >out.txt 2>note.txt
+    [ "$(grep -c 'earlier search' note.txt)" -eq 1 ]
+    grep -q '^run/network\.safetensors: of an earlier search than run/best\.json' \
+        note.txt
+    ! grep -q 'earlier search' out.txt || false
+}
+
+# says_nothing_stale COMMAND...
+says_nothing_stale() {
+    run "$APQ" "$@" --run run
+    expect_status 0
+    [[ $output != *'earlier search'* ]]
+}
+
+@test "a network of an earlier search is exported, verified and used with a note" {
+    cp -r "$RUN" run
+    export_it=(export --format c -o out --images 10)
+    verify_it=(verify out --images 10)
+    says_nothing_stale "${export_it[@]}"
+    says_nothing_stale "${verify_it[@]}"
+    says_nothing_stale infer run/search.png
+    "$APQ" search --run run --latency-ms 0.012 --quiet
+    says_stale "${export_it[@]}"
+    says_stale "${export_it[@]}" --quiet
+    jq -e '.verification[0].agrees' out/manifest.json
+    says_stale "${verify_it[@]}"
+    says_stale "${verify_it[@]}" --quiet --json
+    says_stale infer run/search.png
+    says_stale infer run/search.png --quiet --json
+    # Not where another network was asked for.
+    says_nothing_stale infer --model run/network.safetensors run/search.png
+    "$APQ" finetune --run run finetune.policy=smallest finetune.epochs=1 --quiet
+    says_nothing_stale "${export_it[@]}"
+    says_nothing_stale infer run/search.png
+}
+
 @test "what does not fit these formats" {
     for wrong in '--format onnx --prefix x' '--format c --prefix 2x' \
         '--format c --storage packed' '--format safetensors --no-function'; do
