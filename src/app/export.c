@@ -135,7 +135,6 @@ static const char name_a_runtime[] =
 static const apq_export_format formats[] = {
     {.name = "onnx",
      .ending = ".onnx",
-     .needs_runtime = true,
      .may_pack = true,
      .can_verify = has_runtime,
      .how = name_a_runtime,
@@ -143,7 +142,6 @@ static const apq_export_format formats[] = {
      .verify = verify_qdq},
     {.name = "qonnx",
      .ending = ".onnx",
-     .needs_runtime = true,
      .has_intquant = true,
      .can_verify = has_runtime,
      .how = name_a_runtime,
@@ -399,10 +397,9 @@ static apq_status read_export(const json_t *manifest, const char *path,
     request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
     /* Manifests without the key are of a time when QONNX was of values. */
     request->is_scaled = !json_is_true(json_object_get(manifest, "has_codes"));
-    if ((*format)->needs_runtime && request->runtime == NULL) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED,
-                 "no runtime: name libonnxruntime.so with --runtime or in "
-                 "APQ_ORT");
+    if (!(*format)->can_verify(request)) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: cannot be run: %s", path,
+                 (*format)->how);
     }
     request->format = (*format)->name;
     return APQ_OK;
@@ -426,7 +423,7 @@ static apq_status verify_with(apq_export_job *job,
     APQ_TRY(check_source(job, out->manifest, manifest));
     APQ_TRY(check_normalisation(job, format));
     APQ_TRY(apq_manifest_note_changes(out->manifest, out->file,
-                                      job->session.progress));
+                                      job->session.progress, &job->is_changed));
     APQ_TRY(run_verification(job, format, out));
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }

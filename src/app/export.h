@@ -56,8 +56,9 @@ APQ_NODISCARD apq_status apq_app_export(const apq_recipe *recipe,
                                         apq_export_answer *out);
 
 /* Verifies an earlier export and enters the result in its manifest. Errors:
- * MISMATCH for an export of another network; UNSUPPORTED without a runtime that
- * the format needs; as above. */
+ * MISMATCH for an export of another network; UNSUPPORTED without the runtime or
+ * compiler that the format needs; FORMAT, IO for one that is damaged, so that
+ * it cannot be run; as above. */
 APQ_NODISCARD apq_status apq_app_verify(const apq_recipe *recipe,
                                         const char *run_dir_or_null,
                                         const apq_export_request *request,

@@ -150,7 +150,9 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
 }
 
 apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
-                                     const apq_progress *progress) {
+                                     const apq_progress *progress,
+                                     bool *is_changed) {
+    *is_changed = false;
     char dir[APQ_PATH_MAX], path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
     apq_path_folder(file, dir);
     const char *name;
@@ -164,12 +166,14 @@ apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
         APQ_TRY(apq_path_join(path, dir, name));
         if (!apq_file_exists(path)) {
             apq_note(progress, "%s: gone since it was exported", path);
+            *is_changed = true;
             continue;
         }
         APQ_TRY(apq_file_hash(path, hash));
         if (!json_is_string(known) ||
             strcmp(json_string_value(known), hash) != 0) {
             apq_note(progress, "%s: changed since it was exported", path);
+            *is_changed = true;
         }
     }
     return APQ_OK;

@@ -109,6 +109,39 @@ END
     ! grep -r class_names c || false
 }
 
+@test "an export that cannot be run is bad input; no compiler is a failure" {
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 4
+    cp out/manifest.json verified.json
+    echo 'nonsense;' >>out/network.c
+    run "$APQ" verify out --run "$RUN"
+    expect_status 3
+    expect_output '^out/network\.c: changed since it was exported'
+    expect_output '^apq: out: .*error'
+    rm out/main_test.c
+    run "$APQ" verify out --run "$RUN" --quiet
+    expect_status 3
+    [ "${#lines[@]}" -eq 1 ]
+    expect_output '^apq: out: .*main_test\.c'
+    cmp verified.json out/manifest.json
+    # A whole export that the compiler refuses: not its fault.
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 4
+    mkdir bin
+    printf '#!/bin/sh\n[ "$1" = --version ] || { echo error: no; exit 1; } >&2\n' \
+        >bin/cc
+    chmod +x bin/cc
+    PATH=$PWD/bin:$PATH run "$APQ" verify out --run "$RUN" --quiet
+    expect_status 1
+    expect_output '^apq: out: error: no$'
+    PATH=/nowhere run "$APQ" verify out --run "$RUN" --quiet
+    expect_status 1
+    expect_output '^apq: out/manifest\.json: cannot be run: there is no C compiler'
+    # The same of weights.
+    "$APQ" export --run "$RUN" --format safetensors -o weights --quiet
+    rm weights/network.safetensors
+    run "$APQ" verify weights --run "$RUN" --quiet
+    expect_status 3
+}
+
 @test "weights and their description" {
     run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
     expect_status 0
