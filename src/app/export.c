@@ -410,9 +410,14 @@ static apq_status check_source(const apq_export_job *job,
     const char *hash = json_string_value(
         json_object_get(json_object_get(manifest, "source"), "hash"));
     if (hash == NULL || strcmp(hash, job->network.hash) != 0) {
-        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made from a network %s, %s is %s", path,
-                 hash == NULL ? "of no hash" : hash, job->network.path,
-                 job->network.hash);
+        /* The shipped one is rarely meant. */
+        const char *hint = job->network.is_shipped
+                               ? "; name the run or the file of the export's "
+                                 "network with --run or --model"
+                               : "";
+        APQ_FAIL(APQ_ERR_MISMATCH, "%s: made from a network %s, %s is %s%s",
+                 path, hash == NULL ? "of no hash" : hash, job->network.path,
+                 job->network.hash, hint);
     }
     return APQ_OK;
 }

@@ -48,7 +48,8 @@ apq_status apq_network_file_open(apq_session *session, const char *path,
 apq_status apq_network_file_load(apq_session *session, const char *path,
                                  const char *run_dir_or_null,
                                  apq_network_file *out) {
-    *out = (apq_network_file){.model = NULL};
+    *out = (apq_network_file){.is_shipped =
+                                  path == NULL && run_dir_or_null == NULL};
     APQ_TRY(find_file(session, path, run_dir_or_null, out->path));
     apq_network *network;
     APQ_TRY(apq_network_file_open(session, out->path, &network));

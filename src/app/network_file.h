@@ -13,6 +13,7 @@
  * numbers that are deployed. */
 typedef struct apq_network_file {
     char path[APQ_PATH_MAX];
+    bool is_shipped; /* as none was named */
     char hash[APQ_HASH_MAX];
     char data_hash[APQ_HASH_MAX]; /* of the images it was trained on */
     bool has_statistics; /* of these images, where the file tells them: */

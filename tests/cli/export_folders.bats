@@ -47,6 +47,11 @@ setup() {
         and .[0].first_layer == "stem"' out/manifest.json
     run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny
     expect_status 6
+    [[ $output != *--model* ]]
+    # Without either, the shipped network is meant.
+    run "$APQ" verify out --quiet
+    expect_status 6
+    expect_output '^apq: out/manifest\.json: made from .*; name .* with --run or --model$'
 }
 
 @test "the shipped network on an emulated Cortex-M4" {
