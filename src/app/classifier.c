@@ -1,6 +1,6 @@
 /* Classes of single images by a fine-tuned network, evaluated in integers:
  * what `apq eval --bits policy` does to a data set. */
-#include <apq/classifier.h>
+#include "app/classifier.h"
 
 #include "app/app.h"
 #include "app/network.h"
@@ -189,4 +189,11 @@ apq_status apq_classifier_pixels(apq_classifier *classifier, const uint8_t *rgb,
                           classifier->network->space.resolution,
                           classifier->pixels));
     return classify(classifier, n, classes);
+}
+
+const uint8_t *apq_classifier_input(const apq_classifier *classifier,
+                                    size_t *n_bytes) {
+    size_t side = (size_t)classifier->network->space.resolution;
+    *n_bytes = side * side * 3;
+    return classifier->pixels;
 }

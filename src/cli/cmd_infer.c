@@ -1,19 +1,19 @@
 /* apq infer: what images show, by a fine-tuned network. */
 #include "cli/commands.h"
 
-#include <apq/classifier.h>
-
+#include "app/classifier.h"
 #include "app/machine.h"
 #include "base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { DEFAULT_TOP = 5, MAX_TOP = 1000, MAX_IMAGES = 1000000 };
 
 typedef struct infer_options {
     apq_common_options common;
-    const char *model, *image, *space, *data;
+    const char *model, *image, *space, *data, *pixels;
     int top;
 } infer_options;
 
@@ -47,6 +47,12 @@ static const apq_option table[] = {
      .help = "data it was trained on, for networks that do not tell its "
              "statistics",
      .offset = AT(data)},
+    {.name = "pixels",
+     .type = APQ_OPTION_TEXT,
+     .argument = "FILE",
+     .help = "what the images were made into: RGB bytes by rows, as exported C "
+             "source reads them",
+     .offset = AT(pixels)},
     {.name = NULL},
 };
 
@@ -56,6 +62,9 @@ typedef struct answers {
     const char *const *words; /* further images */
     int n_images;
     apq_class *classes; /* (n_images, top) */
+    uint8_t *pixels;    /* of all images, one after the other; NULL: not asked
+                           for */
+    size_t image_bytes;
 } answers;
 
 static const char *image_of(const answers *a, int i) {
@@ -84,14 +93,39 @@ static apq_status open_classifier(const infer_options *o,
     return apq_classifier_create(path, &options, out);
 }
 
+static apq_status allocate_pixels(answers *a) {
+    (void)apq_classifier_input(a->classifier, &a->image_bytes);
+    a->pixels = apq_calloc((size_t)a->n_images, a->image_bytes);
+    if (a->pixels == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "infer: out of memory for the pixels");
+    }
+    return APQ_OK;
+}
+
+static void keep_pixels(answers *a, int i) {
+    size_t n;
+    memcpy(a->pixels + (size_t)i * a->image_bytes,
+           apq_classifier_input(a->classifier, &n), a->image_bytes);
+}
+
 static apq_status classify_all(const infer_options *o, answers *a) {
+    APQ_TRY(apq_file_check_write(o->pixels));
     APQ_TRY(open_classifier(o, &a->classifier));
+    if (o->pixels != NULL) {
+        APQ_TRY(allocate_pixels(a));
+    }
     for (int i = 0; i < a->n_images; i++) {
         APQ_TRY(apq_classifier_file(a->classifier, image_of(a, i),
                                     (size_t)o->top,
                                     a->classes + (size_t)i * (size_t)o->top));
+        if (a->pixels != NULL) {
+            keep_pixels(a, i);
+        }
     }
-    return APQ_OK;
+    return a->pixels == NULL
+               ? APQ_OK
+               : apq_file_write(o->pixels, a->pixels,
+                                (size_t)a->n_images * a->image_bytes);
 }
 
 static void print_json(const infer_options *o, const answers *a) {
@@ -147,6 +181,7 @@ static int run(const apq_command *self, int argc, char **argv) {
     }
     apq_classifier_destroy(a.classifier);
     free(a.classes);
+    free(a.pixels);
     return apq_cli_exit(st);
 }
 
@@ -161,7 +196,8 @@ const apq_command apq_command_infer = {
         "the shipped one of --space.",
     .examples =
         "  apq infer --run runs/first --image cat.jpg\n"
-        "  apq infer --model network.safetensors --image *.png --json\n",
+        "  apq infer --model network.safetensors --image *.png --json\n"
+        "  apq infer --run runs/first --image cat.jpg --pixels cat.rgb\n",
     .options = table,
     .max_words = MAX_IMAGES,
     .is_parallel = true,

@@ -147,6 +147,36 @@ END
     expect_status 3
 }
 
+@test "main_test gives of pixels what apq infer gives of the images" {
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 1
+    "$APQ" infer --run "$RUN" --image "$RUN/search.png" \
+        "$RUN/search-policy.png" --pixels images.rgb --top 10 --json >infer.json
+    [ "$(stat -c %s images.rgb)" -eq $((2 * 16 * 16 * 3)) ]
+    make -s -C out main_test
+    out/main_test images.rgb >lines
+    [ "$(wc -l <lines)" -eq 2 ]
+    mantissa=$(awk '$2 ~ /UNIT_MANTISSA/ { print $3 }' out/network.h)
+    exponent=$(awk '$2 ~ /UNIT_EXPONENT/ { print $3 }' out/network.h | tr -d '()')
+    # A line is the class, ten sums, ten logits.
+    jq -e --argjson unit "$mantissa" --argjson exponent "$exponent" \
+        --slurpfile numbers <(tr '\n' ' ' <lines) '
+        .images | length == 2 and all(range(2) as $i | .[$i].classes as $c
+            | $numbers[21 * $i:21 * ($i + 1)]
+            | (.[11:] | map(. * $unit * pow(2; $exponent) | exp)) as $e
+            | .[0] == $c[0].label and all($c[];
+                (.probability - $e[.label] / ($e | add)) | fabs < 1e-6); .)
+        ' infer.json
+    # Nothing is written of a bad image, nor where it cannot be.
+    echo none >bad.png
+    run "$APQ" infer --run "$RUN" "$RUN/search.png" bad.png --pixels bad.rgb
+    expect_status 3
+    [ ! -e bad.rgb ]
+    run "$APQ" infer --run "$RUN" "$RUN/search.png" --pixels no/where.rgb
+    expect_status 3
+    expect_output '^apq: no/where\.rgb: '
+    [ "${#lines[@]}" -eq 1 ]
+}
+
 @test "weights and their description" {
     run "$APQ" export --run "$RUN" --format safetensors -o out --quiet
     expect_status 0
