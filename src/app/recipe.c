@@ -405,9 +405,11 @@ static apq_status check_choice(const char *path, const char *key,
         }
     }
     const char *nearest = apq_nearest_word(value, choices);
-    APQ_FAIL(APQ_ERR_FORMAT, "%s: %s \"%s\" is unknown%s%s", path, key, value,
-             nearest != NULL ? "; did you mean " : "",
-             nearest != NULL ? nearest : "");
+    if (nearest == NULL) {
+        return no_choice(path, key, value, choices);
+    }
+    APQ_FAIL(APQ_ERR_FORMAT, "%s: %s \"%s\" is unknown; did you mean %s", path,
+             key, value, nearest);
 }
 
 static apq_status check_choices(const char *where, const apq_recipe *recipe) {

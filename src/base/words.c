@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { MAX_EDITS = 3 };
+
 static size_t edit_distance(const char *a, const char *b) {
     size_t row[64];
     size_t n = strlen(b);
@@ -26,12 +28,20 @@ static size_t edit_distance(const char *a, const char *b) {
     return row[n];
 }
 
+/* A third of the longer word, rounded up: of "nope" and "cpu" more would be
+ * allowed than they have in common. */
+static size_t most_edits(const char *a, const char *b) {
+    size_t n_a = strlen(a), n_b = strlen(b);
+    size_t n = ((n_a > n_b ? n_a : n_b) + 2) / 3;
+    return n < MAX_EDITS ? n : MAX_EDITS;
+}
+
 const char *apq_nearest_word(const char *word, const char *const *candidates) {
     const char *best = NULL;
-    size_t best_distance = 4;
+    size_t best_distance = MAX_EDITS + 1;
     for (; *candidates != NULL; candidates++) {
         size_t d = edit_distance(word, *candidates);
-        if (d < best_distance) {
+        if (d < best_distance && d <= most_edits(word, *candidates)) {
             best_distance = d;
             best = *candidates;
         }

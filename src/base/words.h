@@ -2,7 +2,8 @@
 #define APQ_BASE_WORDS_H
 
 /* The candidate nearest to `word` in edit distance, or NULL when none is
- * within 3 edits. Candidates end with NULL. */
+ * near: within 3 edits, and within a third of the letters of the longer of
+ * both. Candidates end with NULL. */
 const char *apq_nearest_word(const char *word, const char *const *candidates);
 
 #endif

@@ -21,6 +21,21 @@ load 'helper'
     expect_output 'unknown option --latency-sm; did you mean --latency-ms\?'
 }
 
+@test "what is no slip gets no hint" {
+    run "$APQ" apq
+    expect_status 2
+    expect_output '^apq: unknown command "apq" \(see apq --help\)$'
+    run "$APQ" list --foo
+    expect_status 2
+    expect_output '^apq list: unknown option --foo \(see'
+    run "$APQ" cost --range --target nope
+    expect_status 3
+    expect_output "unknown target 'nope'; a file needs"
+    run "$APQ" bench cost --backend foo
+    expect_status 3
+    expect_output 'backend "foo" is not one of auto, cpu, ref$'
+}
+
 @test "values are checked against their range" {
     run "$APQ" search --population 1
     expect_status 2
