@@ -146,7 +146,9 @@ static void put_recipe(const json_t *root, apq_page *page) {
     apq_page_put(page, "%s",
                  "The same again: save the recipe, `run.json` of the directory,"
                  " and run `apq run run.json --run OTHER`. At the same number"
-                 " of threads the artefacts have the same hashes.");
+                 " of threads weights, predictor and `finetune.json` have the"
+                 " same hashes; `run.db`, `best.json` and `front.json` hold"
+                 " times, too, and differ in these.");
     apq_page_end(page);
     char *text =
         apq_page_is_html(page)

@@ -522,6 +522,19 @@ ask() {
         jq -e '[.search_cost.steps[].step] | index("eval") != null'
 }
 
+@test "run.json again: the files of which the report says so are the same" {
+    "$APQ" run run/run.json --run again --quiet >/dev/null
+    for run in run again; do
+        "$APQ" report --run $run --json | jq -c .files >$run.json
+    done
+    jq -es '[.[0] - .[1] | .[].name] == ["run.db", "best.json"]' \
+        run.json again.json
+    jq -e 'length == 7' run.json
+    run "$APQ" report --run run
+    expect_output 'weights, predictor and `finetune.json` have the same hashes'
+    expect_output '`run.db`, `best.json` and `front.json` hold times'
+}
+
 @test "eval: quantisation-aware steps change the accuracy of a copy only" {
     sum=$(sha256sum run/supernet.safetensors)
     for steps in 0 30; do
