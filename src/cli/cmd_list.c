@@ -41,7 +41,8 @@ static json_t *bits_json(const bool bits[APQ_CAPABILITY_MAX_BITS + 1]) {
     return list;
 }
 
-/* As in target files; null where the target's model alone decides. */
+/* As in target files; null where the target's model alone decides, those of its
+ * rows where it is a table. */
 static json_t *capabilities_json(const apq_capability *c) {
     if (!c->is_given) {
         return json_null();
@@ -68,7 +69,23 @@ static json_t *capabilities_json(const apq_capability *c) {
     return operators;
 }
 
+static json_t *table_json(const char *name, const apq_lut *lut) {
+    const apq_lut_header *h = apq_lut_header_of(lut);
+    char summary[256];
+    apq_capability bits;
+    apq_lut_bits(lut, &bits);
+    (void)snprintf(summary, sizeof summary,
+                   "table of %zu layers of space %s, %s", apq_lut_n_rows(lut),
+                   h->space, h->date);
+    return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary,
+                     "capabilities", capabilities_json(&bits));
+}
+
 static json_t *target_json(const char *name, const apq_target *target) {
+    const apq_lut *lut = apq_target_table_of(target);
+    if (lut != NULL) {
+        return table_json(name, lut);
+    }
     return json_pack("{s:s, s:s, s:o}", "name", name, "summary",
                      apq_target_measured(target) == NULL
                          ? "computed"
@@ -230,9 +247,10 @@ const apq_command apq_command_list = {
     .brief = "spaces, targets, strategies, datasets, backends",
     .usage = "apq list spaces|targets [TARGET]|strategies|datasets|backends",
     .summary = "The names that other commands take; of one target, which bits "
-               "each operator\nexecutes.",
+               "each operator\nexecutes, of a table those that its rows have.",
     .examples = "  apq list spaces\n  apq list targets --json\n"
-                "  apq list targets bitfusion\n",
+                "  apq list targets bitfusion\n"
+                "  apq list targets board.jsonl\n",
     .options = apq_no_options,
     .max_words = 2,
     .words = kinds,

@@ -50,6 +50,9 @@ const apq_capability *apq_target_capability(const apq_target *target);
  * measured target prices nothing itself (APQ_ERR_ARG): `apq lut build` makes
  * the table that does. See cost/measured/measured.h. */
 const struct apq_measured_config *apq_target_measured(const apq_target *target);
+/* The table that a target is, borrowed; NULL when it is none. See
+ * cost/lut/lut.h. */
+const struct apq_lut *apq_target_table_of(const apq_target *target);
 
 /* Images the target runs together, 1 to APQ_MAX_BATCH. Costs stay those of
  * one image: a batch's latency and energy divided by its size. The file's

@@ -249,6 +249,11 @@ apq_target_measured(const apq_target *target) {
                                          : NULL;
 }
 
+const struct apq_lut *apq_target_table_of(const apq_target *target) {
+    return target->ops == &apq_target_table ? apq_table_of(target->state)
+                                            : NULL;
+}
+
 apq_status apq_target_explain(apq_target *target, const apq_ir_layer *layer,
                               apq_layer_cost *out) {
     if (target->ops->layer == NULL) {

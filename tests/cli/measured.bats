@@ -66,6 +66,19 @@ phone_with() {
     expect_status 2
 }
 
+@test "list targets shows what rows a table has" {
+    "$APQ" lut build --space tiny --target "$PHONE" -o phone.jsonl --quiet
+    run "$APQ" list targets phone.jsonl
+    expect_output '^phone: table of 500 layers of space tiny, '
+    expect_output '^  conv       weights 8, activations 8$'
+    expect_output '^  depthwise  weights 4 6 8, activations 4 6 8, executed as 8 8$'
+    "$APQ" lut build --space tiny -o htp.jsonl --quiet \
+        --target "$ROOT/examples/exec-target/qnn-htp.yaml"
+    "$APQ" list targets htp.jsonl --json | jq -e '.capabilities |
+        .pointwise == [{"weight_bits": [4, 8], "act_bits": [8]}] and
+        .depthwise == [{"weight_bits": [8], "act_bits": [8]}]'
+}
+
 # build_fails STATUS REGEX: one line, and no table.
 build_fails() {
     run "$APQ" lut build --space tiny --target ./phone.yaml -o t.jsonl --quiet

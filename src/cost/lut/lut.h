@@ -2,6 +2,7 @@
 #define APQ_COST_LUT_LUT_H
 
 #include "base/file.h"
+#include "cost/capability.h"
 #include "cost/lut/sample.h"
 
 #include <stdbool.h>
@@ -96,6 +97,11 @@ APQ_NODISCARD apq_status apq_lut_price(const apq_lut *lut,
  * output channels. Needs the index. */
 bool apq_lut_width_pair(const apq_lut *lut, bool along_in, size_t i,
                         const apq_lut_row *out[2]);
+
+/* The bits of the rows that are supported, and what they are executed as; of
+ * each operator the first APQ_CAPABILITY_MAX_ROWS weight widths and
+ * containers. */
+void apq_lut_bits(const apq_lut *lut, apq_capability *out);
 
 /* APQ_ERR_MISMATCH with both names unless the table is of this space. */
 APQ_NODISCARD apq_status apq_lut_check_space(const apq_lut *lut,

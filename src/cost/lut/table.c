@@ -27,6 +27,11 @@ apq_status apq_table_open(void *state, const char *path, char *name,
     return APQ_OK;
 }
 
+const struct apq_lut *apq_table_of(const void *state) {
+    const table_state *self = state;
+    return self->lut;
+}
+
 static apq_status table_layer(const void *state, const apq_ir_layer *layer,
                               apq_layer_cost *out) {
     const table_state *self = state;

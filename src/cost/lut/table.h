@@ -12,5 +12,7 @@ extern const apq_target_ops apq_target_table;
  * (of `size` bytes) becomes that of the target the table was made on. */
 APQ_NODISCARD apq_status apq_table_open(void *state, const char *path,
                                         char *name, size_t size);
+/* The table of such a state; borrowed. */
+const struct apq_lut *apq_table_of(const void *state);
 
 #endif

@@ -414,6 +414,51 @@ static void tables_are_targets(void **state) {
                    ":1: 'is_complete'");
 }
 
+static void add_bits(apq_lut *lut, apq_ir_kind kind, int weight, int act,
+                     int container) {
+    apq_ir_layer l = make_layer(kind, 8, 8);
+    l.weight_bits = weight;
+    l.act_bits = act;
+    apq_lut_sample sample = make_sample(1, 1);
+    sample.weight_container_bits = container != 0 ? container : weight;
+    sample.act_container_bits = container != 0 ? container : act;
+    assert_int_equal(apq_lut_add(lut, &l, &sample), APQ_OK);
+}
+
+/* Exactly the pairs that there are: W4 A4 is none of them. */
+static void bits_are_those_of_the_rows(void **state) {
+    (void)state;
+    apq_lut *lut = make_table(true);
+    add_bits(lut, APQ_IR_POINTWISE, 4, 8, 0);
+    add_bits(lut, APQ_IR_POINTWISE, 8, 4, 0);
+    add_bits(lut, APQ_IR_POINTWISE, 8, 8, 0);
+    add_bits(lut, APQ_IR_POINTWISE, 6, 8, 0);
+    add_bits(lut, APQ_IR_DEPTHWISE, 8, 8, 8);
+    add_bits(lut, APQ_IR_DEPTHWISE, 4, 8, 8);
+    apq_ir_layer refused = make_layer(APQ_IR_DEPTHWISE, 8, 8);
+    refused.weight_bits = refused.act_bits = 6;
+    assert_int_equal(apq_lut_add(lut, &refused, NULL), APQ_OK);
+
+    apq_capability bits;
+    apq_lut_bits(lut, &bits);
+    assert_true(bits.is_given);
+    assert_int_equal(bits.n_rows[APQ_IR_POINTWISE], 2);
+    const apq_capability_row *row = bits.rows[APQ_IR_POINTWISE];
+    assert_true(row[0].weight_bits[4] && row[0].weight_bits[6] &&
+                !row[0].weight_bits[8]);
+    assert_true(row[0].act_bits[8] && !row[0].act_bits[4]);
+    assert_true(row[1].weight_bits[8] && !row[1].weight_bits[4]);
+    assert_true(row[1].act_bits[8] && row[1].act_bits[4]);
+    assert_int_equal(row[1].weight_container_bits, 0);
+    assert_int_equal(bits.n_rows[APQ_IR_DEPTHWISE], 1);
+    row = bits.rows[APQ_IR_DEPTHWISE];
+    assert_true(row->weight_bits[4] && row->weight_bits[8] &&
+                !row->weight_bits[6]);
+    assert_int_equal(row->act_container_bits, 8);
+    assert_int_equal(bits.n_rows[APQ_IR_LINEAR], 0);
+    apq_lut_destroy(lut);
+}
+
 static void unfinished_tables_are_no_targets(void **state) {
     (void)state;
     const apq_lut_header header = {
@@ -518,6 +563,7 @@ int main(void) {
         cmocka_unit_test(malformed_files_are_refused),
         cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(tables_are_targets),
+        cmocka_unit_test(bits_are_those_of_the_rows),
         cmocka_unit_test(unfinished_tables_are_no_targets),
         cmocka_unit_test(dict_round_trip),
         cmocka_unit_test(bad_dicts_are_refused),
