@@ -62,7 +62,8 @@ typedef struct apq_lut_build_options {
 
 typedef struct apq_lut_build_report {
     size_t n_rows, n_unsupported;
-    size_t n_resumed; /* rows taken over from an interrupted build */
+    size_t n_resumed;     /* rows taken over from an interrupted build */
+    bool is_built_before; /* nothing was asked, PATH is as it was */
     double seconds;
     /* Computed targets: the widths left out. Measured ones: each row from its
      * neighbours. Zero rows where there was nothing to try. */
@@ -72,7 +73,9 @@ typedef struct apq_lut_build_report {
 /* Asks the target for every layer of the plan. What is known is kept in
  * PATH.part every save_s seconds and when the build ends early for whatever
  * reason, and a later build goes on with it.
- * Errors: MISMATCH PATH.part is of another build; INTERRUPTED, kept. */
+ * PATH itself, where it is there, is this table, and then nothing is done.
+ * Errors: MISMATCH PATH or PATH.part is of another build; FORMAT PATH is no
+ * table; INTERRUPTED, kept. */
 APQ_NODISCARD apq_status apq_app_lut_build(const apq_lut_build_options *options,
                                            const apq_progress *progress,
                                            apq_lut_build_report *out);

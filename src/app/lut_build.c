@@ -19,6 +19,7 @@ typedef struct builder {
     apq_space space;
     apq_app_source source;
     apq_lut_plan plan;
+    apq_lut_header header;
     apq_lut *lut;
     char part[APQ_PATH_MAX];
     apq_lut_build_report *report;
@@ -32,36 +33,97 @@ static bool is_same_build(const apq_lut_header *a, const apq_lut_header *b) {
            a->width_step == b->width_step && a->has_flags == b->has_flags;
 }
 
-/* An empty table, or what an interrupted build has left. */
-static apq_status start_table(builder *self) {
+/* The header of the table. It needs the target's file alone: no device is
+ * started for a table that is there. */
+static apq_status make_header(builder *self) {
     const apq_lut_build_options *o = self->options;
-    apq_lut_header header = {
-        .batch = apq_target_batch(self->source.target),
+    apq_lut_header *h = &self->header;
+    apq_target *target = NULL;
+    APQ_TRY(apq_target_load(o->target, &target));
+    *h = (apq_lut_header){
+        .batch = apq_target_batch(target),
         .width_step =
             o->width_step == 0 ? self->space.channel_step : o->width_step,
         .has_flags = true,
     };
-    (void)snprintf(header.target, sizeof header.target, "%s",
-                   self->source.name);
-    (void)snprintf(header.target_hash, sizeof header.target_hash, "%s",
-                   self->source.hash);
-    (void)snprintf(header.space, sizeof header.space, "%s", self->space.name);
-    apq_space_layers_hash(&self->space, header.space_hash);
-    (void)snprintf(header.date, sizeof header.date, "%s", o->date);
-    (void)snprintf(header.tool_version, sizeof header.tool_version, "%s",
+    (void)snprintf(h->target, sizeof h->target, "%s", apq_target_name(target));
+    (void)snprintf(h->target_hash, sizeof h->target_hash, "%s",
+                   apq_target_hash(target));
+    (void)snprintf(h->space, sizeof h->space, "%s", self->space.name);
+    apq_space_layers_hash(&self->space, h->space_hash);
+    (void)snprintf(h->date, sizeof h->date, "%s", o->date);
+    (void)snprintf(h->tool_version, sizeof h->tool_version, "%s",
                    apq_version());
-    if (!apq_file_exists(self->part)) {
-        return apq_lut_create(&header, &self->lut);
-    }
-    APQ_TRY(apq_lut_load(self->part, &self->lut));
-    const apq_lut_header *old = apq_lut_header_of(self->lut);
-    if (!is_same_build(old, &header)) {
+    apq_status st = apq_app_check_target(&self->space, target);
+    apq_target_destroy(target);
+    return st;
+}
+
+static apq_status check_same_build(const builder *self, const char *path,
+                                   const apq_lut *lut) {
+    const apq_lut_header *old = apq_lut_header_of(lut);
+    if (!is_same_build(old, &self->header)) {
         APQ_FAIL(APQ_ERR_MISMATCH,
                  "%s is of target %s (%s), space %s (%s), width step %d; "
                  "remove it to build another table",
-                 self->part, old->target, old->target_hash, old->space,
+                 path, old->target, old->target_hash, old->space,
                  old->space_hash, old->width_step);
     }
+    return APQ_OK;
+}
+
+/* A finished table of the plan's layers, no others. */
+static bool is_whole(const apq_lut *lut, const apq_lut_plan *plan) {
+    bool is =
+        apq_lut_header_of(lut)->is_complete && apq_lut_n_rows(lut) == plan->n;
+    for (size_t i = 0; is && i < plan->n; i++) {
+        is = apq_lut_find(lut, &plan->layers[i]) != NULL;
+    }
+    return is;
+}
+
+static apq_status check_built(const builder *self, const apq_lut *lut) {
+    const char *path = self->options->path;
+    APQ_TRY(check_same_build(self, path, lut));
+    if (!is_whole(lut, &self->plan)) {
+        APQ_FAIL(APQ_ERR_MISMATCH,
+                 "%s has %zu layers, not the %zu asked for; remove it to build "
+                 "another table",
+                 path, apq_lut_n_rows(lut), self->plan.n);
+    }
+    return APQ_OK;
+}
+
+/* What stands where the table is to be written: nothing, or this very table.
+ * All else may have cost hours and is refused. */
+static apq_status find_built(builder *self) {
+    const char *path = self->options->path;
+    apq_lut *lut = NULL;
+    if (!apq_file_exists(path)) {
+        return APQ_OK;
+    }
+    apq_status st = apq_lut_load(path, &lut);
+    if (st != APQ_OK) {
+        APQ_FAIL(st, "%s; remove it to build a table in its place",
+                 apq_error_message());
+    }
+    st = check_built(self, lut);
+    if (st != APQ_OK) {
+        apq_lut_destroy(lut);
+        return st;
+    }
+    self->lut = lut; /* ownership moves */
+    self->report->is_built_before = true;
+    return APQ_OK;
+}
+
+/* An empty table, or what an interrupted build has left. */
+static apq_status start_table(builder *self) {
+    if (!apq_file_exists(self->part)) {
+        return apq_lut_create(&self->header, &self->lut);
+    }
+    APQ_TRY(apq_lut_load(self->part, &self->lut));
+    APQ_TRY(check_same_build(self, self->part, self->lut));
     self->report->n_resumed = apq_lut_n_rows(self->lut);
     apq_note(self->progress, "table: going on after %zu rows of %s",
              self->report->n_resumed, self->part);
@@ -187,7 +249,7 @@ static apq_status measure_interpolation(builder *self) {
     return st;
 }
 
-static apq_status build(builder *self) {
+static apq_status prepare(builder *self) {
     const apq_lut_build_options *o = self->options;
     int n = snprintf(self->part, sizeof self->part, "%s.part", o->path);
     if (n < 0 || (size_t)n >= sizeof self->part) {
@@ -196,10 +258,12 @@ static apq_status build(builder *self) {
     APQ_TRY(apq_space_load(o->space, &self->space));
     self->space.prices_all_layers |= o->all_layers;
     APQ_TRY(apq_lut_plan_make(&self->space, o->width_step, &self->plan));
+    return make_header(self);
+}
+
+static apq_status ask_and_save(builder *self) {
+    const apq_lut_build_options *o = self->options;
     APQ_TRY(apq_app_source_open(o->target, self->progress, &self->source));
-    if (self->source.target != NULL) {
-        APQ_TRY(apq_app_check_target(&self->space, self->source.target));
-    }
     APQ_TRY(start_table(self));
     /* Where it cannot be written, better known before than after. */
     APQ_TRY(apq_lut_save(self->lut, self->part));
@@ -210,6 +274,15 @@ static apq_status build(builder *self) {
     apq_lut_set_complete(self->lut);
     APQ_TRY(apq_lut_save(self->lut, o->path));
     (void)unlink(self->part); /* need not exist */
+    return APQ_OK;
+}
+
+static apq_status build(builder *self) {
+    APQ_TRY(prepare(self));
+    APQ_TRY(find_built(self));
+    if (!self->report->is_built_before) {
+        APQ_TRY(ask_and_save(self));
+    }
     self->report->n_rows = apq_lut_n_rows(self->lut);
     for (size_t i = 0; i < self->report->n_rows; i++) {
         self->report->n_unsupported +=

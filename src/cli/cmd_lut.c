@@ -104,19 +104,21 @@ static void print_error(const char *field, const apq_lut_error *e) {
 
 static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     if (o->common.json) {
-        apq_cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:f, s:{s:o, s:o}}",
-                                     "table", apq_cli_json_path(o->out), "rows",
-                                     (json_int_t)r->n_rows, "unsupported",
-                                     (json_int_t)r->n_unsupported, "resumed",
-                                     (json_int_t)r->n_resumed, "seconds",
-                                     r->seconds, "interpolation", "latency_ms",
-                                     error_json(&r->latency_error), "energy_mj",
-                                     error_json(&r->energy_error)),
-                           false);
+        apq_cli_print_json(
+            json_pack("{s:o, s:I, s:I, s:I, s:b, s:f, s:{s:o, s:o}}", "table",
+                      apq_cli_json_path(o->out), "rows", (json_int_t)r->n_rows,
+                      "unsupported", (json_int_t)r->n_unsupported, "resumed",
+                      (json_int_t)r->n_resumed, "built_before",
+                      (int)r->is_built_before, "seconds", r->seconds,
+                      "interpolation", "latency_ms",
+                      error_json(&r->latency_error), "energy_mj",
+                      error_json(&r->energy_error)),
+            false);
         return;
     }
-    printf("%s: %zu layers, %zu of them not executed by the target, %.2f s\n",
-           o->out, r->n_rows, r->n_unsupported, r->seconds);
+    printf("%s: %s%zu layers, %zu of them not executed by the target, %.2f s\n",
+           o->out, r->is_built_before ? "built before, " : "", r->n_rows,
+           r->n_unsupported, r->seconds);
     print_error("latency", &r->latency_error);
     print_error("energy", &r->energy_error);
 }
@@ -228,9 +230,10 @@ static const apq_command build_command = {
     .summary =
         "Asks a target for every distinct layer that a policy of the space "
         "can contain\nand writes the table. Stopped or killed, it goes on "
-        "from FILE.part when it is\nstarted again. With --width-step fewer "
-        "widths are asked for; the others are\ninterpolated, and the error "
-        "of that is reported.",
+        "from FILE.part when it is\nstarted again; a FILE that is finished "
+        "is left as it is, and another one in its\nplace is refused: remove "
+        "it to build anew. With --width-step fewer widths are\nasked for; the "
+        "others are interpolated, and the error of that is reported.",
     .examples = "  apq lut build --space imagenet-apq --target bitfusion -o "
                 "bitfusion.jsonl\n"
                 "  apq lut build --space cifar10 --target bitfusion "

@@ -115,6 +115,30 @@ setup() {
     [ ! -e t.jsonl ]
 }
 
+@test "a finished table is built once, and never replaced by another" {
+    cp "$TINY" t.jsonl
+    run "$APQ" lut build --space tiny -o t.jsonl
+    expect_status 0
+    expect_output '^t\.jsonl: built before, 500 layers, 0 of them not executed'
+    "$APQ" lut build --space tiny -o t.jsonl --json | jq -e .built_before
+    for other in '--space cifar10' '--space tiny --width-step 16' \
+        "--space tiny --target $TINY"; do
+        # Options and their values.
+        # shellcheck disable=SC2086
+        run "$APQ" lut build $other -o t.jsonl
+        expect_status 6
+        expect_output '^apq: t\.jsonl .*; remove it to build another table$'
+        [ "${#lines[@]}" -eq 1 ]
+    done
+    echo 'my notes' >notes
+    run "$APQ" lut build --space tiny -o notes
+    expect_status 3
+    expect_output '^apq: notes:1: .*; remove it to build a table in its place$'
+    cmp "$TINY" t.jsonl
+    [ "$(cat notes)" = 'my notes' ]
+    [ ! -e t.jsonl.part ]
+}
+
 @test "a table that cannot be written is refused at once" {
     run "$APQ" lut build --space tiny -o missing/t.jsonl
     expect_status 3

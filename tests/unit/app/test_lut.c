@@ -55,6 +55,7 @@ static void build(const char *space, int width_step,
                   apq_lut_build_report *report) {
     apq_lut_build_options options = options_for(space, path);
     options.width_step = width_step;
+    (void)unlink(path); /* of an earlier test */
     assert_status(apq_app_lut_build(&options, NULL, report), APQ_OK);
 }
 
@@ -293,6 +294,7 @@ static void an_interrupted_build_goes_on(void **state) {
     const apq_progress progress = {
         .ctx = &done, .update = remember, .stop_requested = stop_after_100};
     apq_lut_build_options options = options_for("tiny", other);
+    (void)unlink(other);
     assert_int_equal(apq_app_lut_build(&options, NULL, &report), APQ_OK);
     options.path = path;
     (void)unlink(path);
@@ -317,6 +319,38 @@ static void an_interrupted_build_goes_on(void **state) {
     assert_int_equal(apq_file_hash(other, whole), APQ_OK);
     assert_int_equal(apq_file_hash(path, resumed), APQ_OK);
     assert_string_equal(whole, resumed);
+}
+
+static void a_finished_table_is_built_once(void **state) {
+    (void)state;
+    apq_lut_build_report report;
+    char before[APQ_HASH_MAX], after[APQ_HASH_MAX];
+    build("tiny", 0, &report);
+    assert_false(report.is_built_before);
+    assert_int_equal(apq_file_hash(path, before), APQ_OK);
+    apq_lut_build_options options = options_for("tiny", path);
+    options.date = "2030-01-01T00:00:00Z";
+    assert_status(apq_app_lut_build(&options, NULL, &report), APQ_OK);
+    assert_true(report.is_built_before);
+    assert_int_equal(report.n_rows, 500);
+    options.width_step = 16;
+    assert_status(apq_app_lut_build(&options, NULL, &report), APQ_ERR_MISMATCH);
+    options = options_for("cifar10-small", path);
+    assert_status(apq_app_lut_build(&options, NULL, &report), APQ_ERR_MISMATCH);
+    assert_int_equal(apq_file_hash(path, after), APQ_OK);
+    assert_string_equal(before, after);
+    assert_false(apq_file_exists(part));
+}
+
+/* The header does not tell them apart. */
+static void a_table_with_fewer_layers_is_another(void **state) {
+    (void)state;
+    apq_lut_build_report report;
+    build("imagenet-apq", 0, &report);
+    apq_lut_build_options options = options_for("imagenet-apq", path);
+    options.all_layers = true;
+    assert_status(apq_app_lut_build(&options, NULL, &report), APQ_ERR_MISMATCH);
+    assert_non_null(strstr(apq_error_message(), "has 6569 layers, not the "));
 }
 
 /* Changes one latency of a table by a factor. */
@@ -450,6 +484,8 @@ int main(void) {
         cmocka_unit_test(interpolation_errors_are_reported),
         cmocka_unit_test(the_authors_table_is_reproduced),
         cmocka_unit_test(an_interrupted_build_goes_on),
+        cmocka_unit_test(a_finished_table_is_built_once),
+        cmocka_unit_test(a_table_with_fewer_layers_is_another),
         cmocka_unit_test(checks_find_what_is_wrong),
         cmocka_unit_test(checks_count_inversions),
         cmocka_unit_test(inversions_within_the_spread_do_not_count),
