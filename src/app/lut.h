@@ -68,6 +68,8 @@ typedef struct apq_lut_build_report {
     /* Computed targets: the widths left out. Measured ones: each row from its
      * neighbours. Zero rows where there was nothing to try. */
     apq_lut_error latency_error, energy_error;
+    bool is_measured;
+    size_t n_interpolated; /* layers of the space without a row */
 } apq_lut_build_report;
 
 /* Asks the target for every layer of the plan. What is known is kept in

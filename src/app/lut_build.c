@@ -219,6 +219,8 @@ static apq_status try_layers(builder *self, const apq_lut_plan *layers,
                              errors *latency, errors *energy) {
     for (size_t i = 0; i < layers->n; i++) {
         apq_lut_sample known, guess;
+        self->report->n_interpolated +=
+            apq_lut_find(self->lut, &layers->layers[i]) == NULL;
         APQ_TRY(truth(self, &layers->layers[i], &known));
         if (isfinite(known.latency_ms) &&
             apq_lut_interpolate(self->lut, &layers->layers[i], &guess) ==
@@ -233,6 +235,7 @@ static apq_status try_layers(builder *self, const apq_lut_plan *layers,
 static apq_status measure_interpolation(builder *self) {
     apq_lut_plan all;
     APQ_TRY(apq_lut_plan_make(&self->space, 0, &all));
+    self->report->is_measured = self->source.is_measured;
     errors latency = {.values = apq_calloc(all.n, sizeof(double))};
     errors energy = {.values = apq_calloc(all.n, sizeof(double))};
     apq_status st = APQ_OK;

@@ -94,12 +94,31 @@ static json_t *error_json(const apq_lut_error *e) {
                      apq_json_number(e->p95), "max", apq_json_number(e->max));
 }
 
-static void print_error(const char *field, const apq_lut_error *e) {
+static void print_error(const char *before, const char *between,
+                        const apq_lut_error *e) {
     if (e->n > 0) {
-        printf("interpolated %s of %zu layers is off by %.2f %% (median), "
-               "%.2f %% (p95), %.2f %% (max)\n",
-               field, e->n, 100 * e->median, 100 * e->p95, 100 * e->max);
+        printf("%s of %zu layers%s by %.2f %% (median), %.2f %% (p95), %.2f %% "
+               "(max)\n",
+               before, e->n, between, 100 * e->median, 100 * e->p95,
+               100 * e->max);
     }
+}
+
+/* What was measured is not asked for again: rows are guessed in the place of
+ * the widths left out, of which there may be none. */
+static void print_errors(const apq_lut_build_report *r) {
+    if (!r->is_measured) {
+        print_error("interpolated latency", " is off", &r->latency_error);
+        print_error("interpolated energy", " is off", &r->energy_error);
+        return;
+    }
+    if (r->latency_error.n > 0) {
+        printf("%zu layers of the space are interpolated; rows guessed from "
+               "their neighbours would be off:\n",
+               r->n_interpolated);
+    }
+    print_error("  latency", "", &r->latency_error);
+    print_error("  energy", "", &r->energy_error);
 }
 
 static void print_build(const lut_options *o, const apq_lut_build_report *r) {
@@ -119,8 +138,7 @@ static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     printf("%s: %s%zu layers, %zu of them not executed by the target, %.2f s\n",
            o->out, r->is_built_before ? "built before, " : "", r->n_rows,
            r->n_unsupported, r->seconds);
-    print_error("latency", &r->latency_error);
-    print_error("energy", &r->energy_error);
+    print_errors(r);
 }
 
 static int build(const apq_command *self, int argc, char **argv) {

@@ -155,6 +155,8 @@ setup() {
         jq .high.latency_ms)
     "$APQ" cost --space cifar10 --target c.jsonl --range --json |
         jq -e ".high.latency_ms / $full | . > 0.9 and . < 1.1"
+    run "$APQ" lut build --space tiny --width-step 16 -o d.jsonl --quiet
+    expect_output '^interpolated latency of [0-9]+ layers is off by '
     run "$APQ" lut build --space cifar10 --width-step 12 -o d.jsonl
     expect_status 3
     expect_output 'width step 12 is not a multiple of 8'

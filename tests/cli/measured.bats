@@ -21,7 +21,12 @@ phone_with() {
 }
 
 @test "a device behind a command: table, check, price, search" {
-    "$APQ" lut build --space tiny --target "$PHONE" -o phone.jsonl --quiet
+    run "$APQ" lut build --space tiny --target "$PHONE" -o phone.jsonl --quiet
+    expect_output '^0 layers of the space are interpolated; rows guessed from '
+    expect_output '^  latency of [0-9]+ layers by [0-9.]+ % \(median\), '
+    run "$APQ" lut build --space tiny --target "$PHONE" -o c.jsonl --quiet \
+        --width-step 16
+    expect_output '^[1-9][0-9]* layers of the space are interpolated; rows '
     run "$APQ" lut check phone.jsonl --target "$PHONE" --rows 0 \
         --networks 4 --json --quiet
     expect_status 0
