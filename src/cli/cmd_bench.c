@@ -11,6 +11,7 @@
 #include "app/parts.h"
 #include "app/price.h"
 #include "base/sort.h"
+#include "cli/bench_print.h"
 #include "cli/bench_process.h"
 
 #include <stdio.h>
@@ -204,56 +205,6 @@ static apq_status bench_prices(const apq_recipe *recipe, json_t *rows) {
     return APQ_OK;
 }
 
-static void print_table(const json_t *document) {
-    size_t i;
-    const json_t *row;
-    json_array_foreach(json_object_get(document, "results"), i, row) {
-        char *text = json_dumps(row, JSON_REAL_PRECISION(5));
-        printf("%s\n", text != NULL ? text : "");
-        free(text);
-    }
-}
-
-static double number_of(const json_t *object, const char *key) {
-    return json_number_value(json_object_get(object, key));
-}
-
-/* Of train and eval: what is common to the rows, then these. */
-static void print_speeds(const json_t *document) {
-    static const char *const peaks[][2] = {{"gemm_peak_gflops", "float32"},
-                                           {"bfloat16_peak_gflops", "bfloat16"},
-                                           {"int8_peak_gops", "int8"}};
-    const json_t *rows = json_object_get(document, "results");
-    const json_t *row = json_array_get(rows, 0);
-    const char *cpu = json_string_value(
-        json_object_get(json_object_get(document, "machine"), "cpu"));
-    printf("%s, threads %g, batch %g; peak in GFLOP/s:",
-           cpu != NULL ? cpu : "unknown processor", number_of(row, "threads"),
-           number_of(row, "batch"));
-    for (size_t i = 0; i < sizeof peaks / sizeof peaks[0]; i++) {
-        double peak = number_of(document, peaks[i][0]);
-        if (peak > 0) {
-            printf(" %.4g in %s", peak, peaks[i][1]);
-        }
-    }
-    printf("\n%-9s %-9s %5s %7s %10s %12s %7s\n", "network", "type", "bits",
-           "M MACs", "images/s", "of the peak", "spread");
-    size_t i;
-    json_array_foreach(rows, i, row) {
-        const json_t *bits = json_object_get(row, "bits");
-        char bit_text[8] = "-";
-        if (bits != NULL) {
-            (void)snprintf(bit_text, sizeof bit_text, "%d",
-                           (int)json_integer_value(bits));
-        }
-        printf("%-9s %-9s %5s %7.4g %10.1f %12.2f %7.2f\n",
-               json_string_value(json_object_get(row, "network")),
-               json_string_value(json_object_get(row, "dtype")), bit_text,
-               number_of(row, "m_macs"), number_of(row, "images_per_s"),
-               number_of(row, "peak_fraction"), number_of(row, "spread"));
-    }
-}
-
 static const char *kind_of(const bench_options *options) {
     return options->step.common.words[0];
 }
@@ -383,8 +334,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         return apq_cli_exit(st);
     }
     if (st == APQ_OK) {
-        bool is_speed = json_object_get(document, "gemm_peak_gflops") != NULL;
-        (is_speed ? print_speeds : print_table)(document);
+        apq_bench_print(kind_of(&options), document);
     }
     json_decref(document);
     return apq_cli_exit(st);

@@ -104,6 +104,21 @@ refused() {
             and .peak_fraction > 0 and .spread >= 0 and .ratio == null)' b.json
 }
 
+@test "bench infer: a table for people" {
+    unset APQ_ORT
+    run "$APQ" bench infer --run "$RUN" --threads 1 --quiet
+    expect_status 0
+    expect_output ", model $RUN/network.safetensors, M MACs 0\.[0-9]+\$"
+    expect_output '^runtime +type +threads +batch +images/s '
+    for type in int8 float32; do
+        for batch in 1 64; do
+            expect_output "^apq +$type +1 +$batch( +[0-9.]+){3}( +-){2}\$"
+        done
+    done
+    [ "${#lines[@]}" -eq 6 ]
+    ! grep -E '\(null\)|[{}]' <<<"$output" || false
+}
+
 @test "bench infer: beside ONNX Runtime, which runs the same network" {
     need_runtime
     "$APQ" bench infer --model "$RUN/network.safetensors" --threads 1 --json \

@@ -137,6 +137,36 @@ setup_file() {
             all(.results[]; .case != "process")'
 }
 
+# table_of KIND [OPTION ...]: `run`s bench without --json and looks for what no
+# table has.
+table_of() {
+    run "$APQ" bench "$@" --threads 1 --quiet
+    expect_status 0
+    ! grep -E '\(null\)|[{}]| $' <<<"$output" || false
+}
+
+@test "bench cost and bench search: tables for people" {
+    table_of cost --space tiny
+    expect_output ', space tiny, target bitfusion, threads 1$'
+    expect_output '^pricing +policies +filled in s +policies/s +asked$'
+    expect_output '^cold +256 +- +[0-9]+ +-$'
+    expect_output '^warm +[0-9]+ +- +[0-9]+ +-$'
+    expect_output '^price from table +[0-9]+ +[0-9.e-]+ +[0-9]+ +2000000$'
+    expect_output '^table +layers +runs +median s +least s +asked s$'
+    expect_output '^build table +[0-9]+ +[0-9]+ +[0-9.e-]+ +[0-9.e-]+ +0\.08$'
+    # This space and target have rows for whole processes as well.
+    table_of search --space imagenet-apq --target bitfusion search.iterations=2
+    expect_output ', threads 1; peak in GFLOP/s: [0-9.]+ in float32$'
+    expect_output '^evolution +imagenet-apq +[0-9]+ +[0-9]+ +[0-9.]+ +[0-9]+ '
+    for batch in 50 100 1000; do
+        expect_output "^predictor +apq +400 +$batch +[0-9]+ +[0-9.]+ "
+        expect_output "^products +apq +400 +$batch +[0-9]+ +[0-9.]+ "
+        expect_output "^products +[^ ]+ +400 +$batch +[0-9]+ +[0-9.]+ "
+    done
+    expect_output '^imagenet-apq +bitfusion +8\.40 +5 +[0-9.]+ +[0-9.]+ '
+    expect_output '^imagenet-apq +bitfusion +6\.11 +5 +[0-9.]+ +[0-9.]+ '
+}
+
 @test "--all-layers and search.all_layers price the whole network" {
     sed 's/^accounting: .*/accounting: authors/' \
         "$ROOT/configs/spaces/tiny.yaml" >authors.yaml
