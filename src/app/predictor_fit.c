@@ -10,16 +10,39 @@
 #include "store/records.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Where none are held out the fit's scores are of samples it was shown. */
+static json_t *held_out_score(const apq_predictor_report *report,
+                              double score) {
+    return apq_json_number(report->n_test > 0 ? score : (double)NAN);
+}
+
 static json_t *report_json(const apq_predictor_report *report) {
-    return json_pack("{s:I,s:I,s:I,s:i,s:f,s:f,s:f}", "n_train",
-                     (json_int_t)report->n_train, "n_validation",
-                     (json_int_t)report->n_validation, "n_test",
-                     (json_int_t)report->n_test, "epochs", report->epochs,
-                     "pairwise_accuracy", report->pairwise_accuracy,
-                     "kendall_tau", report->kendall_tau, "rmse", report->rmse);
+    return json_pack(
+        "{s:I,s:I,s:I,s:i,s:o,s:o,s:o}", "n_train", (json_int_t)report->n_train,
+        "n_validation", (json_int_t)report->n_validation, "n_test",
+        (json_int_t)report->n_test, "epochs", report->epochs,
+        "pairwise_accuracy", held_out_score(report, report->pairwise_accuracy),
+        "kendall_tau", held_out_score(report, report->kendall_tau), "rmse",
+        held_out_score(report, report->rmse));
+}
+
+static void note_report(const apq_session *session, const char *name,
+                        const apq_predictor_report *report) {
+    size_t n = report->n_train + report->n_validation + report->n_test;
+    if (report->n_test == 0) {
+        apq_note(session->progress,
+                 "predictor on %zu %s records: none held out", n, name);
+        return;
+    }
+    apq_note(session->progress,
+             "predictor on %zu %s records: held-out pairwise accuracy "
+             "%.1f %%, Kendall tau %.3f, RMSE %.2f points (%zu records)",
+             n, name, 100 * report->pairwise_accuracy, report->kendall_tau,
+             100 * report->rmse, report->n_test);
 }
 
 static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
@@ -35,11 +58,7 @@ static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
     apq_predictor_report report;
     APQ_TRY(
         apq_predictor_fit(predictor, set->samples, set->n, &options, &report));
-    apq_note(session->progress,
-             "predictor on %zu %s records: held-out pairwise accuracy "
-             "%.1f %%, Kendall tau %.3f, RMSE %.2f points (%zu records)",
-             set->n, name, 100 * report.pairwise_accuracy, report.kendall_tau,
-             100 * report.rmse, report.n_test);
+    note_report(session, name, &report);
     if (reports != NULL) {
         json_object_set_new(reports, name, report_json(&report));
     }

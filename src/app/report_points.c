@@ -101,9 +101,8 @@ static apq_status mark_held_out(const apq_report_source *source, size_t n,
             (json_int_t)parts.n_train &&
         json_integer_value(json_object_get(report, "n_test")) ==
             (json_int_t)parts.n_test) {
-        apq_predictor_rows judged_rows = apq_predictor_judged(&parts);
-        for (size_t i = 0; i < judged_rows.n; i++) {
-            rows[order[judged_rows.first + i]].is_held_out = true;
+        for (size_t i = n - parts.n_test; i < n; i++) {
+            rows[order[i]].is_held_out = true;
         }
         *is_known = true;
     }

@@ -14,6 +14,12 @@ double apq_document_number(const json_t *object, const char *key) {
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
+double apq_document_held_out(const json_t *fit, const char *key) {
+    return apq_document_number(fit, "n_test") > 0
+               ? apq_document_number(fit, key)
+               : (double)NAN;
+}
+
 const char *apq_document_text(const json_t *object, const char *key,
                               const char *fallback) {
     const char *text = json_string_value(json_object_get(object, key));

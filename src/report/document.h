@@ -14,6 +14,10 @@ extern const char apq_not_recorded[];
 double apq_document_number(const json_t *object, const char *key);
 const char *apq_document_text(const json_t *object, const char *key,
                               const char *fallback);
+/* A score of one fit of the predictor; NaN where no records were held out from
+ * it: files of earlier versions then have that of the records it was fitted
+ * to. */
+double apq_document_held_out(const json_t *fit, const char *key);
 /* "best_uniform4" as people say it. */
 const char *apq_document_baseline(const char *name);
 

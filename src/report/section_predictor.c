@@ -33,9 +33,12 @@ static void put_scores(const json_t *root, apq_page *page) {
         apq_cell_fixed(
             table, number(set, "n_train") + number(set, "n_validation"), 0, "");
         apq_cell_fixed(table, number(set, "n_test"), 0, "");
-        apq_cell_fixed(table, 100 * number(set, "pairwise_accuracy"), 1, " %");
-        apq_cell_fixed(table, number(set, "kendall_tau"), 2, "");
-        apq_cell_fixed(table, 100 * number(set, "rmse"), 2, " points");
+        apq_cell_fixed(table,
+                       100 * apq_document_held_out(set, "pairwise_accuracy"), 1,
+                       " %");
+        apq_cell_fixed(table, apq_document_held_out(set, "kendall_tau"), 2, "");
+        apq_cell_fixed(table, 100 * apq_document_held_out(set, "rmse"), 2,
+                       " points");
     }
     apq_page_table(page, table);
 }

@@ -49,9 +49,9 @@ static void format_budget(const json_t *constraints, char *out, size_t size) {
 
 /* Half the 95 % interval that the held-out records give a prediction; NaN. */
 static double predictor_error(const json_t *root) {
-    return 1.96 * number(json_object_get(json_object_get(root, "predictor"),
-                                         "quantised"),
-                         "rmse");
+    const json_t *fits = json_object_get(root, "predictor");
+    return 1.96 *
+           apq_document_held_out(json_object_get(fits, "quantised"), "rmse");
 }
 
 static void put_tile(apq_page *page, const char *name, double value,

@@ -144,6 +144,25 @@ header() {
     expect_output "of space 'tiny', expected 'mine'"
 }
 
+@test "where none were held out no quality is told" {
+    cp -r "$RUN" none
+    run "$APQ" predictor fit --run none predictor.held_out=0
+    expect_status 0
+    expect_output '^predictor on 24 float records: none held out$'
+    expect_output '^predictor on 24 quantised records: none held out$'
+    [[ $output != *accuracy* ]]
+    jq -e 'all(.float, .quantised; .n_train > 20 and .n_test == 0
+        and has("rmse") and .rmse == null and .kendall_tau == null
+        and .pairwise_accuracy == null)' none/predictor.json
+    "$APQ" report --run none --json |
+        jq -e 'all(.records.rows[]; .is_held_out == false)'
+    # Also of a file that tells how the fit does on its own records.
+    sed -i 's/null/0.5/' none/predictor.json
+    "$APQ" report --run none >report.md
+    grep -qE '^\| quantised \| +24 \| +0( \| +-){3} \|$' report.md
+    grep -qE '^\| float +\| +24 \| +0( \| +-){3} \|$' report.md
+}
+
 @test "what was held out is the fit's: --seed draws only the intervals" {
     "$APQ" predictor eval --run "$RUN" --json >1.json
     "$APQ" predictor eval --run "$RUN" --json --seed 77 >2.json
