@@ -263,13 +263,6 @@ static apq_status tune_all(apq_session *session, const lineup *policies,
     json_object_set_new(root, "baseline",
                         has_baseline ? contender_json(session, &uniform)
                                      : json_null());
-    apq_note(session->progress, "test top-1 %.2f %% at %.3f ms (%lld images)",
-             100 * winner.test.top1, winner.cost.latency_ms,
-             (long long)winner.test.count);
-    if (has_baseline) {
-        apq_note(session->progress, "%s: test top-1 %.2f %% at %.3f ms",
-                 baseline, 100 * uniform.test.top1, uniform.cost.latency_ms);
-    }
     return apq_json_write(root, DIGITS, path);
 }
 
@@ -425,6 +418,8 @@ static apq_status finetune_into(apq_session *session) {
 }
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,
-                            const apq_progress *progress) {
-    return apq_session_run(recipe, run_dir, progress, true, finetune_into);
+                            const apq_progress *progress,
+                            const apq_results *results) {
+    APQ_TRY(apq_session_run(recipe, run_dir, progress, true, finetune_into));
+    return apq_results_finetune(recipe, run_dir, results);
 }

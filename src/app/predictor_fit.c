@@ -30,21 +30,6 @@ static json_t *report_json(const apq_predictor_report *report) {
         held_out_score(report, report->rmse));
 }
 
-static void note_report(const apq_session *session, const char *name,
-                        const apq_predictor_report *report) {
-    size_t n = report->n_train + report->n_validation + report->n_test;
-    if (report->n_test == 0) {
-        apq_note(session->progress,
-                 "predictor on %zu %s records: none held out", n, name);
-        return;
-    }
-    apq_note(session->progress,
-             "predictor on %zu %s records: held-out pairwise accuracy "
-             "%.1f %%, Kendall tau %.3f, RMSE %.2f points (%zu records)",
-             n, name, 100 * report->pairwise_accuracy, report->kendall_tau,
-             100 * report->rmse, report->n_test);
-}
-
 static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
                           const char *name, const apq_sample_set *set,
                           bool with_bits, json_t *reports) {
@@ -58,7 +43,6 @@ static apq_status fit_set(const apq_session *session, apq_predictor *predictor,
     apq_predictor_report report;
     APQ_TRY(
         apq_predictor_fit(predictor, set->samples, set->n, &options, &report));
-    note_report(session, name, &report);
     if (reports != NULL) {
         json_object_set_new(reports, name, report_json(&report));
     }
@@ -214,6 +198,8 @@ static apq_status fit_into(apq_session *session) {
 }
 
 apq_status apq_app_predictor_fit(const apq_recipe *recipe, const char *run_dir,
-                                 const apq_progress *progress) {
-    return apq_session_run(recipe, run_dir, progress, false, fit_into);
+                                 const apq_progress *progress,
+                                 const apq_results *results) {
+    APQ_TRY(apq_session_run(recipe, run_dir, progress, false, fit_into));
+    return apq_results_predictor(run_dir, results);
 }

@@ -37,6 +37,11 @@ const char *apq_budget_name(apq_budget_field field) {
     return names[field];
 }
 
+const char *apq_budget_unit(apq_budget_field field) {
+    static const char *const units[] = {"ms", "mJ", "GBitOps", "kB"};
+    return units[field];
+}
+
 void apq_budget_of_cost(const apq_cost *cost, double out[N_FIELDS]) {
     out[APQ_BUDGET_LATENCY_MS] = cost->latency_ms;
     out[APQ_BUDGET_ENERGY_MJ] = cost->energy_mj;

@@ -19,6 +19,8 @@ typedef enum apq_budget_field {
 
 /* "latency_ms" ... */
 const char *apq_budget_name(apq_budget_field field);
+/* "ms", "mJ", "GBitOps", "kB" */
+const char *apq_budget_unit(apq_budget_field field);
 /* The same costs of a priced network; NaN where the target gives none. */
 void apq_budget_of_cost(const apq_cost *cost, double out[APQ_BUDGET_N_FIELDS]);
 

@@ -2,30 +2,25 @@
  * report over what they left in the run directory. */
 #include "app/app.h"
 
+#include "app/once.h"
 #include "app/report.h"
 #include "app/search.h"
 #include "app/session.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
-                              const apq_progress *progress) {
+                              const apq_progress *progress,
+                              const apq_results *results) {
     apq_app_search_result *result = calloc(1, sizeof *result);
     if (result == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
     }
     apq_status st = apq_app_search(recipe, run_dir, NULL, progress, result);
     if (st == APQ_OK) {
-        const apq_cost *cost = &result->best.cost;
-        char energy[32] = ""; /* not all targets know it */
-        if (isfinite(cost->energy_mj)) {
-            (void)snprintf(energy, sizeof energy, ", %.3f mJ", cost->energy_mj);
-        }
-        apq_note(progress, "search: predicted top-1 %.2f %% at %.3f ms%s",
-                 100 * result->best.accuracy, cost->latency_ms, energy);
+        apq_results_search(&result->best, results);
     }
     apq_app_search_fini(result);
     free(result);
@@ -102,15 +97,26 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
     return APQ_OK;
 }
 
-apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,
-                       const apq_progress *progress) {
+static apq_status run_steps(const apq_recipe *recipe, const char *run_dir,
+                            const apq_progress *progress,
+                            const apq_results *results) {
     /* Before hours of training: a target that is missing, of another space or
      * too small, and budgets that cannot be met. */
     APQ_TRY(apq_app_search_check(recipe, run_dir, progress));
     APQ_TRY(apq_app_train(recipe, run_dir, progress));
     APQ_TRY(apq_app_collect(recipe, run_dir, progress));
-    APQ_TRY(apq_app_predictor_fit(recipe, run_dir, progress));
-    APQ_TRY(search_step(recipe, run_dir, progress));
-    APQ_TRY(apq_app_finetune(recipe, run_dir, progress));
+    APQ_TRY(apq_app_predictor_fit(recipe, run_dir, progress, results));
+    APQ_TRY(search_step(recipe, run_dir, progress, results));
+    APQ_TRY(apq_app_finetune(recipe, run_dir, progress, results));
     return write_report(recipe, run_dir);
+}
+
+apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,
+                       const apq_progress *progress,
+                       const apq_results *results) {
+    apq_once once;
+    apq_once_start(&once, progress);
+    apq_status st = run_steps(recipe, run_dir, &once.base, results);
+    apq_once_fini(&once);
+    return st;
 }

@@ -369,14 +369,13 @@ static void note_excluded(const apq_search_job *self) {
 /* What budgets are possible, before any is refused. */
 static void note_range(const apq_search_job *self) {
     const apq_app_search_result *out = self->out;
-    static const char *const units[N_FIELDS] = {"ms", "mJ", "GBitOps", "kB"};
     char text[256] = "";
     for (int f = 0; f < N_FIELDS; f++) {
         size_t used = strlen(text);
         if (!isnan(out->low[f])) {
             (void)snprintf(text + used, sizeof text - used, "%s%.4g to %.4g %s",
                            used > 0 ? ", " : "", out->low[f], out->high[f],
-                           units[f]);
+                           apq_budget_unit((apq_budget_field)f));
         }
     }
     apq_note(self->progress, "search: space %s on %s: %s", out->space.name,

@@ -5,8 +5,8 @@
 #include "app/app.h"
 
 static int run(const apq_command *self, int argc, char **argv) {
-    return apq_step_command(self, argc, argv, apq_app_finetune,
-                            "finetune.json");
+    return apq_step_command(self, argc, argv, apq_app_finetune, "finetune.json",
+                            "finetune");
 }
 
 const apq_command apq_command_finetune = {

@@ -253,7 +253,7 @@ static apq_status take_over(const predictor_options *o) {
 
 static int fit(const apq_command *self, int argc, char **argv) {
     return apq_step_command(self, argc, argv, apq_app_predictor_fit,
-                            "predictor.safetensors");
+                            "predictor.safetensors", "predictor");
 }
 
 static int eval(const apq_command *self, int argc, char **argv) {

@@ -5,7 +5,8 @@
 #include "app/app.h"
 
 static int run(const apq_command *self, int argc, char **argv) {
-    return apq_step_command(self, argc, argv, apq_app_run, "report.json");
+    return apq_step_command(self, argc, argv, apq_app_run, "report.json",
+                            "report");
 }
 
 const apq_command apq_command_run = {

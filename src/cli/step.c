@@ -72,29 +72,15 @@ apq_status apq_step_recipe(const apq_step_options *options, int first_word,
     return set_if(out, "train.bits", options->bits);
 }
 
-static apq_status print_result(const apq_step_options *options,
-                               const char *command, const char *result_file,
-                               double seconds) {
-    const char *run = options->common.run;
-    char path[APQ_PATH_MAX];
-    APQ_TRY(apq_path_join(path, run, result_file));
-    if (!options->common.json) {
-        printf("%s: done in %.1f s, %s\n", command, seconds, path);
-        return APQ_OK;
-    }
-    json_t *document =
-        json_pack("{s:o, s:o, s:f}", "run", apq_cli_json_path(run), "result",
-                  apq_cli_json_path(path), "seconds", seconds);
-    const char *ending = strstr(result_file, ".json");
-    if (ending != NULL) {
-        json_t *result = json_load_file(path, 0, NULL);
-        char stem[64];
-        (void)snprintf(stem, sizeof stem, "%.*s", (int)(ending - result_file),
-                       result_file);
-        (void)json_object_set_new(document, stem,
-                                  result == NULL ? json_null() : result);
-    }
-    apq_cli_print_json(document, false);
+/* DIR/NAME.json as the member NAME. */
+static apq_status add_content(const char *run, const char *name,
+                              json_t *document) {
+    char file[64], path[APQ_PATH_MAX];
+    (void)snprintf(file, sizeof file, "%s.json", name);
+    APQ_TRY(apq_path_join(path, run, file));
+    json_t *content = json_load_file(path, 0, NULL);
+    (void)json_object_set_new(document, name,
+                              content == NULL ? json_null() : content);
     return APQ_OK;
 }
 
@@ -105,13 +91,46 @@ typedef struct step {
     apq_team_step_fn *team_fn;
     apq_comm *comm;
     const char *result_file;
+    const char *content; /* of the JSON document: NAME of NAME.json, or NULL */
 } step;
 
+static apq_status print_result(const step *self,
+                               const apq_step_options *options,
+                               double seconds) {
+    const char *run = options->common.run;
+    char path[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, run, self->result_file));
+    if (!options->common.json) {
+        printf("%s: done in %.1f s, %s\n", self->command->name, seconds, path);
+        return APQ_OK;
+    }
+    json_t *document =
+        json_pack("{s:o, s:o, s:f}", "run", apq_cli_json_path(run), "result",
+                  apq_cli_json_path(path), "seconds", seconds);
+    apq_status st = self->content == NULL
+                        ? APQ_OK
+                        : add_content(run, self->content, document);
+    apq_cli_print_json(document, false);
+    return st;
+}
+
+static void print_line(void *ctx, const char *line) {
+    apq_cli_progress_end(ctx);
+    printf("%s\n", line);
+    (void)fflush(stdout); /* the next step may take hours */
+}
+
 static apq_status call(const step *self, const apq_recipe *recipe,
-                       const char *run_dir, const apq_progress *progress) {
-    return self->fn != NULL
-               ? self->fn(recipe, run_dir, progress)
-               : self->team_fn(recipe, run_dir, self->comm, progress);
+                       const apq_step_options *options,
+                       apq_cli_progress *progress) {
+    const char *run_dir = options->common.run;
+    if (self->fn == NULL) {
+        return self->team_fn(recipe, run_dir, self->comm, &progress->base);
+    }
+    /* The JSON document has it all. */
+    const apq_results results = {
+        .ctx = progress, .tell = options->common.json ? NULL : print_line};
+    return self->fn(recipe, run_dir, &progress->base, &results);
 }
 
 static int run_step(const step *self, int argc, char **argv) {
@@ -132,7 +151,7 @@ static int run_step(const step *self, int argc, char **argv) {
     st = st == APQ_OK ? apq_recipe_check_search(&recipe, NULL) : st;
     st = apq_comm_agree(self->comm, st);
     if (st == APQ_OK) {
-        st = call(self, &recipe, options.common.run, &progress.base);
+        st = call(self, &recipe, &options, &progress);
     }
     apq_cli_progress_end(&progress);
     if (apq_comm_rank(self->comm) > 0) {
@@ -148,15 +167,18 @@ static int run_step(const step *self, int argc, char **argv) {
         st = st == APQ_OK ? kept : st;
     }
     if (st == APQ_OK) {
-        st = print_result(&options, self->command->name, self->result_file,
-                          apq_now_s() - start_s);
+        st = print_result(self, &options, apq_now_s() - start_s);
     }
     return apq_cli_exit(st);
 }
 
 int apq_step_command(const apq_command *self, int argc, char **argv,
-                     apq_step_fn *fn, const char *result_file) {
-    const step one = {.command = self, .fn = fn, .result_file = result_file};
+                     apq_step_fn *fn, const char *result_file,
+                     const char *content) {
+    const step one = {.command = self,
+                      .fn = fn,
+                      .result_file = result_file,
+                      .content = content};
     return run_step(&one, argc, argv);
 }
 

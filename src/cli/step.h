@@ -1,6 +1,7 @@
 #ifndef APQ_CLI_STEP_H
 #define APQ_CLI_STEP_H
 
+#include "app/results.h"
 #include "cli/command.h"
 #include "comm/comm.h"
 
@@ -43,11 +44,14 @@ APQ_NODISCARD apq_status apq_step_recipe(const apq_step_options *options,
                                          int first_word, apq_recipe *out);
 
 typedef apq_status apq_step_fn(const apq_recipe *recipe, const char *run_dir,
-                               const apq_progress *progress);
+                               const apq_progress *progress,
+                               const apq_results *results);
 /* A whole command that runs one step in a run directory and keeps the recipe
- * there as run.json. */
+ * there as run.json. Prints what the step came to; with --json, the
+ * file CONTENT.json of the run as member CONTENT. */
 int apq_step_command(const apq_command *self, int argc, char **argv,
-                     apq_step_fn *fn, const char *result_file);
+                     apq_step_fn *fn, const char *result_file,
+                     const char *content);
 
 typedef apq_status apq_team_step_fn(const apq_recipe *recipe,
                                     const char *run_dir, apq_comm *comm,
