@@ -4,6 +4,8 @@
 #include "app/lut.h"
 #include "cli/cost_print.h"
 
+#include <stdio.h>
+
 typedef struct cost_options {
     apq_common_options common;
     const char *space, *target, *specs;
@@ -69,6 +71,8 @@ static apq_status price_range(const cost_context *self) {
     if (self->options->common.json) {
         apq_cli_print_json(apq_print_range_json(&low, &high, &excluded), false);
     } else {
+        printf("space %s, target %s\n", self->space.name,
+               apq_target_name(self->target));
         apq_print_range(&low, &high, &excluded);
     }
     return APQ_OK;
@@ -139,15 +143,20 @@ static const apq_option table[] = {
 
 static apq_status open_all(cost_context *self) {
     const cost_options *o = self->options;
-    APQ_TRY(apq_space_load(o->space, &self->space));
+    apq_recipe recipe;
+    APQ_TRY(apq_cli_run_recipe(&o->common, &recipe));
+    APQ_TRY(apq_space_load(o->space != NULL ? o->space : recipe.space,
+                           &self->space));
+    apq_recipe_set_accounting(&recipe, &self->space);
     self->space.prices_all_layers |= o->all_layers;
-    APQ_TRY(apq_target_load(o->target, &self->target));
+    APQ_TRY(apq_target_load(o->target != NULL ? o->target : recipe.target,
+                            &self->target));
     return o->batch == 0 ? APQ_OK
                          : apq_target_set_batch(self->target, o->batch);
 }
 
 static int run(const apq_command *self, int argc, char **argv) {
-    cost_options options = {.space = "cifar10", .target = "bitfusion"};
+    cost_options options = {.space = NULL};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
@@ -181,12 +190,15 @@ const apq_command apq_command_cost = {
     .brief = "price policies on a target",
     .usage = "apq cost --space S --target T --specs F|--range|--bit-pairs "
              "[options]",
-    .summary = "Latency, energy and size of policies on a target, per image.",
+    .summary = "Latency, energy and size of policies on a target, per image. "
+               "What is not given of\n--space and --target is that of --run, "
+               "else cifar10 and bitfusion.",
     .examples = "  apq cost --space imagenet-apq --target bitfusion --specs "
                 "policies.jsonl --json\n"
                 "  jq -c .policy best.json | apq cost --space cifar10 --target "
                 "bitfusion --specs -\n"
                 "  apq cost --space cifar10 --target bitfusion --range\n"
+                "  apq cost --run runs/first --specs runs/first/best.json\n"
                 "  apq cost --space imagenet-apq --specs best.json --explain "
                 "--all-layers\n"
                 "  apq cost --space cifar10 --specs policies.jsonl --batch 8\n"

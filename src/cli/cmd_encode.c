@@ -47,13 +47,19 @@ static const apq_option table[] = {
 };
 
 static int run(const apq_command *self, int argc, char **argv) {
-    encode_options options = {.space = "cifar10"};
+    encode_options options = {.space = NULL};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
     }
     encode_context context = {.options = &options};
-    apq_status st = apq_space_load(options.space, &context.space);
+    apq_recipe recipe;
+    apq_status st = apq_cli_run_recipe(&options.common, &recipe);
+    if (st == APQ_OK) {
+        st =
+            apq_space_load(options.space != NULL ? options.space : recipe.space,
+                           &context.space);
+    }
     if (st == APQ_OK) {
         st = apq_cli_each_spec(options.specs, encode, &context);
     }
@@ -64,7 +70,8 @@ const apq_command apq_command_encode = {
     .name = "encode",
     .brief = "predictor input of policies",
     .usage = "apq encode --space S --specs F [--float] [options]",
-    .summary = "The predictor's input of policies, one JSON a line.",
+    .summary = "The predictor's input of policies, one JSON a line. Without "
+               "--space, those of\nthe space of --run, else of cifar10.",
     .examples =
         "  apq encode --space imagenet-apq --specs policies.jsonl\n"
         "  apq encode --space cifar10 --specs - --float < policies.jsonl\n",

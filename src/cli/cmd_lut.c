@@ -64,7 +64,7 @@ static const apq_option import_table[] = {
     {.name = "space",
      .type = APQ_OPTION_TEXT,
      .argument = "SPACE",
-     .help = "the space it is of; else imagenet-apq",
+     .help = "the space it is of; else the run's, else imagenet-apq",
      .offset = AT(space)},
     {.name = "target",
      .type = APQ_OPTION_TEXT,
@@ -141,25 +141,33 @@ static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     print_errors(r);
 }
 
+static apq_status ask_target(const lut_options *o, const apq_progress *progress,
+                             apq_lut_build_report *out) {
+    char date[APQ_UTC_MAX];
+    apq_recipe recipe;
+    apq_utc_now(date);
+    APQ_TRY(apq_cli_run_recipe(&o->common, &recipe));
+    const apq_lut_build_options options = {
+        .space = o->space != NULL ? o->space : recipe.space,
+        .target = o->target != NULL ? o->target : recipe.target,
+        .path = o->out,
+        .date = date,
+        .width_step = o->width_step,
+        .save_s = o->save_s,
+        .all_layers = o->all_layers || recipe.search.all_layers};
+    return apq_app_lut_build(&options, progress, out);
+}
+
 static int build(const apq_command *self, int argc, char **argv) {
-    lut_options o = {.space = "cifar10", .target = "bitfusion", .save_s = 3};
+    lut_options o = {.save_s = 3};
     int code = apq_cli_parse(self, argc, argv, &o);
     if (code >= 0) {
         return code;
     }
-    char date[APQ_UTC_MAX];
-    apq_utc_now(date);
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, o.common.quiet);
-    const apq_lut_build_options options = {.space = o.space,
-                                           .target = o.target,
-                                           .path = o.out,
-                                           .date = date,
-                                           .width_step = o.width_step,
-                                           .save_s = o.save_s,
-                                           .all_layers = o.all_layers};
     apq_lut_build_report report;
-    apq_status st = apq_app_lut_build(&options, &progress.base, &report);
+    apq_status st = ask_target(&o, &progress.base, &report);
     apq_cli_progress_end(&progress);
     if (st == APQ_OK) {
         print_build(&o, &report);
@@ -169,8 +177,11 @@ static int build(const apq_command *self, int argc, char **argv) {
 
 static apq_status import_file(const lut_options *o, apq_lut **out) {
     apq_space space;
+    apq_recipe recipe;
     apq_lut_header header = {.batch = 1, .is_complete = true};
-    APQ_TRY(apq_space_load(o->space, &space));
+    const char *name;
+    APQ_TRY(apq_cli_run_space(&o->common, o->space, &recipe, &name));
+    APQ_TRY(apq_space_load(name != NULL ? name : "imagenet-apq", &space));
     if (strlen(o->target) >= sizeof header.target) {
         APQ_FAIL(APQ_ERR_ARG, "target name of %zu bytes, at most %zu",
                  strlen(o->target), sizeof header.target - 1);
@@ -210,7 +221,7 @@ static int need_file(const apq_command *self, const lut_options *o) {
 }
 
 static int import(const apq_command *self, int argc, char **argv) {
-    lut_options o = {.space = "imagenet-apq", .target = "bitfusion"};
+    lut_options o = {.target = "bitfusion"};
     int code = apq_cli_parse(self, argc, argv, &o);
     if (code < 0) {
         code = need_file(self, &o);
@@ -251,7 +262,9 @@ static const apq_command build_command = {
         "from FILE.part when it is\nstarted again; a FILE that is finished "
         "is left as it is, and another one in its\nplace is refused: remove "
         "it to build anew. With --width-step fewer widths are\nasked for; the "
-        "others are interpolated, and the error of that is reported.",
+        "others are interpolated, and the error of that is reported. Space\n"
+        "and target that are not given are those of --run, else cifar10 and "
+        "bitfusion.",
     .examples = "  apq lut build --space imagenet-apq --target bitfusion -o "
                 "bitfusion.jsonl\n"
                 "  apq lut build --space cifar10 --target bitfusion "

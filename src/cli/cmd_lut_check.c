@@ -31,7 +31,7 @@ static const apq_option check_table[] = {
     {.name = "space",
      .type = APQ_OPTION_TEXT,
      .argument = "SPACE",
-     .help = "whose layers must be there; else the table's own",
+     .help = "whose layers must be there; else the run's, else the table's own",
      .offset = AT(space)},
     {.name = "rows",
      .type = APQ_OPTION_COUNT,
@@ -164,13 +164,14 @@ static apq_status check(const check_options *o, const apq_progress *progress,
     apq_lut_check_options options = {
         .path = o->common.words[0],
         .target = o->target,
-        .space = o->space,
         .n_asked = (size_t)o->rows,
         .tolerance = o->tolerance,
         .seed = o->common.has_seed ? o->common.seed : 0,
         .all_layers = o->all_layers,
     };
+    apq_recipe recipe;
     apq_lut *lut = NULL;
+    APQ_TRY(apq_cli_run_space(&o->common, o->space, &recipe, &options.space));
     APQ_TRY(apq_lut_load(options.path, &lut));
     const apq_lut_header *h = apq_lut_header_of(lut);
     if (options.target == NULL && is_listed(apq_target_names(), h->target)) {

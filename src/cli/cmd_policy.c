@@ -99,7 +99,7 @@ static apq_status check_usage(const policy_options *options) {
 }
 
 static int run(const apq_command *self, int argc, char **argv) {
-    policy_options options = {.space = "cifar10", .to = forms[0]};
+    policy_options options = {.to = forms[0]};
     int code = apq_cli_parse(self, argc, argv, &options);
     if (code >= 0) {
         return code;
@@ -108,7 +108,13 @@ static int run(const apq_command *self, int argc, char **argv) {
         return apq_cli_usage(self);
     }
     policy_context context = {.options = &options};
-    apq_status st = apq_space_load(options.space, &context.space);
+    apq_recipe recipe;
+    apq_status st = apq_cli_run_recipe(&options.common, &recipe);
+    if (st == APQ_OK) {
+        st =
+            apq_space_load(options.space != NULL ? options.space : recipe.space,
+                           &context.space);
+    }
     if (st == APQ_OK) {
         st = options.specs == NULL
                  ? show(&context)
@@ -125,7 +131,8 @@ const apq_command apq_command_policy = {
     .usage = "apq policy convert --specs F | show NAME... [--space S] "
              "[--to FORM] [options]",
     .summary = "Policies in the native form or in that of the APQ authors' "
-               "files, one JSON a line: those of a file, or by name.",
+               "files, one JSON a line:\nthose of a file, or by name. Without "
+               "--space, of the space of --run, else of cifar10.",
     .examples =
         "  apq policy convert --space imagenet-apq --specs best.json --to apq\n"
         "  apq policy convert --space imagenet-apq --specs authors.jsonl\n"

@@ -58,22 +58,6 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-/* The space given, else that of the run, which may be a file; else NULL. */
-static apq_status find_space(const predict_options *o, apq_recipe *recipe,
-                             const char **out) {
-    char path[APQ_PATH_MAX];
-    *out = o->space;
-    if (o->space != NULL || o->common.run == NULL) {
-        return APQ_OK;
-    }
-    APQ_TRY(apq_path_join(path, o->common.run, "run.json"));
-    if (apq_file_exists(path)) {
-        APQ_TRY(apq_recipe_load(path, recipe));
-        *out = recipe->space;
-    }
-    return APQ_OK;
-}
-
 static apq_status open_predictor(const predict_options *o,
                                  apq_predictor **out) {
     char path[APQ_PATH_MAX];
@@ -85,7 +69,7 @@ static apq_status open_predictor(const predict_options *o,
                                        o->common.run, path));
         file = path;
     }
-    APQ_TRY(find_space(o, &recipe, &name));
+    APQ_TRY(apq_cli_run_space(&o->common, o->space, &recipe, &name));
     if (name != NULL) {
         APQ_TRY(apq_space_load(name, &space));
     }

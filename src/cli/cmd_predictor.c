@@ -173,11 +173,13 @@ void apq_cli_print_noise(const apq_label_noise *noise) {
 
 static apq_status load(const predictor_options *o, apq_predictor **out) {
     apq_space space;
-    if (o->step.space != NULL) {
-        APQ_TRY(apq_space_load(o->step.space, &space));
+    apq_recipe recipe;
+    const char *name;
+    APQ_TRY(apq_cli_run_space(&o->step.common, o->step.space, &recipe, &name));
+    if (name != NULL) {
+        APQ_TRY(apq_space_load(name, &space));
     }
-    return apq_predictor_load(o->predictor,
-                              o->step.space != NULL ? &space : NULL, out);
+    return apq_predictor_load(o->predictor, name != NULL ? &space : NULL, out);
 }
 
 static apq_status eval_records(const predictor_options *o, apq_judgement *out) {

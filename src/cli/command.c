@@ -230,13 +230,51 @@ apq_status apq_cli_policy(const apq_space *space, const char *text,
     return st == APQ_ERR_MISMATCH ? APQ_ERR_FORMAT : st;
 }
 
+/* The run's run.json; an empty path without one. */
+static apq_status find_run_json(const apq_common_options *common,
+                                char out[APQ_PATH_MAX]) {
+    out[0] = '\0';
+    if (common->run == NULL) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_path_join(out, common->run, "run.json"));
+    if (!apq_file_exists(out)) {
+        out[0] = '\0';
+    }
+    return APQ_OK;
+}
+
+apq_status apq_cli_run_recipe(const apq_common_options *common,
+                              apq_recipe *out) {
+    char path[APQ_PATH_MAX];
+    APQ_TRY(find_run_json(common, path));
+    if (common->run != NULL && path[0] == '\0') {
+        APQ_FAIL(APQ_ERR_IO, "%s/run.json is missing: run 'apq train' first",
+                 common->run);
+    }
+    return apq_cli_recipe(common, NULL, out);
+}
+
+apq_status apq_cli_run_space(const apq_common_options *common,
+                             const char *given, apq_recipe *recipe,
+                             const char **out) {
+    char path[APQ_PATH_MAX];
+    *out = given;
+    APQ_TRY(find_run_json(common, path));
+    if (given == NULL && path[0] != '\0') {
+        APQ_TRY(apq_recipe_load(path, recipe));
+        *out = recipe->space;
+    }
+    return APQ_OK;
+}
+
 apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
                           apq_recipe *out) {
     char run_json[APQ_PATH_MAX];
     apq_recipe_default(out);
-    if (path == NULL && common->run != NULL) {
-        APQ_TRY(apq_path_join(run_json, common->run, "run.json"));
-        path = apq_file_exists(run_json) ? run_json : NULL;
+    if (path == NULL) {
+        APQ_TRY(find_run_json(common, run_json));
+        path = run_json[0] != '\0' ? run_json : NULL;
     }
     if (path != NULL) {
         APQ_TRY(apq_recipe_load(path, out));

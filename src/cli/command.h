@@ -89,6 +89,18 @@ APQ_NODISCARD apq_status apq_cli_policy(const apq_space *space,
                                         const char *text, const char *where,
                                         apq_policy *out);
 
+/* For commands that take a space or a target and no recipe: what is not given
+ * is that of the run, which must have its run.json, else of the default recipe.
+ * Errors: IO, FORMAT. */
+APQ_NODISCARD apq_status apq_cli_run_recipe(const apq_common_options *common,
+                                            apq_recipe *out);
+/* For commands that read the space from a file of their own: the one given,
+ * else the run's, held in `recipe`; NULL without both. */
+APQ_NODISCARD apq_status apq_cli_run_space(const apq_common_options *common,
+                                           const char *given,
+                                           apq_recipe *recipe,
+                                           const char **out);
+
 /* The recipe of a command: the file given, else the run directory's run.json,
  * else the defaults; --seed and --threads overwrite it. */
 APQ_NODISCARD apq_status apq_cli_recipe(const apq_common_options *common,

@@ -261,6 +261,19 @@ setup() {
     expect_status 5
 }
 
+@test "--run: the space of a table may be the run's file" {
+    sed 's/^name:.*/name: mine/' "$ROOT/configs/spaces/imagenet-apq.yaml" \
+        >mine.yaml
+    mkdir r
+    echo '{"space": "./mine.yaml"}' >r/run.json
+    "$APQ" lut import "$GOLDEN" -o t.jsonl --run r --quiet
+    head -1 t.jsonl | jq -e '.space == "mine"'
+    run "$APQ" lut check t.jsonl --rows 1 --quiet --run r
+    expect_status 5
+    expect_output '^[1-9][0-9]* layers of the space that are missing$'
+    "$APQ" lut check t.jsonl --rows 1 --quiet # not looked for
+}
+
 @test "show: summary, filters and rows" {
     # With the layers that the target cannot run.
     sed 's/^forbid_kernel7_dw_act4: .*/forbid_kernel7_dw_act4: false/' \

@@ -14,6 +14,55 @@ JSON
     jq -c '.bits.pw_weight = [8,8,8,8]' good.json >>good.jsonl
 }
 
+# All that these commands read of a run.
+make_run_json() {
+    mkdir "$1"
+    echo "$2" >"$1/run.json"
+}
+
+@test "--run: space and target are those of the run, unless they are given" {
+    sed 's/^clock_mhz:.*/clock_mhz: 250/; s/^name:.*/name: slow/' \
+        "$ROOT/configs/targets/bitfusion.yaml" >slow.yaml
+    make_run_json r '{"space": "tiny", "target": "./slow.yaml"}'
+    run "$APQ" cost --run r --range
+    expect_output '^space tiny, target slow$'
+    run "$APQ" cost --run r --range --target bitfusion
+    expect_output '^space tiny, target bitfusion$'
+    run "$APQ" cost --run r --range --space cifar10
+    expect_output '^space cifar10, target slow$'
+    run "$APQ" cost --range
+    expect_output '^space cifar10, target bitfusion$'
+    "$APQ" cost --run r --specs good.jsonl --json >run.jsonl
+    "$APQ" cost --space tiny --target ./slow.yaml --specs good.jsonl --json |
+        cmp - run.jsonl
+    "$APQ" encode --run r --specs good.jsonl | jq -es 'length == 2'
+    "$APQ" policy show largest --run r | jq -e '.space == "tiny"'
+    "$APQ" policy convert --run r --specs good.jsonl | jq -es 'length == 2'
+    "$APQ" lut build --run r -o t.jsonl --quiet
+    head -1 t.jsonl | jq -e '.space == "tiny" and .target == "slow"'
+}
+
+@test "--run: layers that its search prices are priced" {
+    make_run_json all \
+        '{"space": "imagenet-apq", "search": {"all_layers": true}}'
+    "$APQ" cost --run all --range --json >run.json
+    "$APQ" cost --space imagenet-apq --range --all-layers --json | cmp - run.json
+    "$APQ" lut build --run all -o t.jsonl --json | jq -e '.rows > 6569'
+}
+
+@test "--run: a folder without a run.json names no space" {
+    mkdir empty
+    for command in 'cost --range' 'encode --specs good.jsonl' \
+        'policy show largest' 'lut build -o t.jsonl'; do
+        # A command and its options.
+        # shellcheck disable=SC2086
+        run "$APQ" $command --run empty
+        expect_status 3
+        expect_output "^apq: empty/run\.json is missing: run 'apq train' first$"
+    done
+    [ ! -e t.jsonl ]
+}
+
 @test "cost: one JSON object a line, in order" {
     run "$APQ" cost --space tiny --target bitfusion --specs good.jsonl --json
     expect_status 0

@@ -139,6 +139,11 @@ header() {
     "$APQ" policy show --space ./mine.yaml --json random:1 |
         jq -c '.policy // .' >own.jsonl
     "$APQ" predict --run own --specs own.jsonl | jq -e 'has("accuracy")'
+    "$APQ" collect export --run own --format jsonl >records.jsonl
+    set -- --run own --predictor own/predictor.safetensors
+    "$APQ" predictor eval "$@" --records records.jsonl --json |
+        jq -e '.count == 6'
+    "$APQ" predictor import "$@" --out p.safetensors | jq -e .predictor
     run "$APQ" predict --run own --specs policy.jsonl
     expect_status 3
     expect_output "of space 'tiny', expected 'mine'"
