@@ -53,6 +53,7 @@ typedef struct apq_lut_error {
 
 typedef struct apq_lut_build_options {
     const char *space, *target; /* names or files */
+    const char *run_dir;        /* whose classes the space has; may be NULL */
     const char *path;           /* the table to write */
     const char *date;           /* UTC, goes to the header */
     int width_step;             /* 0: every width of the space */

@@ -2,6 +2,7 @@
  * on disk while it works, and says how well the table interpolates. */
 #include "app/lut.h"
 
+#include "app/run_space.h"
 #include "base/memory.h"
 #include "base/sort.h"
 
@@ -258,7 +259,7 @@ static apq_status prepare(builder *self) {
     if (n < 0 || (size_t)n >= sizeof self->part) {
         APQ_FAIL(APQ_ERR_ARG, "%s: path too long", o->path);
     }
-    APQ_TRY(apq_space_load(o->space, &self->space));
+    APQ_TRY(apq_run_space_load(o->space, o->run_dir, &self->space));
     self->space.prices_all_layers |= o->all_layers;
     APQ_TRY(apq_lut_plan_make(&self->space, o->width_step, &self->plan));
     return make_header(self);

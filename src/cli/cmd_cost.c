@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "app/lut.h"
+#include "app/run_space.h"
 #include "cli/cost_print.h"
 
 #include <stdio.h>
@@ -145,8 +146,8 @@ static apq_status open_all(cost_context *self) {
     const cost_options *o = self->options;
     apq_recipe recipe;
     APQ_TRY(apq_cli_run_recipe(&o->common, &recipe));
-    APQ_TRY(apq_space_load(o->space != NULL ? o->space : recipe.space,
-                           &self->space));
+    APQ_TRY(apq_run_space_load(o->space != NULL ? o->space : recipe.space,
+                               o->common.run, &self->space));
     apq_recipe_set_accounting(&recipe, &self->space);
     self->space.prices_all_layers |= o->all_layers;
     APQ_TRY(apq_target_load(o->target != NULL ? o->target : recipe.target,

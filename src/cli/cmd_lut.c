@@ -150,6 +150,7 @@ static apq_status ask_target(const lut_options *o, const apq_progress *progress,
     const apq_lut_build_options options = {
         .space = o->space != NULL ? o->space : recipe.space,
         .target = o->target != NULL ? o->target : recipe.target,
+        .run_dir = o->common.run,
         .path = o->out,
         .date = date,
         .width_step = o->width_step,

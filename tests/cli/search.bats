@@ -352,7 +352,11 @@ table_of() {
     [ "$(jq -cs 'map(.cost) | unique | length' run/best.json again.json)" = 1 ]
     jq -es '(.[0].cost.weight_bytes - .[1].network.cost.weight_bytes) == 0' \
         run/best.json run/finetune.json
+    "$APQ" cost --run run --specs run/best.json --json >priced.json
+    jq -es '.[0].cost.weight_bytes == .[1].weight_bytes' run/best.json priced.json
     # A table knows the classes that it was made for.
+    "$APQ" lut build --run run --target bitfusion -o run.jsonl --quiet
+    "$APQ" search --run run --target run.jsonl --quiet
     "$APQ" lut build --space ./own.yaml --target bitfusion -o three.jsonl --quiet
     run "$APQ" search --run run --target three.jsonl --quiet
     expect_status 6
