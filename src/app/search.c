@@ -36,6 +36,7 @@ static apq_status write_into(apq_search_job *self, apq_rundir *dir) {
         return APQ_OK;
     }
     APQ_TRY(apq_app_search_write(self->out, json, stem));
+    (void)snprintf(self->out->file, sizeof self->out->file, "%s", json);
     APQ_TRY(apq_stopwatch_write(&self->stopwatch));
     if (self->out->search->is_stopped || self->out->search->is_timed_out) {
         return APQ_OK; /* not what the input alone decides */
@@ -126,8 +127,9 @@ static apq_status search_all(apq_search_job *self, const char *run_dir,
 static apq_status check_stopped(const apq_app_search_result *out) {
     if (out->search->is_stopped) {
         APQ_FAIL(APQ_ERR_INTERRUPTED,
-                 "search stopped after %llu evaluations, best so far kept",
-                 (unsigned long long)out->evaluations);
+                 "search stopped after %llu evaluations%s%s",
+                 (unsigned long long)out->evaluations,
+                 out->file[0] != '\0' ? ", best so far in " : "", out->file);
     }
     return APQ_OK;
 }

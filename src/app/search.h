@@ -67,6 +67,7 @@ typedef struct apq_app_search_result {
     double measured_accuracy; /* of `best` */
     int measured_qat_steps;
     apq_search_result *search; /* history and best candidates */
+    char file[APQ_PATH_MAX];   /* of the run, that this is in, or "" */
     uint64_t evaluations;      /* networks scored, those of the baselines too */
     double seconds;            /* of everything */
     /* A sample of the candidates seen, for the picture. */
@@ -85,7 +86,8 @@ typedef struct apq_app_search_result {
  * The caller owns the result and calls apq_app_search_fini in every case.
  * Errors: INFEASIBLE names the budget and the smallest value possible;
  * MISMATCH predictor or run directory of another space; ARG a budget on a
- * cost the target does not give; INTERRUPTED with the best so far written. */
+ * cost the target does not give; INTERRUPTED with the best so far
+ * in `out`, where `search` is there and is_stopped, and written. */
 APQ_NODISCARD apq_status apq_app_search(const apq_recipe *recipe,
                                         const char *run_dir_or_null,
                                         const char *predictor_or_null,

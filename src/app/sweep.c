@@ -10,6 +10,7 @@
 #include "store/rundir.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,6 +226,7 @@ static apq_status write_into(apq_sweep_job *s, apq_rundir *dir) {
     APQ_TRY(apq_rundir_file(dir, "front.json", json));
     APQ_TRY(apq_rundir_file(dir, "front", stem));
     APQ_TRY(apq_app_sweep_write(s->out, json, stem));
+    (void)snprintf(s->out->common.file, sizeof s->out->common.file, "%s", json);
     return apq_stopwatch_write(&s->search->stopwatch);
 }
 
@@ -285,9 +287,10 @@ apq_status apq_app_sweep(const apq_recipe *recipe, const apq_sweep_range *range,
     apq_search_job_destroy(s.search);
     if (st == APQ_OK && out->is_stopped) {
         st = APQ_ERROR(APQ_ERR_INTERRUPTED,
-                       "search stopped after %d of %d budgets, best so far "
-                       "kept",
-                       out->n_points, range->n_points - out->n_skipped);
+                       "search stopped after %d of %d budgets%s%s",
+                       out->n_points, range->n_points - out->n_skipped,
+                       out->common.file[0] != '\0' ? ", best so far in " : "",
+                       out->common.file);
     }
     return st;
 }

@@ -45,7 +45,7 @@ typedef struct apq_sweep_result {
     size_t n_front;
     uint64_t evaluations;
     double seconds;
-    bool is_stopped;
+    bool is_stopped; /* with a front: the best so far */
 } apq_sweep_result;
 
 /* `apq search` for every budget of `range`; the recipe's other budgets hold

@@ -333,6 +333,14 @@ static apq_status show(const search_options *options,
     return APQ_OK;
 }
 
+apq_status apq_cmd_search_stopped(const char *path_or_null) {
+    if (path_or_null == NULL) {
+        return APQ_ERR_INTERRUPTED;
+    }
+    APQ_FAIL(APQ_ERR_INTERRUPTED, "search stopped, best so far in %s",
+             path_or_null);
+}
+
 /* Options that need each other. */
 static apq_status check_options(const search_options *o,
                                 const apq_sweep_range *range) {
@@ -358,12 +366,13 @@ static apq_status search_once(const search_options *options,
     apq_status st = apq_app_search(recipe, options->step.common.run,
                                    options->predictor, &progress->base, result);
     apq_cli_progress_end(progress);
-    if (st == APQ_OK) {
-        st = show(options, result);
-    } else if (st == APQ_ERR_INTERRUPTED && options->out != NULL &&
-               result->search != NULL) {
-        apq_status written = write_out(result, options->out);
-        st = written == APQ_OK ? st : written;
+    bool has_best = st == APQ_ERR_INTERRUPTED && result->search != NULL &&
+                    result->search->is_stopped;
+    if (st == APQ_OK || has_best) {
+        apq_status shown = show(options, result);
+        st = shown != APQ_OK ? shown
+             : has_best      ? apq_cmd_search_stopped(options->out)
+                             : APQ_OK;
     }
     apq_app_search_fini(result);
     free(result);

@@ -21,4 +21,8 @@ APQ_NODISCARD apq_status apq_cmd_search_sweep(const apq_sweep_request *request,
 APQ_NODISCARD apq_status apq_cmd_search_stem(const char *path,
                                              char out[APQ_PATH_MAX]);
 
+/* INTERRUPTED, once the best so far is shown: in the words of the search, or
+ * with the file of --out that it was written to. */
+APQ_NODISCARD apq_status apq_cmd_search_stopped(const char *path_or_null);
+
 #endif

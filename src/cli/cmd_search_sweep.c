@@ -76,14 +76,13 @@ apq_status apq_cmd_search_sweep(const apq_sweep_request *request,
         apq_app_sweep(request->recipe, &request->range, request->run_dir,
                       request->predictor, &progress->base, &result);
     apq_cli_progress_end(progress);
-    if (st == APQ_OK) {
-        st = write_out(request, &result);
-        if (st == APQ_OK) {
-            st = show(request, &result);
-        }
-    } else if (st == APQ_ERR_INTERRUPTED && result.n_front > 0) {
-        apq_status written = write_out(request, &result);
-        st = written == APQ_OK ? st : written;
+    bool has_best = st == APQ_ERR_INTERRUPTED && result.n_front > 0;
+    if (st == APQ_OK || has_best) {
+        apq_status shown = write_out(request, &result);
+        shown = shown == APQ_OK ? show(request, &result) : shown;
+        st = shown != APQ_OK ? shown
+             : has_best      ? apq_cmd_search_stopped(request->out_path)
+                             : APQ_OK;
     }
     apq_app_sweep_fini(&result);
     return st;

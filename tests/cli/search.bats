@@ -270,6 +270,37 @@ table_of() {
         --strategy random --quiet | jq -e '.is_complete == false and .policy'
 }
 
+# interrupted ARGUMENT...: stops a search without end; its output, notes in err.
+interrupted() {
+    status=0
+    output=$(timeout --preserve-status -s INT 2 "$APQ" search --strategy random \
+        --population 1000 --iterations 1000000 --latency-ms 0.02 "$@" 2>err) ||
+        status=$?
+    expect_status 130
+}
+
+@test "Ctrl-C ends the search with the best so far, too" {
+    interrupted --space tiny --predictor "$P"
+    expect_output '^found, mixed +[0-9.]+ %'
+    expect_output '[0-9]+ networks scored, [0-9.]+ s in all\.$'
+    grep -qE '^apq: search stopped after [0-9]+ evaluations$' err
+    interrupted --space tiny --predictor "$P" --json --quiet -o best.json
+    jq -e '.is_complete == false and .policy' <<<"$output"
+    diff best.json <(printf %s "$output")
+    [ "$(cat err)" = 'apq: search stopped, best so far in best.json' ]
+    cp -r "$RUN" run
+    interrupted --run run --json --quiet
+    diff run/best.json <(printf %s "$output")
+    grep -qE '^apq: search stopped after .*, best so far in run/best\.json$' err
+    # Of several budgets alike.
+    interrupted --space tiny --predictor "$P" --latency-ms 0.01:0.03:3
+    expect_output '^[0-9.]+ +[0-9.]+ % '
+    grep -qE '^apq: search stopped after 1 of 3 budgets$' err
+    interrupted --run run --latency-ms 0.01:0.03:3 --json --quiet
+    diff run/front.json <(printf %s "$output")
+    grep -qE '^apq: .* 1 of 3 budgets, best so far in run/front\.json$' err
+}
+
 @test "kill -9 and the same command: the document of an undisturbed search" {
     set -- --latency-ms 0.02 --strategy evolution+ --iterations 600 \
         --population 400 checkpoint_s=0.02
