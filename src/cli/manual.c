@@ -15,7 +15,7 @@ static const entry exits[] = {
     {"3", "bad input or configuration"},
     {"4", "no candidate can meet the budget"},
     {"5", "verification found a difference"},
-    {"6", "the run directory was made from other inputs"},
+    {"6", "the run directory or the table was made from other inputs"},
     {"130", "interrupted; what was reached is saved"},
 };
 static const entry variables[] = {
