@@ -215,12 +215,14 @@ static void print_blocks(const apq_app_search_result *r) {
             printf("%5d  skipped\n", b);
             continue;
         }
-        char bar[25] = "";
+        char bar[26] = ""; /* with a blank before it */
         double share = r->latency_share[b];
         size_t n = share > 0 ? (size_t)lround(fmin(share, 0.5) * 48) : 0;
-        memset(bar, '#', n);
-        bar[n] = '\0';
-        printf("%5d  %6d  %8d  %6d  %4d   %6d  %4d    %5.1f %% %s\n", b,
+        if (n > 0) {
+            bar[0] = ' ';
+            memset(bar + 1, '#', n);
+        }
+        printf("%5d  %6d  %8d  %6d  %4d   %6d  %4d    %5.1f %%%s\n", b,
                p->kernel[b], p->channels[b], p->bits[APQ_PW_WEIGHT][b],
                p->bits[APQ_PW_ACT][b], p->bits[APQ_DW_WEIGHT][b],
                p->bits[APQ_DW_ACT][b], 100 * share, bar);
@@ -235,8 +237,8 @@ static void print_candidate(const char *name, const apq_candidate *c) {
     printf("%-22s %8.2f %%", name, 100 * c->accuracy);
     apq_cli_print_number(10, 5, c->cost.latency_ms);
     apq_cli_print_number(10, 5, c->cost.energy_mj);
-    printf(" %10.5g %10.5g  %s\n", c->cost.bitops / 1e9,
-           c->cost.weight_bytes / 1e3, c->meets_budget ? "" : "over budget");
+    printf(" %10.5g %10.5g%s\n", c->cost.bitops / 1e9,
+           c->cost.weight_bytes / 1e3, c->meets_budget ? "" : "  over budget");
 }
 
 static void print_measured(const apq_app_search_result *r) {

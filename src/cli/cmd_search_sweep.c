@@ -34,13 +34,13 @@ static void print_sweep(const apq_sweep_result *r) {
         printf("\n");
     }
     printf("\nBudgets are %s. Accuracies are predicted; the last two columns "
-           "are the best\nnetworks of one bit-width. ",
+           "are the best\nnetworks of one bit-width.",
            units[r->range.field]);
     if (r->n_skipped > 0) {
-        printf("%d budgets below the smallest possible, %.6g, were skipped. ",
+        printf(" %d budgets below the smallest possible, %.6g, were skipped.",
                r->n_skipped, r->common.low[r->range.field]);
     }
-    printf("%" PRIu64 "\nnetworks scored, %.2f s in all.\n", r->evaluations,
+    printf("\n%" PRIu64 " networks scored, %.2f s in all.\n", r->evaluations,
            r->seconds);
 }
 

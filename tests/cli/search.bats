@@ -270,6 +270,17 @@ table_of() {
         --strategy random --quiet | jq -e '.is_complete == false and .policy'
 }
 
+@test "tables end their lines without blanks, sentences without a break" {
+    for budget in 0.02 0.001:0.02:3; do
+        run "$APQ" search --space tiny --predictor "$P" --latency-ms $budget \
+            --iterations 20 --quiet
+        expect_status 0
+        expect_output '(^|\. )[0-9]+ networks scored, [0-9.]+ s in all\.$'
+        ! grep -n ' $' <<<"$output" || false
+    done
+    expect_output '^networks of one bit-width\. 1 budgets .* were skipped\.$'
+}
+
 # interrupted ARGUMENT...: stops a search without end; its output, notes in err.
 interrupted() {
     status=0
