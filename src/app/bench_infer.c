@@ -12,6 +12,7 @@
 #include "export/onnx.h"
 #include "export/ort.h"
 #include "nn/infer.h"
+#include "store/rundir.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -360,11 +361,11 @@ static apq_status find_model(const apq_recipe *recipe,
         return APQ_OK;
     }
     char dir[APQ_PATH_MAX];
-    if (request->run_dir == NULL) {
-        APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+    if (request->run_dir != NULL) {
+        return apq_rundir_need(request->run_dir, "network.safetensors", out);
     }
-    return apq_path_join(out, request->run_dir != NULL ? request->run_dir : dir,
-                         "network.safetensors");
+    APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+    return apq_path_join(out, dir, "network.safetensors");
 }
 
 apq_status apq_app_bench_infer(const apq_recipe *recipe,

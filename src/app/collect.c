@@ -477,7 +477,8 @@ typedef struct collect_files {
 
 static apq_status prepare(apq_session *session, collect_files *files) {
     apq_rundir *dir = session->dir;
-    APQ_TRY(apq_rundir_file(dir, "supernet.safetensors", files->supernet));
+    APQ_TRY(apq_rundir_need(apq_rundir_path(dir), "supernet.safetensors",
+                            files->supernet));
     APQ_TRY(apq_rundir_file(dir, "run.db", files->db));
     APQ_TRY(apq_file_hash(files->supernet, files->weights));
     APQ_TRY(apq_rundir_check(dir, "collect_weights", files->weights));
@@ -537,6 +538,9 @@ apq_status apq_app_collect_together(const apq_recipe *recipe,
     if (st == APQ_OK) {
         apq_session_join(&session, comm);
         session.comm = NULL; /* each measures networks of its own */
+        st = apq_session_check_run(run_dir);
+    }
+    if (st == APQ_OK) {
         st = apq_session_open_data(&session);
     }
     /* Before the run is made, so that an error leaves nothing behind. */

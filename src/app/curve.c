@@ -7,6 +7,7 @@
 #include "app/noise.h"
 #include "app/samples.h"
 #include "base/memory.h"
+#include "store/rundir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +41,7 @@ typedef struct curve_run {
 
 static apq_status load_records(curve_run *run, const char *run_dir) {
     char db[APQ_PATH_MAX];
-    APQ_TRY(apq_path_join(db, run_dir, "run.db"));
-    if (!apq_file_exists(db)) {
-        APQ_FAIL(APQ_ERR_IO, "%s is missing: run 'apq collect' first", db);
-    }
+    APQ_TRY(apq_rundir_need(run_dir, "run.db", db));
     apq_records *records = NULL;
     APQ_TRY(apq_records_open_read(db, &records));
     apq_status st =

@@ -5,6 +5,7 @@
 #include "app/choose_policy.h"
 #include "app/eval_network.h"
 #include "app/measure.h"
+#include "store/rundir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,15 +117,11 @@ static apq_status find_supernet(const apq_recipe *recipe,
                                 const char *run_dir_or_null,
                                 char path[APQ_PATH_MAX]) {
     char dir[APQ_PATH_MAX];
-    if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+    if (run_dir_or_null != NULL) {
+        return apq_rundir_need(run_dir_or_null, "supernet.safetensors", path);
     }
-    APQ_TRY(apq_path_join(path, run_dir_or_null != NULL ? run_dir_or_null : dir,
-                          "supernet.safetensors"));
-    if (run_dir_or_null != NULL && !apq_file_exists(path)) {
-        APQ_FAIL(APQ_ERR_IO, "%s is missing: run 'apq train' first", path);
-    }
-    return APQ_OK;
+    APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
+    return apq_path_join(path, dir, "supernet.safetensors");
 }
 
 apq_status apq_app_eval(const apq_recipe *recipe, const char *run_dir_or_null,

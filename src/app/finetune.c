@@ -45,7 +45,7 @@ typedef struct lineup {
 static apq_status read_found(const apq_session *session, lineup *out) {
     const char *baseline = session->recipe->finetune.baseline;
     char path[APQ_PATH_MAX];
-    APQ_TRY(apq_rundir_file(session->dir, "best.json", path));
+    APQ_TRY(apq_rundir_need(apq_rundir_path(session->dir), "best.json", path));
     APQ_TRY(apq_file_hash(path, out->hash));
     json_t *root;
     APQ_TRY(apq_json_read(path, &root));
@@ -393,7 +393,8 @@ static apq_status finetune_into(apq_session *session) {
     char supernet[APQ_PATH_MAX], path[APQ_PATH_MAX], weights[APQ_HASH_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
     lineup policies = {.has_baseline = false};
-    APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
+    APQ_TRY(apq_rundir_need(apq_rundir_path(session->dir),
+                            "supernet.safetensors", supernet));
     APQ_TRY(apq_rundir_file(session->dir, "finetune.json", path));
     APQ_TRY(apq_file_hash(supernet, weights));
     APQ_TRY(read_lineup(session, &policies));

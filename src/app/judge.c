@@ -7,6 +7,7 @@
 #include "app/samples.h"
 #include "base/memory.h"
 #include "report/plot.h"
+#include "store/rundir.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -269,9 +270,13 @@ apq_status apq_judge_run(const apq_recipe *recipe,
     apq_predictor *predictor = NULL;
     apq_sample_set set = {0};
     double repeat_error = 0;
-    APQ_TRY(apq_path_join(path, request->run_dir, "predictor.safetensors"));
-    APQ_TRY(apq_path_join(db, request->run_dir, "run.db"));
-    const char *file = request->predictor != NULL ? request->predictor : path;
+    const char *file = request->predictor;
+    if (file == NULL) {
+        APQ_TRY(
+            apq_rundir_need(request->run_dir, "predictor.safetensors", path));
+        file = path;
+    }
+    APQ_TRY(apq_rundir_need(request->run_dir, "run.db", db));
     APQ_TRY(load_predictor(recipe, file, &predictor));
     apq_status st = check_run(recipe, request->run_dir, predictor, file, db);
     if (st == APQ_OK) {

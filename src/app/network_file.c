@@ -19,11 +19,11 @@ static apq_status find_file(const apq_session *session, const char *path,
         memcpy(out, path, strlen(path) + 1);
         return APQ_OK;
     }
-    if (run_dir_or_null == NULL) {
-        APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
+    if (run_dir_or_null != NULL) {
+        return apq_rundir_need(run_dir_or_null, "network.safetensors", out);
     }
-    return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
-                         "network.safetensors");
+    APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
+    return apq_path_join(out, dir, "network.safetensors");
 }
 
 /* A file names its space; where that is a built-in one, the session's does not

@@ -11,5 +11,6 @@
 #include "predictor/statistics.h"
 #include "search/driver.h"
 #include "space/space.h"
+#include "store/rundir.h"
 
 #endif

@@ -159,7 +159,8 @@ static apq_status fit_file(apq_session *session, apq_records *records,
     char supernet[APQ_PATH_MAX], weights[APQ_HASH_MAX];
     char json_path[APQ_PATH_MAX], db_hash[APQ_RECORD_TEXT_MAX];
     char input[APQ_HASH_MAX], artefact[APQ_HASH_MAX];
-    APQ_TRY(apq_rundir_file(session->dir, "supernet.safetensors", supernet));
+    APQ_TRY(apq_rundir_need(apq_rundir_path(session->dir),
+                            "supernet.safetensors", supernet));
     APQ_TRY(apq_rundir_file(session->dir, "predictor.json", json_path));
     APQ_TRY(apq_file_hash(supernet, weights));
     APQ_TRY(apq_records_hash(records, db_hash));

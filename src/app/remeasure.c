@@ -35,7 +35,7 @@ apq_status apq_remeasure_check(apq_search_job *self,
                  "search.remeasure needs images: use --data PATH or "
                  "the recipe's 'data' key");
     }
-    APQ_TRY(apq_path_join(path, run_dir_or_null, "supernet.safetensors"));
+    APQ_TRY(apq_rundir_need(run_dir_or_null, "supernet.safetensors", path));
     return apq_file_hash(path, self->weights_hash);
 }
 

@@ -75,8 +75,7 @@ apq_status apq_session_open_run(apq_session *session, const char *run_dir) {
     return settle_run(session, apq_rundir_check);
 }
 
-/* A mistyped name makes no run. */
-static apq_status check_supernet_or_run(const char *run_dir) {
+apq_status apq_session_check_run(const char *run_dir) {
     char manifest[APQ_PATH_MAX], supernet[APQ_PATH_MAX];
     APQ_TRY(apq_path_join(manifest, run_dir, "manifest.json"));
     APQ_TRY(apq_path_join(supernet, run_dir, "supernet.safetensors"));
@@ -89,7 +88,6 @@ static apq_status check_supernet_or_run(const char *run_dir) {
 
 apq_status apq_session_open_shared_run(apq_session *session,
                                        const char *run_dir) {
-    APQ_TRY(check_supernet_or_run(run_dir));
     APQ_TRY(apq_rundir_open_shared(run_dir, true, &session->dir));
     return settle_run(session, apq_rundir_check);
 }
@@ -99,11 +97,11 @@ apq_status apq_session_run(const apq_recipe *recipe, const char *run_dir,
                            apq_session_step step) {
     apq_session session;
     apq_status st = apq_session_open(&session, recipe, progress);
+    if (st == APQ_OK) {
+        st = apq_session_check_run(run_dir);
+    }
     if (st == APQ_OK && has_data) {
         st = apq_session_open_data(&session);
-    }
-    if (st == APQ_OK) {
-        st = check_supernet_or_run(run_dir);
     }
     if (st == APQ_OK) {
         st = apq_session_open_run(&session, run_dir);

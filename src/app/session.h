@@ -48,10 +48,14 @@ APQ_NODISCARD apq_status apq_session_open_data(apq_session *session);
 APQ_NODISCARD apq_status apq_session_open_run(apq_session *session,
                                               const char *run_dir);
 
-/* The same of a folder that has a run or a supernet, beside other processes
- * that open it so. Errors: IO it has neither, and those of opening. */
+/* The same beside other processes that open it so. */
 APQ_NODISCARD apq_status apq_session_open_shared_run(apq_session *session,
                                                      const char *run_dir);
+
+/* APQ_ERR_IO where a folder has neither a run nor a supernet: no step after the
+ * training makes a run there. To be asked before the data, as a recipe that is
+ * not the run's names other ones. */
+APQ_NODISCARD apq_status apq_session_check_run(const char *run_dir);
 
 /* Binds a run to the open data and the size of their validation split: other
  * images to validate with are other ones to train on. */

@@ -3,6 +3,7 @@
 
 #include "base/datapath.h"
 #include "base/path.h"
+#include "store/rundir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,12 +32,12 @@ apq_status apq_app_predictor_path(const char *space,
                                   const char *run_dir_or_null,
                                   char out[APQ_PATH_MAX]) {
     char dir[APQ_PATH_MAX];
-    if (run_dir_or_null == NULL) {
-        apq_status st = apq_app_shipped_dir(space, dir);
-        if (st != APQ_OK) { /* here there is another way out */
-            return APQ_ERROR(st, "%s or --predictor", apq_error_message());
-        }
+    if (run_dir_or_null != NULL) {
+        return apq_rundir_need(run_dir_or_null, "predictor.safetensors", out);
     }
-    return apq_path_join(out, run_dir_or_null != NULL ? run_dir_or_null : dir,
-                         "predictor.safetensors");
+    apq_status st = apq_app_shipped_dir(space, dir);
+    if (st != APQ_OK) { /* here there is another way out */
+        return APQ_ERROR(st, "%s or --predictor", apq_error_message());
+    }
+    return apq_path_join(out, dir, "predictor.safetensors");
 }

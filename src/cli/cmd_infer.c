@@ -3,6 +3,7 @@
 
 #include "app/classifier.h"
 #include "app/machine.h"
+#include "app/parts.h"
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -82,9 +83,11 @@ static apq_status open_classifier(const infer_options *o,
     APQ_TRY(apq_cli_recipe(&o->common, NULL, &recipe));
     apq_machine_set_threads(recipe.threads);
     apq_cli_note_stale(&recipe, o->common.run, o->model);
+    if (o->common.run != NULL && path == NULL) {
+        APQ_TRY(apq_rundir_need(o->common.run, "network.safetensors", in_run));
+        path = in_run;
+    }
     if (o->common.run != NULL) {
-        APQ_TRY(apq_path_join(in_run, o->common.run, "network.safetensors"));
-        path = path != NULL ? path : in_run;
         options.space = o->space != NULL ? o->space : recipe.space;
         if (o->data == NULL && recipe.data[0] != '\0') {
             options.data = recipe.data;

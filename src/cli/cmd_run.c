@@ -21,5 +21,6 @@ const apq_command apq_command_run = {
     .options = apq_train_table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,
+    .makes_run = true,
     .run = run,
 };

@@ -75,6 +75,12 @@ int apq_cli_parse(const apq_command *self, int argc, char **argv,
         print_help(self);
         return APQ_EXIT_OK;
     }
+    /* A mistyped one would only be found by what it lacks. */
+    const char *run = ((const apq_common_options *)target)->run;
+    if (run != NULL && !self->makes_run) {
+        int code = apq_cli_exit(apq_rundir_check_folder(run));
+        return code == APQ_EXIT_OK ? -1 : code;
+    }
     return -1;
 }
 
@@ -247,10 +253,8 @@ static apq_status find_run_json(const apq_common_options *common,
 apq_status apq_cli_run_recipe(const apq_common_options *common,
                               apq_recipe *out) {
     char path[APQ_PATH_MAX];
-    APQ_TRY(find_run_json(common, path));
-    if (common->run != NULL && path[0] == '\0') {
-        APQ_FAIL(APQ_ERR_IO, "%s/run.json is missing: run 'apq train' first",
-                 common->run);
+    if (common->run != NULL) {
+        APQ_TRY(apq_rundir_need(common->run, "run.json", path));
     }
     return apq_cli_recipe(common, NULL, out);
 }

@@ -41,6 +41,7 @@ struct apq_command {
     const char *const *words;  /* what the first may be; NULL: files, text */
     const apq_command *const *parts; /* "lut build" of "lut", or NULL */
     bool is_parallel;                /* computes with threads for long */
+    bool makes_run;                  /* --run DIR need not be there yet */
     apq_command_fn *run;
 };
 
@@ -58,7 +59,7 @@ int apq_cli_exit(apq_status st);
 int apq_cli_usage(const apq_command *self);
 
 /* Parses into `target` as apq_options_parse; returns -1 to go on, else the
- * exit code (help shown, or wrong usage). */
+ * exit code (help shown, wrong usage, or a run directory that is not there). */
 int apq_cli_parse(const apq_command *self, int argc, char **argv, void *target);
 
 /* Prints one JSON value and a newline and releases it; `is_line` is the

@@ -169,6 +169,34 @@ static apq_status start_or_load(apq_rundir *dir, bool create) {
     return st;
 }
 
+apq_status apq_rundir_check_folder(const char *path) {
+    if (!apq_dir_exists(path)) {
+        APQ_FAIL(APQ_ERR_IO, "%s: no such run directory", path);
+    }
+    return APQ_OK;
+}
+
+apq_status apq_rundir_need(const char *path, const char *name,
+                           char out[APQ_PATH_MAX]) {
+    static const char *const makers[][2] = {
+        {"run.json", "train"},   {"supernet.safetensors", "train"},
+        {"run.db", "collect"},   {"predictor.safetensors", "predictor fit"},
+        {"best.json", "search"}, {"network.safetensors", "finetune"},
+    };
+    enum { N_FILES = sizeof makers / sizeof makers[0] };
+    size_t i = 0;
+    while (i < N_FILES && strcmp(makers[i][0], name) != 0) {
+        i++;
+    }
+    APQ_ASSERT(i < N_FILES);
+    APQ_TRY(apq_path_join(out, path, name));
+    if (!apq_file_exists(out)) {
+        APQ_FAIL(APQ_ERR_IO, "%s is missing: run 'apq %s' first", out,
+                 makers[i][1]);
+    }
+    return APQ_OK;
+}
+
 static apq_status open_in(apq_rundir *dir, const char *path, bool create,
                           bool lock) {
     int n = snprintf(dir->path, sizeof dir->path, "%s", path);
@@ -176,11 +204,7 @@ static apq_status open_in(apq_rundir *dir, const char *path, bool create,
         APQ_FAIL(APQ_ERR_ARG, "run directory: path empty or too long");
     }
     APQ_TRY(apq_path_join(dir->manifest_path, path, "manifest.json"));
-    if (create) {
-        APQ_TRY(apq_dir_make(path));
-    } else if (!apq_dir_exists(path)) {
-        APQ_FAIL(APQ_ERR_IO, "%s: no such run directory", path);
-    }
+    APQ_TRY(create ? apq_dir_make(path) : apq_rundir_check_folder(path));
     if (!create && !apq_file_exists(dir->manifest_path)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not a run directory: no manifest.json",
                  path);

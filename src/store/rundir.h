@@ -12,6 +12,14 @@
  * docs/formats/run-directory.md. */
 typedef struct apq_rundir apq_rundir;
 
+/* APQ_ERR_IO unless there is such a folder. */
+APQ_NODISCARD apq_status apq_rundir_check_folder(const char *path);
+
+/* Path of a file that an earlier step leaves in a run. APQ_ERR_IO with the
+ * command that makes it unless it is there. */
+APQ_NODISCARD apq_status apq_rundir_need(const char *path, const char *name,
+                                         char out[APQ_PATH_MAX]);
+
 /* Opens for writing and locks; the lock ends with close or with the process.
  * With `create` a missing folder and manifest are made, without it they are
  * errors.

@@ -56,13 +56,69 @@ train() {
     done
 }
 
-@test "a mistyped run directory is not made by the steps of a run" {
-    for command in collect 'predictor fit' finetune; do
-        # shellcheck disable=SC2086
-        refused 3 'typo: no run and no supernet' \
-            "$APQ" $command "$ROOT/recipes/tiny.yaml" --run typo --quiet
+@test "a mistyped run directory is said to be none, and is not made" {
+    echo x >file
+    for command in collect 'predictor fit' finetune search 'export -o out' \
+        'infer --image x.png' 'predict --specs x' 'eval --policy largest' \
+        'predictor eval' 'predictor curve' 'collect export --format csv' \
+        'collect import --records x' 'verify out' report 'bench infer' \
+        'cost --range' 'lut build -o out' 'encode --specs x'; do
+        for typo in typo file; do
+            # A command and its options.
+            # shellcheck disable=SC2086
+            refused 3 "^apq: $typo: no such run directory$" \
+                "$APQ" $command --run $typo
+        done
         [ ! -e typo ]
     done
+    # Not of what makes one, nor where help was asked for.
+    refused 3 'nowhere: ' "$APQ" train --run typo --data nowhere
+    run "$APQ" collect --run typo --help
+    expect_status 0
+}
+
+@test "a folder that is no run is not made one by the steps of a run" {
+    mkdir folder
+    for command in collect 'predictor fit' finetune; do
+        for recipe in '' "$ROOT/recipes/tiny.yaml"; do
+            # shellcheck disable=SC2086
+            refused 3 'folder: no run and no supernet' \
+                "$APQ" $command $recipe --run folder
+        done
+    done
+    [ -z "$(ls -A folder)" ]
+}
+
+# lacks FILE STEP COMMAND...: what the run lacks, and the step that makes it.
+lacks() {
+    local file=$1 step=$2
+    shift 2
+    refused 3 "^apq: half/$file is missing: run 'apq $step' first$" "$@" \
+        --run half
+}
+
+@test "what a run has not yet got is named with the step that makes it" {
+    # As a killed training leaves it, as far as the other steps look.
+    mkdir half
+    echo '{"version": 1, "bound": {}, "steps": {}}' >half/manifest.json
+    cp "$ROOT/recipes/tiny.yaml" half/run.json
+    for command in collect finetune 'eval --policy largest'; do
+        # shellcheck disable=SC2086
+        lacks supernet.safetensors train "$APQ" $command
+    done
+    for command in search 'predict --specs x' 'predictor eval'; do
+        # shellcheck disable=SC2086
+        lacks predictor.safetensors 'predictor fit' "$APQ" $command
+    done
+    for command in 'export -o out' 'infer --image x.png' 'bench infer'; do
+        # shellcheck disable=SC2086
+        lacks network.safetensors finetune "$APQ" $command
+    done
+    lacks run.db collect "$APQ" predictor curve
+    "$APQ" train --run half --quiet >/dev/null
+    lacks best.json search "$APQ" finetune
+    refused 3 "^apq: half: no finished collection: run 'apq collect'$" \
+        "$APQ" predictor fit --run half
 }
 
 @test "records labelled in another way do not mix" {

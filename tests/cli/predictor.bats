@@ -255,6 +255,6 @@ header() {
     expect_status 2
     run "$APQ" predictor curve --run missing --quiet
     expect_status 3
-    expect_output 'missing/run.db'
+    expect_output 'missing: no such run directory'
     [ ! -e missing ]
 }

@@ -191,6 +191,23 @@ static void broken_manifests_are_refused(void **state) {
     }
 }
 
+static void what_is_missing_names_its_step(void **state) {
+    char gone[APQ_PATH_MAX], path[APQ_PATH_MAX];
+    assert_int_equal(apq_path_join(gone, *state, "gone"), APQ_OK);
+    assert_int_equal(apq_rundir_check_folder(*state), APQ_OK);
+    assert_int_equal(apq_rundir_check_folder(gone), APQ_ERR_IO);
+    assert_non_null(strstr(apq_error_message(), "gone: no such run directory"));
+    assert_int_equal(apq_rundir_need(*state, "predictor.safetensors", path),
+                     APQ_ERR_IO);
+    assert_non_null(strstr(apq_error_message(),
+                           "predictor.safetensors is missing: run 'apq "
+                           "predictor fit' first"));
+    assert_int_equal(apq_path_join(gone, *state, "run.db"), APQ_OK);
+    assert_int_equal(apq_file_write(gone, "x", 1), APQ_OK);
+    assert_int_equal(apq_rundir_need(*state, "run.db", path), APQ_OK);
+    assert_string_equal(path, gone);
+}
+
 static void files_lie_in_the_directory(void **state) {
     apq_rundir *dir = open_new(*state);
     char file[APQ_PATH_MAX], expected[APQ_PATH_MAX];
@@ -277,6 +294,7 @@ int main(void) {
         CASE(reader_changes_nothing),
         CASE(no_run_is_an_error),
         CASE(broken_manifests_are_refused),
+        CASE(what_is_missing_names_its_step),
         CASE(files_lie_in_the_directory),
         CASE(leftovers_of_a_kill_are_removed),
         CASE(sharing_processes_see_each_other),
