@@ -146,7 +146,7 @@ load 'helper'
         run "$APQ" run r.yaml --run out --quiet
         expect_status 3
         expect_output '^apq: r\.yaml:3: quantiser "dorefa" is not one of apq, lsq$'
-        run "$APQ" finetune "$ROOT/recipes/tiny.yaml" $section.distill=smallest \
+        run "$APQ" run "$ROOT/recipes/tiny.yaml" $section.distill=smallest \
             --run out --quiet
         expect_status 3
         expect_output "$section\\.distill \"smallest\" is not one of none, largest"
