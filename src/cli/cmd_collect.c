@@ -183,5 +183,6 @@ const apq_command apq_command_collect = {
     .max_words = APQ_STEP_MAX_WORDS,
     .parts = parts,
     .is_parallel = true,
+    .finds_run = true,
     .run = run,
 };

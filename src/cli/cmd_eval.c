@@ -180,11 +180,12 @@ static int eval_together(const apq_command *self, int argc, char **argv,
     };
     apq_recipe recipe;
     apq_eval_answer answer;
-    apq_status st =
-        apq_comm_agree(comm, apq_step_recipe(&options.step, 0, &recipe));
+    const char *run = options.step.common.run;
+    apq_status st = run != NULL ? apq_rundir_check_folder(run) : APQ_OK;
+    st = st == APQ_OK ? apq_step_recipe(&options.step, 0, &recipe) : st;
+    st = apq_comm_agree(comm, st);
     if (st == APQ_OK) {
-        st = apq_app_eval(&recipe, options.step.common.run, &request,
-                          &progress.base, &answer);
+        st = apq_app_eval(&recipe, run, &request, &progress.base, &answer);
     }
     apq_cli_progress_end(&progress);
     if (st == APQ_OK) {
@@ -225,5 +226,6 @@ const apq_command apq_command_eval = {
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,
+    .finds_run = true,
     .run = run,
 };

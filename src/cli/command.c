@@ -77,7 +77,7 @@ int apq_cli_parse(const apq_command *self, int argc, char **argv,
     }
     /* A mistyped one would only be found by what it lacks. */
     const char *run = ((const apq_common_options *)target)->run;
-    if (run != NULL && !self->makes_run) {
+    if (run != NULL && !self->makes_run && !self->finds_run) {
         int code = apq_cli_exit(apq_rundir_check_folder(run));
         return code == APQ_EXIT_OK ? -1 : code;
     }

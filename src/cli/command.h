@@ -42,6 +42,7 @@ struct apq_command {
     const apq_command *const *parts; /* "lut build" of "lut", or NULL */
     bool is_parallel;                /* computes with threads for long */
     bool makes_run;                  /* --run DIR need not be there yet */
+    bool finds_run; /* it looks for DIR by itself: processes agree on it */
     apq_command_fn *run;
 };
 

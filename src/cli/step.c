@@ -147,7 +147,10 @@ static int run_step(const step *self, int argc, char **argv) {
     apq_cli_progress_init(&progress, options.common.quiet);
     apq_recipe recipe;
     double start_s = apq_now_s();
-    apq_status st = apq_step_recipe(&options, 0, &recipe);
+    apq_status st = self->command->finds_run
+                        ? apq_rundir_check_folder(options.common.run)
+                        : APQ_OK;
+    st = st == APQ_OK ? apq_step_recipe(&options, 0, &recipe) : st;
     st = st == APQ_OK ? apq_recipe_check_search(&recipe, NULL) : st;
     st = apq_comm_agree(self->comm, st);
     if (st == APQ_OK) {
