@@ -53,13 +53,8 @@ static int run(const apq_command *self, int argc, char **argv) {
         return code;
     }
     encode_context context = {.options = &options};
-    apq_recipe recipe;
-    apq_status st = apq_cli_run_recipe(&options.common, &recipe);
-    if (st == APQ_OK) {
-        st =
-            apq_space_load(options.space != NULL ? options.space : recipe.space,
-                           &context.space);
-    }
+    apq_status st =
+        apq_cli_open_space(&options.common, options.space, &context.space);
     if (st == APQ_OK) {
         st = apq_cli_each_spec(options.specs, encode, &context);
     }

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include "app/network_file.h"
+#include "app/run_space.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -257,6 +258,14 @@ apq_status apq_cli_run_recipe(const apq_common_options *common,
         APQ_TRY(apq_rundir_need(common->run, "run.json", path));
     }
     return apq_cli_recipe(common, NULL, out);
+}
+
+apq_status apq_cli_open_space(const apq_common_options *common,
+                              const char *given, apq_space *out) {
+    apq_recipe recipe;
+    APQ_TRY(apq_cli_run_recipe(common, &recipe));
+    return apq_run_space_load(given != NULL ? given : recipe.space, common->run,
+                              out);
 }
 
 apq_status apq_cli_run_space(const apq_common_options *common,

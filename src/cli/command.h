@@ -96,6 +96,9 @@ APQ_NODISCARD apq_status apq_cli_policy(const apq_space *space,
  * Errors: IO, FORMAT. */
 APQ_NODISCARD apq_status apq_cli_run_recipe(const apq_common_options *common,
                                             apq_recipe *out);
+/* The space of these commands, with the run's classes. */
+APQ_NODISCARD apq_status apq_cli_open_space(const apq_common_options *common,
+                                            const char *given, apq_space *out);
 /* For commands that read the space from a file of their own: the one given,
  * else the run's, held in `recipe`; NULL without both. */
 APQ_NODISCARD apq_status apq_cli_run_space(const apq_common_options *common,
