@@ -49,16 +49,16 @@ APQ_NODISCARD apq_status apq_app_collect_together(const apq_recipe *recipe,
 APQ_NODISCARD apq_status apq_app_predictor_fit(const apq_recipe *recipe,
                                                const char *run_dir,
                                                const apq_progress *progress,
-                                               const apq_results *results);
+                                               const apq_progress *results);
 APQ_NODISCARD apq_status apq_app_finetune(const apq_recipe *recipe,
                                           const char *run_dir,
                                           const apq_progress *progress,
-                                          const apq_results *results);
+                                          const apq_progress *results);
 /* All steps in order, then report.json, .md and .html. */
 APQ_NODISCARD apq_status apq_app_run(const apq_recipe *recipe,
                                      const char *run_dir,
                                      const apq_progress *progress,
-                                     const apq_results *results);
+                                     const apq_progress *results);
 
 /* Writes the recipe to run.json of the directory, made if missing: later steps
  * then need none. Unless has_trained_with, the `train` keys of a run that is

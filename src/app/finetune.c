@@ -420,7 +420,7 @@ static apq_status finetune_into(apq_session *session) {
 
 apq_status apq_app_finetune(const apq_recipe *recipe, const char *run_dir,
                             const apq_progress *progress,
-                            const apq_results *results) {
+                            const apq_progress *results) {
     APQ_TRY(apq_session_run(recipe, run_dir, progress, true, finetune_into));
     return apq_results_finetune(recipe, run_dir, results);
 }

@@ -200,7 +200,7 @@ static apq_status fit_into(apq_session *session) {
 
 apq_status apq_app_predictor_fit(const apq_recipe *recipe, const char *run_dir,
                                  const apq_progress *progress,
-                                 const apq_results *results) {
+                                 const apq_progress *results) {
     APQ_TRY(apq_session_run(recipe, run_dir, progress, false, fit_into));
     return apq_results_predictor(run_dir, results);
 }

@@ -8,24 +8,10 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { COSTS_MAX = 160 };
-
-static void APQ_PRINTF(2, 3)
-    tell(const apq_results *results, const char *format, ...) {
-    if (results->tell == NULL) {
-        return;
-    }
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    results->tell(results->ctx, line);
-}
 
 static double number(const json_t *object, const char *key) {
     const json_t *value = json_object_get(object, key);
@@ -54,22 +40,24 @@ static void format_costs(const double costs[APQ_BUDGET_N_FIELDS],
 }
 
 static void tell_fit(const char *name, const json_t *fit,
-                     const apq_results *results) {
+                     const apq_progress *results) {
     double n_test = number(fit, "n_test");
     double n = number(fit, "n_train") + number(fit, "n_validation") + n_test;
     if (n_test > 0) {
-        tell(results,
-             "predictor on %.0f %s records: held-out pairwise accuracy %.1f "
-             "%%, Kendall tau %.3f, RMSE %.2f points (%.0f records)",
-             n, name, 100 * number(fit, "pairwise_accuracy"),
-             number(fit, "kendall_tau"), 100 * number(fit, "rmse"), n_test);
+        apq_note(
+            results,
+            "predictor on %.0f %s records: held-out pairwise accuracy %.1f "
+            "%%, Kendall tau %.3f, RMSE %.2f points (%.0f records)",
+            n, name, 100 * number(fit, "pairwise_accuracy"),
+            number(fit, "kendall_tau"), 100 * number(fit, "rmse"), n_test);
     } else {
-        tell(results, "predictor on %.0f %s records: none held out", n, name);
+        apq_note(results, "predictor on %.0f %s records: none held out", n,
+                 name);
     }
 }
 
 apq_status apq_results_predictor(const char *run_dir,
-                                 const apq_results *results) {
+                                 const apq_progress *results) {
     json_t *fits;
     const char *name;
     json_t *fit;
@@ -81,30 +69,32 @@ apq_status apq_results_predictor(const char *run_dir,
     return APQ_OK;
 }
 
-void apq_results_search(const apq_candidate *best, const apq_results *results) {
+void apq_results_search(const apq_candidate *best,
+                        const apq_progress *results) {
     double costs[APQ_BUDGET_N_FIELDS];
     char text[COSTS_MAX];
     apq_budget_of_cost(&best->cost, costs);
     format_costs(costs, text);
-    tell(results, "search: predicted top-1 %.2f %% at %s", 100 * best->accuracy,
-         text);
+    apq_note(results, "search: predicted top-1 %.2f %% at %s",
+             100 * best->accuracy, text);
 }
 
 static void tell_network(const char *name, const json_t *network,
-                         const apq_results *results) {
+                         const apq_progress *results) {
     const json_t *cost = json_object_get(network, "cost");
     const double costs[APQ_BUDGET_N_FIELDS] = {
         number(cost, "latency_ms"), number(cost, "energy_mj"),
         1e-9 * number(cost, "bitops"), 1e-3 * number(cost, "weight_bytes")};
     char text[COSTS_MAX];
     format_costs(costs, text);
-    tell(results, "%s: test top-1 %.2f %% of %.0f images at %s", name,
-         100 * number(network, "test_top1"), number(network, "test_count"),
-         text);
+    apq_note(results, "%s: test top-1 %.2f %% of %.0f images at %s", name,
+             100 * number(network, "test_top1"), number(network, "test_count"),
+             text);
 }
 
 /* That of the search whose network was fine-tuned. */
-static apq_status tell_budget(const char *run_dir, const apq_results *results) {
+static apq_status tell_budget(const char *run_dir,
+                              const apq_progress *results) {
     json_t *best;
     APQ_TRY(read_file(run_dir, "best.json", &best));
     const json_t *constraints = json_object_get(best, "constraints");
@@ -114,13 +104,13 @@ static apq_status tell_budget(const char *run_dir, const apq_results *results) {
     }
     char text[COSTS_MAX];
     format_costs(budget, text);
-    tell(results, "budget: %s", text[0] != '\0' ? text : "none");
+    apq_note(results, "budget: %s", text[0] != '\0' ? text : "none");
     json_decref(best);
     return APQ_OK;
 }
 
 apq_status apq_results_finetune(const apq_recipe *recipe, const char *run_dir,
-                                const apq_results *results) {
+                                const apq_progress *results) {
     json_t *root;
     APQ_TRY(read_file(run_dir, "finetune.json", &root));
     const char *name =

@@ -13,7 +13,7 @@
 
 static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
                               const apq_progress *progress,
-                              const apq_results *results) {
+                              const apq_progress *results) {
     apq_app_search_result *result = calloc(1, sizeof *result);
     if (result == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "search: out of memory");
@@ -99,7 +99,7 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
 
 static apq_status run_steps(const apq_recipe *recipe, const char *run_dir,
                             const apq_progress *progress,
-                            const apq_results *results) {
+                            const apq_progress *results) {
     /* Before hours of training: a target that is missing, of another space or
      * too small, and budgets that cannot be met. */
     APQ_TRY(apq_app_search_check(recipe, run_dir, progress));
@@ -113,7 +113,7 @@ static apq_status run_steps(const apq_recipe *recipe, const char *run_dir,
 
 apq_status apq_app_run(const apq_recipe *recipe, const char *run_dir,
                        const apq_progress *progress,
-                       const apq_results *results) {
+                       const apq_progress *results) {
     apq_once once;
     apq_once_start(&once, progress);
     apq_status st = run_steps(recipe, run_dir, &once.base, results);

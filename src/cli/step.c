@@ -128,8 +128,8 @@ static apq_status call(const step *self, const apq_recipe *recipe,
         return self->team_fn(recipe, run_dir, self->comm, &progress->base);
     }
     /* The JSON document has it all. */
-    const apq_results results = {
-        .ctx = progress, .tell = options->common.json ? NULL : print_line};
+    const apq_progress results = {
+        .ctx = progress, .note = options->common.json ? NULL : print_line};
     return self->fn(recipe, run_dir, &progress->base, &results);
 }
 

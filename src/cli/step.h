@@ -45,7 +45,7 @@ APQ_NODISCARD apq_status apq_step_recipe(const apq_step_options *options,
 
 typedef apq_status apq_step_fn(const apq_recipe *recipe, const char *run_dir,
                                const apq_progress *progress,
-                               const apq_results *results);
+                               const apq_progress *results);
 /* A whole command that runs one step in a run directory and keeps the recipe
  * there as run.json. Prints what the step came to; with --json, the
  * file CONTENT.json of the run as member CONTENT. */
