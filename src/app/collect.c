@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* One kind of records of a run while it grows. Between the work and its
@@ -475,6 +476,27 @@ typedef struct collect_files {
     bool is_done;
 } collect_files;
 
+/* Finished from this input, and are the records still those? Some may have been
+ * lost since, or imported. */
+static apq_status find_done(const apq_session *session, collect_files *files) {
+    const char *made = apq_rundir_step_artefact(session->dir, "collect");
+    files->is_done = false;
+    if (made != NULL && apq_file_exists(files->db)) {
+        char hash[APQ_RECORD_TEXT_MAX];
+        apq_records *records;
+        APQ_TRY(apq_records_open_read(files->db, &records));
+        apq_status st = apq_records_hash(records, hash);
+        apq_records_close(records);
+        APQ_TRY(st);
+        if (strcmp(made, hash) != 0) {
+            return APQ_OK;
+        }
+    }
+    files->is_done =
+        apq_session_has(session, "collect", files->input, files->db);
+    return APQ_OK;
+}
+
 static apq_status prepare(apq_session *session, collect_files *files) {
     apq_rundir *dir = session->dir;
     APQ_TRY(apq_rundir_need(apq_rundir_path(dir), "supernet.safetensors",
@@ -483,8 +505,9 @@ static apq_status prepare(apq_session *session, collect_files *files) {
     APQ_TRY(apq_file_hash(files->supernet, files->weights));
     APQ_TRY(apq_rundir_check(dir, "collect_weights", files->weights));
     APQ_TRY(collect_input(session, files->weights, files->input));
-    files->is_done =
-        apq_session_has(session, "collect", files->input, files->db);
+    APQ_TRY(settle_quantised_labels(session, apq_rundir_check));
+    APQ_TRY(settle_float_labels(session, apq_rundir_check));
+    APQ_TRY(find_done(session, files));
     if (files->is_done) {
         return APQ_OK;
     }
@@ -497,8 +520,7 @@ static apq_status prepare(apq_session *session, collect_files *files) {
                  "needs; train with train.bits: shared",
                  files->supernet);
     }
-    APQ_TRY(settle_quantised_labels(session, apq_rundir_check));
-    return settle_float_labels(session, apq_rundir_check);
+    return APQ_OK;
 }
 
 static apq_status collect_into(apq_session *session, const collect_files *files,

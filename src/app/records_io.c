@@ -16,18 +16,25 @@
 
 const char *const apq_records_formats[] = {"jsonl", "csv", "authors", NULL};
 
-static apq_status open_existing(const char *run_dir, const apq_space *space,
-                                apq_records **out) {
-    char path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
+static apq_status check_space(const char *run_dir, const apq_space *space) {
+    char hash[APQ_HASH_MAX];
     apq_rundir *dir;
     APQ_TRY(apq_rundir_open_read(run_dir, &dir));
     apq_space_hash(space, hash);
-    apq_status st = apq_rundir_bind(dir, "space_hash", hash);
-    if (st == APQ_OK) {
-        st = apq_rundir_file(dir, "run.db", path);
-    }
+    apq_status st = apq_rundir_check(dir, "space_hash", hash);
     apq_rundir_close(dir);
-    APQ_TRY(st);
+    return st;
+}
+
+/* Shipped artefacts have records, but no manifest. */
+static apq_status open_existing(const char *run_dir, const apq_space *space,
+                                apq_records **out) {
+    char path[APQ_PATH_MAX], manifest[APQ_PATH_MAX];
+    APQ_TRY(apq_path_join(path, run_dir, "run.db"));
+    APQ_TRY(apq_path_join(manifest, run_dir, "manifest.json"));
+    if (!apq_file_exists(path) || apq_file_exists(manifest)) {
+        APQ_TRY(check_space(run_dir, space));
+    }
     if (!apq_file_exists(path)) {
         APQ_FAIL(APQ_ERR_IO, "%s: no records: run 'apq collect'", path);
     }

@@ -442,10 +442,39 @@ static apq_status find_same(apq_records *records, const apq_record *record,
     return st;
 }
 
+/* Labels of one kind are of as many images each, and the quantised ones all
+ * trained or all not: else they do not compare. */
+static apq_status check_alike(apq_records *records, const apq_record *record) {
+    const char *name = apq_record_kind_name(record->kind);
+    sqlite3_stmt *query;
+    APQ_TRY(apq_records_prepare(records,
+                                "SELECT kind, count FROM records WHERE"
+                                " (kind = 'float') = (?1 = 'float') AND"
+                                " (kind != ?1 OR count != ?2) LIMIT 1",
+                                &query));
+    (void)sqlite3_bind_text(query, 1, name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(query, 2, record->count);
+    int code = sqlite3_step(query);
+    apq_status st = APQ_OK;
+    if (code == SQLITE_ROW) {
+        st = APQ_ERROR(APQ_ERR_MISMATCH,
+                       "%s: %s record %" PRId64 " is of %" PRId64
+                       " images, those there are %s ones of %lld",
+                       records->path, name, record->seq, record->count,
+                       (const char *)sqlite3_column_text(query, 0),
+                       (long long)sqlite3_column_int64(query, 1));
+    } else if (code != SQLITE_DONE) {
+        st = apq_records_failed(records, "read records");
+    }
+    (void)sqlite3_finalize(query);
+    return st;
+}
+
 static apq_status merge(apq_records *records, const apq_record *rows, size_t n,
                         size_t *n_new) {
     for (size_t i = 0; i < n; i++) {
         bool is_there;
+        APQ_TRY(check_alike(records, &rows[i]));
         APQ_TRY(find_same(records, &rows[i], &is_there));
         if (!is_there) {
             APQ_TRY(apq_records_add(records, &rows[i]));

@@ -76,7 +76,9 @@ APQ_NODISCARD apq_status apq_records_add_repeat(apq_records *records,
                                                 const apq_record *record);
 /* All or none of them; those that are there already with the same policy,
  * accuracy and loss count as added. Errors: as of apq_records_add();
- * APQ_ERR_MISMATCH one is there with others. */
+ * APQ_ERR_MISMATCH one is there with others, or those of its kind are of
+ * another number of images, or quantised ones are there with and without
+ * training. */
 APQ_NODISCARD apq_status apq_records_merge(apq_records *records,
                                            const apq_record *rows, size_t n,
                                            size_t *n_new);

@@ -387,6 +387,15 @@ expect_sound() {
     run "${import[@]}" "$scratch/other"
     expect_status 6
     expect_output 'other: measured with the supernet of hash 00, .*/supernet\.safetensors has'
+    # Labelled in another way.
+    sed 's/"count":50/"count":7/' "$scratch/r" >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 6
+    expect_output 'float record 0 is of 7 images, those there are float ones of 50$'
+    sed 's/"kind":"quantised"/"kind":"qat"/' "$scratch/r" >"$scratch/other"
+    run "${import[@]}" "$scratch/other"
+    expect_status 6
+    expect_output 'qat record 0 is of 50 images, those there are quantised ones of 50$'
     # Of two supernets: the run is not bound to the first.
     sed '1s/"weights_hash":"[0-9a-f]*"/"weights_hash":"00"/' "$scratch/r" \
         >"$scratch/other"
@@ -433,6 +442,42 @@ expect_sound() {
     "$APQ" predictor eval --run "$scratch/b" --json | jq -e '.count == 3'
     run "$APQ" predictor fit --run "$scratch/b"
     expect_output 'predictor: done before'
+}
+
+@test "a finished collection whose records are lost begins anew" {
+    new_run "$scratch/run"
+    settings=(collect.qat_steps=0 collect.active_records=0
+        collect.float_records=6 collect.quantised_records=6)
+    collect "$scratch/run" --quiet "${settings[@]}"
+    run collect "$scratch/run" "${settings[@]}"
+    expect_output 'collect: done before'
+    labels "$scratch/run" >"$scratch/all"
+    "$APQ" collect export --run "$scratch/run" --format jsonl | head -2 \
+        >"$scratch/r"
+    rm "$scratch/run/run.db"
+    "$APQ" collect import --run "$scratch/run" --records "$scratch/r"
+    run collect "$scratch/run" "${settings[@]}"
+    expect_status 0
+    [[ $output != *'done before'* ]]
+    diff "$scratch/all" <(labels "$scratch/run")
+    # What decides a label is asked even where nothing is left to measure.
+    run collect "$scratch/run" "${settings[@]}" finetune.batch=10
+    expect_status 6
+    expect_output 'collect_labels'
+    # No database of records.
+    : >"$scratch/run/run.db"
+    run collect "$scratch/run" "${settings[@]}"
+    expect_status 3
+    expect_output 'run\.db: a database, but not of apq records'
+}
+
+@test "shipped records are exported as they are" {
+    [ "$("$APQ" collect export --run models/cifar10 --format jsonl |
+        wc -l)" -eq 398 ]
+    cp models/cifar10/run.json "$scratch"
+    run "$APQ" collect export --run "$scratch" --format jsonl
+    expect_status 3
+    expect_output 'no manifest\.json'
 }
 
 @test "records of version 1 are read, and taken up" {

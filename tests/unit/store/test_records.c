@@ -288,6 +288,9 @@ static void merging_takes_all_or_none(void **state) {
     assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
     rows[1].accuracy -= 0.1;
     rows[1] = example(APQ_RECORD_FLOAT, 1);
+    rows[2].count++;
+    assert_int_equal(apq_records_try_merge(records, rows, 3), APQ_ERR_MISMATCH);
+    rows[2].count--;
     assert_int_equal(apq_records_try_merge(records, rows, 3), APQ_OK);
     assert_int_equal(count(records, APQ_RECORD_FLOAT), 1);
     assert_int_equal(apq_records_merge(records, rows, 3, &n_new), APQ_OK);
@@ -306,6 +309,22 @@ static void merging_takes_all_or_none(void **state) {
     assert_int_equal(apq_records_merge(records, rows, 3, &n_new), APQ_OK);
     assert_int_equal(apq_records_hash(records, other), APQ_OK);
     assert_string_equal(hash, other);
+    apq_records_close(records);
+}
+
+static void merging_wants_labels_alike(void **state) {
+    apq_records *records = open_in(state);
+    apq_record rows[2] = {example(APQ_RECORD_FLOAT, 0),
+                          example(APQ_RECORD_QAT, 0)};
+    size_t n_new;
+    rows[1].count = rows[0].count + 1; /* another kind, another number */
+    assert_int_equal(apq_records_merge(records, rows, 2, &n_new), APQ_OK);
+    rows[0] = example(APQ_RECORD_QUANTISED, 1);
+    rows[0].count = rows[1].count;
+    assert_int_equal(apq_records_merge(records, rows, 1, &n_new),
+                     APQ_ERR_MISMATCH);
+    rows[0].kind = APQ_RECORD_QAT;
+    assert_int_equal(apq_records_merge(records, rows, 1, &n_new), APQ_OK);
     apq_records_close(records);
 }
 
@@ -373,6 +392,7 @@ int main(void) {
         CASE(visit_can_stop),
         CASE(unknown_deviation_stays_unknown),
         CASE(merging_takes_all_or_none),
+        CASE(merging_wants_labels_alike),
         CASE(reading_changes_nothing),
     };
 #undef CASE
