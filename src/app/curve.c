@@ -78,7 +78,8 @@ static apq_status hold_out(curve_run *run) {
     if (rows == NULL || ordered == NULL) {
         st = APQ_ERROR(APQ_ERR_NOMEM, "curve: no memory for %zu records", n);
     } else {
-        st = apq_predictor_split(&options, n, rows, &parts);
+        st = apq_predictor_split(&options, run->space, run->quantised.samples,
+                                 n, rows, &parts);
     }
     if (st == APQ_OK && parts.n_test < 2) {
         st = APQ_ERROR(APQ_ERR_ARG,

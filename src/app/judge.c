@@ -209,7 +209,8 @@ static apq_status check_recipe(const apq_recipe *recipe, const char *run_dir,
 }
 
 /* Keeps of the set what the recipe's fit only reports on. */
-static apq_status keep_held_out(const apq_recipe *recipe, bool with_bits,
+static apq_status keep_held_out(const apq_recipe *recipe,
+                                const apq_space *space, bool with_bits,
                                 const char *db, apq_sample_set *set) {
     apq_predictor_fit_options options =
         apq_recipe_fit_options(recipe, with_bits);
@@ -220,7 +221,8 @@ static apq_status keep_held_out(const apq_recipe *recipe, bool with_bits,
     if (rows == NULL || kept == NULL) {
         st = APQ_ERROR(APQ_ERR_NOMEM, "no memory for %zu records", set->n);
     } else if (set->n > 0) {
-        st = apq_predictor_split(&options, set->n, rows, &parts);
+        st = apq_predictor_split(&options, space, set->samples, set->n, rows,
+                                 &parts);
     }
     if (st == APQ_OK && parts.n_test == 0) {
         st = APQ_ERROR(APQ_ERR_ARG,
@@ -253,7 +255,7 @@ static apq_status held_out(const apq_recipe *recipe, const char *db,
         st = apq_noise_repeat_error(records, with_bits, repeat_error);
     }
     apq_records_close(records);
-    return st == APQ_OK ? keep_held_out(recipe, with_bits, db, set) : st;
+    return st == APQ_OK ? keep_held_out(recipe, space, with_bits, db, set) : st;
 }
 
 static apq_status check_run(const apq_recipe *recipe, const char *run_dir,

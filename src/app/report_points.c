@@ -82,8 +82,10 @@ typedef struct judged {
 
 /* Which samples the fit was never shown: the split of `apq predictor fit`
  * once more, if it gives the numbers that predictor.json tells. */
-static apq_status mark_held_out(const apq_report_source *source, size_t n,
-                                judged *rows, bool *is_known) {
+static apq_status mark_held_out(const apq_report_source *source,
+                                const apq_sample_set *set, judged *rows,
+                                bool *is_known) {
+    size_t n = set->n;
     const json_t *report = json_object_get(source->predictor, "quantised");
     apq_predictor_fit_options options =
         apq_recipe_fit_options(&source->recipe, true);
@@ -95,7 +97,8 @@ static apq_status mark_held_out(const apq_report_source *source, size_t n,
     }
     apq_status st = !source->has_recipe || n == 0
                         ? APQ_ERR_ARG
-                        : apq_predictor_split(&options, n, order, &parts);
+                        : apq_predictor_split(&options, &source->space,
+                                              set->samples, n, order, &parts);
     if (st == APQ_OK &&
         json_integer_value(json_object_get(report, "n_train")) ==
             (json_int_t)parts.n_train &&
@@ -223,7 +226,7 @@ static apq_status judge(const apq_report_source *source,
     if (rows == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
     }
-    apq_status st = mark_held_out(source, set->n, rows, &is_split_known);
+    apq_status st = mark_held_out(source, set, rows, &is_split_known);
     if (st == APQ_OK) {
         st = predict(source, set, rows);
     }

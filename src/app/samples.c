@@ -79,5 +79,6 @@ apq_predictor_fit_options apq_recipe_fit_options(const apq_recipe *recipe,
     options.has_width_steps = recipe->predictor.width_code == 1;
     options.bit_code = (apq_bit_code)recipe->predictor.bit_code;
     options.is_frozen = recipe->predictor.frozen;
+    options.keeps_architectures = recipe->collect.policies_per_architecture > 1;
     return options;
 }

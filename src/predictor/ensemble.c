@@ -131,7 +131,7 @@ static apq_status report_mean(const apq_predictor *p,
         st = APQ_ERROR(APQ_ERR_NOMEM, "fit: no memory for %zu samples", n);
         goto done;
     }
-    st = apq_predictor_split(options, n, rows, &parts);
+    st = apq_predictor_split(options, &p->space, samples, n, rows, &parts);
     if (st != APQ_OK) {
         goto done;
     }

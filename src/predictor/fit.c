@@ -16,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fewer validation samples can neither choose an epoch nor set a scale: five
- * of them once chose the start, and the bits were never learnt. */
-enum { ENOUGH_VALIDATION = 20 };
-
 static const double pi = 3.14159265358979323846;
 static const double beta1 = 0.9, beta2 = 0.999; /* Adam's usual */
 
@@ -93,29 +89,6 @@ static apq_status take_samples(fit_run *run,
     return APQ_OK;
 }
 
-apq_status apq_predictor_split(const apq_predictor_fit_options *options,
-                               size_t n, uint32_t *rows,
-                               apq_predictor_parts *out) {
-    double count = (double)n;
-    size_t n_validation =
-        (size_t)floor(options->validation_fraction * count + 0.5);
-    size_t n_test = (size_t)floor(options->test_fraction * count + 0.5);
-    if (n_validation + n_test >= n) {
-        APQ_FAIL(APQ_ERR_ARG, "fit: %zu samples leave none to train on", n);
-    }
-    for (size_t i = 0; i < n; i++) {
-        rows[i] = (uint32_t)i;
-    }
-    apq_rng rng = apq_rng_make(options->seed, APQ_RNG_SPLIT, 0);
-    apq_rng_shuffle(&rng, rows, n);
-    if (n_validation < ENOUGH_VALIDATION) {
-        n_validation = 0;
-    }
-    *out =
-        (apq_predictor_parts){n - n_validation - n_test, n_validation, n_test};
-    return APQ_OK;
-}
-
 static apq_status prepare(fit_run *run, const apq_predictor_sample *samples) {
     size_t n = run->n;
     APQ_TRY(apq_encoded_create(&run->p->space, n, &run->encoded));
@@ -138,7 +111,8 @@ static apq_status prepare(fit_run *run, const apq_predictor_sample *samples) {
         *arrays[i] = run->memory + i * run->n_params;
     }
     APQ_TRY(take_samples(run, samples));
-    return apq_predictor_split(run->options, n, run->rows, &run->parts);
+    return apq_predictor_split(run->options, &run->p->space, samples, n,
+                               run->rows, &run->parts);
 }
 
 static void release(fit_run *run) {

@@ -123,6 +123,9 @@ typedef struct apq_predictor_fit_options {
      * the bit inputs are trained, so that it predicts float networks as before
      * (but for the scale that a ranking loss sets). */
     bool is_frozen;
+    /* Samples of one architecture are on one side of the split, which makes the
+     * shares a little larger: else one in other bits tells of it. */
+    bool keeps_architectures;
     const apq_progress *progress;
 } apq_predictor_fit_options;
 
@@ -136,11 +139,12 @@ typedef struct apq_predictor_parts {
 } apq_predictor_parts;
 
 /* How a fit divides n samples: rows (n) are the indices of the training, then
- * the validation (none or at least 20), then the test samples. Errors: ARG none
- * left to train on. */
+ * the validation (none or at least 20), then the test samples, which are of
+ * `space`. Errors: ARG none left to train on; NOMEM. */
 APQ_NODISCARD apq_status
-apq_predictor_split(const apq_predictor_fit_options *options, size_t n,
-                    uint32_t *rows, apq_predictor_parts *out);
+apq_predictor_split(const apq_predictor_fit_options *options,
+                    const apq_space *space, const apq_predictor_sample *samples,
+                    size_t n, uint32_t *rows, apq_predictor_parts *out);
 /* Which of these rows a report is on: see apq_predictor_report. */
 typedef struct apq_predictor_rows {
     size_t first, n;

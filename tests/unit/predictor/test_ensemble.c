@@ -236,7 +236,9 @@ static void test_fit(void **state) {
     /* The report is of the mean. */
     uint32_t rows[N];
     apq_predictor_parts parts;
-    assert_status(apq_predictor_split(&options, N, rows, &parts), APQ_OK);
+    assert_status(
+        apq_predictor_split(&options, &space, samples, N, rows, &parts),
+        APQ_OK);
     double squares = 0.0;
     for (size_t i = N - parts.n_test; i < N; i++) {
         double predicted;
