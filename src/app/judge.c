@@ -3,6 +3,7 @@
 #include "app/judge.h"
 
 #include "app/fit.h"
+#include "app/json.h"
 #include "app/noise.h"
 #include "app/samples.h"
 #include "base/memory.h"
@@ -294,9 +295,15 @@ apq_status apq_judge_run(const apq_recipe *recipe,
     return st;
 }
 
+/* null: not known. */
+static json_t *ends_json(apq_interval interval) {
+    return json_pack("[o, o]", apq_json_number(interval.low),
+                     apq_json_number(interval.high));
+}
+
 json_t *apq_interval_json(apq_interval interval) {
-    return json_pack("{s:f, s:[f, f]}", "value", interval.value, "interval_95",
-                     interval.low, interval.high);
+    return json_pack("{s:o, s:o}", "value", apq_json_number(interval.value),
+                     "interval_95", ends_json(interval));
 }
 
 json_t *apq_label_noise_json(const apq_label_noise *noise_or_null) {
@@ -310,11 +317,12 @@ json_t *apq_label_noise_json(const apq_label_noise *noise_or_null) {
 json_t *apq_judgement_json(const apq_judgement *judgement) {
     const apq_quality *q = &judgement->quality;
     return json_pack(
-        "{s:I, s:f, s:f, s:f, s:{s:[f, f], s:[f, f], s:[f, f]}, s:o}", "count",
-        (json_int_t)q->n, "pairwise_accuracy", q->pairwise_accuracy.value,
-        "kendall_tau", q->kendall_tau.value, "rmse", q->rmse.value,
-        "interval_95", "pairwise_accuracy", q->pairwise_accuracy.low,
-        q->pairwise_accuracy.high, "kendall_tau", q->kendall_tau.low,
-        q->kendall_tau.high, "rmse", q->rmse.low, q->rmse.high, "label_noise",
+        "{s:I, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:o}", "count",
+        (json_int_t)q->n, "pairwise_accuracy",
+        apq_json_number(q->pairwise_accuracy.value), "kendall_tau",
+        apq_json_number(q->kendall_tau.value), "rmse",
+        apq_json_number(q->rmse.value), "interval_95", "pairwise_accuracy",
+        ends_json(q->pairwise_accuracy), "kendall_tau",
+        ends_json(q->kendall_tau), "rmse", ends_json(q->rmse), "label_noise",
         apq_label_noise_json(judgement->has_noise ? &judgement->noise : NULL));
 }

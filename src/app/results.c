@@ -43,13 +43,18 @@ static void tell_fit(const char *name, const json_t *fit,
                      const apq_progress *results) {
     double n_test = number(fit, "n_test");
     double n = number(fit, "n_train") + number(fit, "n_validation") + n_test;
-    if (n_test > 0) {
+    if (isfinite(number(fit, "pairwise_accuracy"))) {
         apq_note(
             results,
             "predictor on %.0f %s records: held-out pairwise accuracy %.1f "
             "%%, Kendall tau %.3f, RMSE %.2f points (%.0f records)",
             n, name, 100 * number(fit, "pairwise_accuracy"),
             number(fit, "kendall_tau"), 100 * number(fit, "rmse"), n_test);
+    } else if (n_test > 0) {
+        apq_note(results,
+                 "predictor on %.0f %s records: held-out RMSE %.2f points "
+                 "(%.0f records, no two of which differ)",
+                 n, name, 100 * number(fit, "rmse"), n_test);
     } else {
         apq_note(results, "predictor on %.0f %s records: none held out", n,
                  name);

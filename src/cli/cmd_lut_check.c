@@ -97,10 +97,11 @@ static json_t *report_json(const check_report *report) {
         const apq_measure_agreement *a = &report->networks;
         (void)json_object_set_new(
             document, "networks",
-            json_pack(
-                "{s:I, s:o, s:o, s:f}", "count", (json_int_t)report->n_networks,
-                "median_error", apq_json_number(a->median_error), "max_error",
-                apq_json_number(a->max_error), "kendall_tau", a->kendall_tau));
+            json_pack("{s:I, s:o, s:o, s:o}", "count",
+                      (json_int_t)report->n_networks, "median_error",
+                      apq_json_number(a->median_error), "max_error",
+                      apq_json_number(a->max_error), "kendall_tau",
+                      apq_json_number(a->kendall_tau)));
     }
     return document;
 }
@@ -142,7 +143,11 @@ static void print_report(const check_report *report) {
         print_percent(a->median_error);
         printf(", largest");
         print_percent(a->max_error);
-        printf(", Kendall tau %.3f\n", a->kendall_tau);
+        if (isfinite(a->kendall_tau)) {
+            printf(", Kendall tau %.3f\n", a->kendall_tau);
+        } else {
+            printf(", Kendall tau -\n");
+        }
     }
 }
 

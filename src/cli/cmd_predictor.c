@@ -149,16 +149,25 @@ static apq_status add_sample(const char *text, const char *where, size_t i,
     return st;
 }
 
+/* Intervals of one record, and order where all are alike, are not known. */
+static void print_score(const char *name, apq_interval score, double scale,
+                        int digits, const char *unit) {
+    if (isnan(score.value)) {
+        printf("%s not known: no two records differ\n", name);
+    } else if (isnan(score.low)) {
+        printf("%s %.*f%s\n", name, digits, scale * score.value, unit);
+    } else {
+        printf("%s %.*f%s [%.*f, %.*f]\n", name, digits, scale * score.value,
+               unit, digits, scale * score.low, digits, scale * score.high);
+    }
+}
+
 static void print_judgement(const apq_judgement *j) {
     const apq_quality *q = &j->quality;
-    printf("%zu records (95 %% intervals in brackets)\n"
-           "pairwise accuracy %.2f %% [%.2f, %.2f]\n"
-           "Kendall tau %.4f [%.4f, %.4f]\n"
-           "RMSE %.2f points [%.2f, %.2f]\n",
-           q->n, 100 * q->pairwise_accuracy.value,
-           100 * q->pairwise_accuracy.low, 100 * q->pairwise_accuracy.high,
-           q->kendall_tau.value, q->kendall_tau.low, q->kendall_tau.high,
-           100 * q->rmse.value, 100 * q->rmse.low, 100 * q->rmse.high);
+    printf("%zu records (95 %% intervals in brackets)\n", q->n);
+    print_score("pairwise accuracy", q->pairwise_accuracy, 100, 2, " %");
+    print_score("Kendall tau", q->kendall_tau, 1, 4, "");
+    print_score("RMSE", q->rmse, 100, 2, " points");
     if (j->has_noise) {
         apq_cli_print_noise(&j->noise);
     }

@@ -266,12 +266,19 @@ static void report_progress(const fit_run *run, int done, double best_tau) {
                         (uint64_t)run->options->epochs, detail);
 }
 
+/* Labels that are all alike rank no epoch. */
+static bool is_better(const scores *now, const scores *best) {
+    return isnan(now->tau) ? now->rmse < best->rmse
+                           : now->tau > best->tau || (now->tau >= best->tau &&
+                                                      now->rmse < best->rmse);
+}
+
 /* Leaves the best parameters in place, on the standardised scale. */
 static apq_status train(fit_run *run, apq_predictor_report *report) {
     const apq_predictor_fit_options *o = run->options;
     size_t n_bytes = run->n_params * sizeof(float);
     bool selects = run->parts.n_validation > 0;
-    scores best = {.tau = -2.0};
+    scores best = {.tau = -2.0, .rmse = INFINITY};
     if (selects && run->p->is_fitted) {
         best = evaluate(run, run->parts.n_train, run->parts.n_validation);
     }
@@ -287,8 +294,7 @@ static apq_status train(fit_run *run, apq_predictor_report *report) {
         if (selects) {
             now = evaluate(run, run->parts.n_train, run->parts.n_validation);
         }
-        if (!selects || now.tau > best.tau ||
-            (now.tau >= best.tau && now.rmse < best.rmse)) {
+        if (!selects || is_better(&now, &best)) {
             best = now;
             report->best_epoch = epoch + 1;
             memcpy(run->best, run->p->params, n_bytes);

@@ -30,7 +30,10 @@ static pair_counts count_pairs(const double *predicted, const double *actual,
 double apq_kendall_tau_b(const double *predicted, const double *actual,
                          size_t n) {
     pair_counts c = count_pairs(predicted, actual, n);
-    if (c.differ_predicted == 0 || c.differ_actual == 0) {
+    if (c.differ_actual == 0) {
+        return (double)NAN;
+    }
+    if (c.differ_predicted == 0) {
         return 0.0;
     }
     double difference = (double)c.concordant - (double)c.discordant;
@@ -41,8 +44,9 @@ double apq_kendall_tau_b(const double *predicted, const double *actual,
 double apq_pairwise_accuracy(const double *predicted, const double *actual,
                              size_t n) {
     pair_counts c = count_pairs(predicted, actual, n);
-    uint64_t pairs = c.concordant + c.discordant;
-    return pairs == 0 ? 0.5 : (double)c.concordant / (double)pairs;
+    uint64_t tied = c.differ_actual - c.concordant - c.discordant;
+    double right = (double)c.concordant + 0.5 * (double)tied;
+    return c.differ_actual == 0 ? (double)NAN : right / (double)c.differ_actual;
 }
 
 double apq_rmse(const double *predicted, const double *actual, size_t n) {

@@ -6,12 +6,12 @@
 /* How well `predicted` orders and meets `actual`; n values each, finite.
  * Quadratic in n. */
 
-/* Kendall's tau-b, -1..1; 0 when either side is constant or n < 2.
- * Source: Kendall, Biometrika 1945. */
+/* Kendall's tau-b, -1..1; 0 when `predicted` is constant, NaN when no two
+ * actual values differ. Source: Kendall, Biometrika 1945. */
 double apq_kendall_tau_b(const double *predicted, const double *actual,
                          size_t n);
-/* Share of pairs in the right order; pairs with a tie on either side are
- * left out; 0.5 when none is left. */
+/* Share of the pairs that differ in the actual value which are in the right
+ * order; where the predictions tie, half a pair. NaN when none differs. */
 double apq_pairwise_accuracy(const double *predicted, const double *actual,
                              size_t n);
 /* Root of the mean squared difference; 0 for n == 0. */

@@ -141,12 +141,13 @@ apq_scores apq_ranking_scores(apq_ranking *ranking, const uint32_t *weights) {
         squares += w * d * d;
         total += w;
     }
-    double pairs = concordant + discordant;
+    double tied = actual - concordant - discordant;
     double both = actual * predicted;
+    double unless_alike = actual > 0.0 ? 0.0 : (double)NAN;
     return (apq_scores){
-        .pairwise_accuracy = pairs > 0.0 ? concordant / pairs : 0.5,
+        .pairwise_accuracy = (concordant + 0.5 * tied) / actual,
         .kendall_tau =
-            both > 0.0 ? (concordant - discordant) / sqrt(both) : 0.0,
+            both > 0.0 ? (concordant - discordant) / sqrt(both) : unless_alike,
         .rmse = sqrt(squares / total),
     };
 }
@@ -170,9 +171,18 @@ static double quantile(const double *sorted, size_t n, double share) {
 
 apq_interval apq_bootstrap_interval(double value, double *replicates,
                                     size_t n) {
-    apq_sort_doubles(replicates, n);
-    return (apq_interval){value, quantile(replicates, n, 0.025),
-                          quantile(replicates, n, 0.975)};
+    size_t n_known = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isnan(replicates[i])) {
+            replicates[n_known++] = replicates[i];
+        }
+    }
+    if (isnan(value) || n_known == 0) {
+        return (apq_interval){value, (double)NAN, (double)NAN};
+    }
+    apq_sort_doubles(replicates, n_known);
+    return (apq_interval){value, quantile(replicates, n_known, 0.025),
+                          quantile(replicates, n_known, 0.975)};
 }
 
 apq_status apq_quality_measure(const double *predicted, const double *actual,
@@ -205,6 +215,9 @@ apq_status apq_quality_measure(const double *predicted, const double *actual,
         .kendall_tau = apq_bootstrap_interval(s.kendall_tau, values + B, B),
         .rmse = apq_bootstrap_interval(s.rmse, values + 2 * (size_t)B, B),
     };
+    if (n == 1) {
+        out->rmse.low = out->rmse.high = (double)NAN;
+    }
 done:
     apq_ranking_destroy(ranking);
     free(values);

@@ -38,7 +38,8 @@ typedef struct apq_interval {
 } apq_interval;
 
 /* From the 2.5th to the 97.5th percentile of n >= 1 replicates, which are
- * sorted. Source: Efron and Tibshirani 1993, chapter 13. */
+ * sorted; NaN ones are left out, without others, or where the value is NaN,
+ * the ends are. Source: Efron and Tibshirani 1993, chapter 13. */
 apq_interval apq_bootstrap_interval(double value, double *replicates, size_t n);
 
 typedef struct apq_quality {
@@ -47,7 +48,8 @@ typedef struct apq_quality {
 } apq_quality;
 
 /* Scores of n >= 1 records, the intervals by resampling records. The same
- * seed gives the same intervals. Errors: NOMEM. */
+ * seed gives the same intervals. Where no two records differ no order is known
+ * (NaN), nor is an interval of one record. Errors: NOMEM. */
 APQ_NODISCARD apq_status apq_quality_measure(const double *predicted,
                                              const double *actual, size_t n,
                                              uint64_t seed, apq_quality *out);

@@ -33,12 +33,21 @@ static void test_ties(void **state) {
     const double x[4] = {1, 1, 2, 3}, y[4] = {1, 2, 2, 0.5};
     /* (0,1) tie x; (0,2) agree; (0,3) not; (1,2) tie y; (1,3), (2,3) not. */
     assert_near(apq_kendall_tau_b(x, y, 4), (1.0 - 3.0) / 5.0);
-    assert_near(apq_pairwise_accuracy(x, y, 4), 0.25);
+    /* What is not told apart is half right. */
+    assert_near(apq_pairwise_accuracy(x, y, 4), 1.5 / 5.0);
     const double same[4] = {7, 7, 7, 7};
     assert_near(apq_kendall_tau_b(same, y, 4), 0.0);
     assert_near(apq_pairwise_accuracy(same, y, 4), 0.5);
-    assert_near(apq_kendall_tau_b(x, y, 0), 0.0);
-    assert_near(apq_kendall_tau_b(x, y, 1), 0.0);
+}
+
+/* Without two records that differ there is no order to find. */
+static void test_no_order(void **state) {
+    (void)state;
+    const double x[3] = {1, 2, 3}, same[3] = {7, 7, 7};
+    assert_true(isnan(apq_kendall_tau_b(x, same, 3)));
+    assert_true(isnan(apq_pairwise_accuracy(x, same, 3)));
+    assert_true(isnan(apq_kendall_tau_b(x, same, 1)));
+    assert_true(isnan(apq_pairwise_accuracy(x, same, 0)));
 }
 
 static void test_rmse(void **state) {
@@ -52,6 +61,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_no_order),
         cmocka_unit_test(test_rmse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,14 @@ static void draw(apq_rng *rng, uint32_t levels, size_t n, double *x,
     }
 }
 
+/* NaN is NaN. */
+static void assert_same(double a, double b) {
+    assert_int_equal(isnan(a) != 0, isnan(b) != 0);
+    if (!isnan(a)) {
+        assert_near(a, b, 1e-12);
+    }
+}
+
 static void test_brute_force(void **state) {
     (void)state;
     enum { N = 60 };
@@ -37,8 +45,8 @@ static void test_brute_force(void **state) {
         apq_ranking *ranking = NULL;
         assert_status(apq_ranking_create(x, y, n, &ranking), APQ_OK);
         apq_scores s = apq_ranking_scores(ranking, NULL);
-        assert_near(s.kendall_tau, apq_kendall_tau_b(x, y, n), 1e-12);
-        assert_near(s.pairwise_accuracy, apq_pairwise_accuracy(x, y, n), 1e-12);
+        assert_same(s.kendall_tau, apq_kendall_tau_b(x, y, n));
+        assert_same(s.pairwise_accuracy, apq_pairwise_accuracy(x, y, n));
         assert_near(s.rmse, apq_rmse(x, y, n), 1e-12);
 
         /* A resample is the same as writing its records out. */
@@ -53,9 +61,9 @@ static void test_brute_force(void **state) {
         }
         assert_int_equal(total, n);
         s = apq_ranking_scores(ranking, weights);
-        assert_near(s.kendall_tau, apq_kendall_tau_b(many_x, many_y, n), 1e-12);
-        assert_near(s.pairwise_accuracy,
-                    apq_pairwise_accuracy(many_x, many_y, n), 1e-12);
+        assert_same(s.kendall_tau, apq_kendall_tau_b(many_x, many_y, n));
+        assert_same(s.pairwise_accuracy,
+                    apq_pairwise_accuracy(many_x, many_y, n));
         assert_near(s.rmse, apq_rmse(many_x, many_y, n), 1e-12);
         apq_ranking_destroy(ranking);
     }
@@ -120,9 +128,27 @@ static void test_seeded(void **state) {
     assert_true(q[0].rmse.low == q[1].rmse.low);
     assert_true(q[0].kendall_tau.high == q[1].kendall_tau.high);
     assert_true(q[0].rmse.low != q[2].rmse.low);
-    /* One record has no pairs. */
-    assert_status(apq_quality_measure(x, y, 1, 1, &q[0]), APQ_OK);
-    assert_near(q[0].pairwise_accuracy.value, 0.5, 0.0);
+}
+
+static void test_not_known(void **state) {
+    (void)state;
+    const double x[3] = {0.5, 0.6, 0.7}, y[3] = {0.5, 0.5, 0.9};
+    apq_quality q;
+    /* One record has no pairs, and an error, but no interval of it. */
+    assert_status(apq_quality_measure(x, y, 1, 1, &q), APQ_OK);
+    assert_true(isnan(q.pairwise_accuracy.value));
+    assert_true(isnan(q.kendall_tau.value));
+    assert_near(q.rmse.value, 0.0, 0.0);
+    assert_true(isnan(q.rmse.low) && isnan(q.rmse.high));
+    /* Nor do two that are alike; the error has an interval. */
+    assert_status(apq_quality_measure(x, y, 2, 1, &q), APQ_OK);
+    assert_true(isnan(q.pairwise_accuracy.value));
+    assert_true(isnan(q.pairwise_accuracy.low));
+    assert_true(q.rmse.low < q.rmse.high);
+    /* Resamples without a pair say nothing: 1/2 would be of none. */
+    assert_status(apq_quality_measure(x, y, 3, 1, &q), APQ_OK);
+    assert_near(q.pairwise_accuracy.value, 1.0, 0.0);
+    assert_near(q.pairwise_accuracy.low, 1.0, 0.0);
 }
 
 /* Labels of 1000 images each around normal accuracies: the truth itself orders
@@ -159,9 +185,8 @@ static void test_ceiling(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_brute_force),
-        cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_seeded),
+        cmocka_unit_test(test_brute_force), cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_seeded),      cmocka_unit_test(test_not_known),
         cmocka_unit_test(test_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
