@@ -9,6 +9,7 @@
 #include "predictor/predictor.h"
 #include "store/records.h"
 
+#include <apq/apq.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static apq_status save_all(apq_session *session, const apq_predictor *predictor,
     APQ_TRY(apq_rundir_file(session->dir, "predictor.json", json_path));
     const apq_predictor_meta metas[] = {
         {"metric", "top1"},
+        {"tool_version", apq_version()},
         {"supernet_hash", weights_hash},
         {"records_hash", db_hash},
     };

@@ -241,9 +241,10 @@ static apq_status take_over(const predictor_options *o) {
     char hash[APQ_HASH_MAX];
     apq_status st = apq_file_hash(o->predictor, hash);
     if (st == APQ_OK) {
-        apq_predictor_meta metas[4] = {{"imported_hash", hash},
+        apq_predictor_meta metas[5] = {{"imported_hash", hash},
+                                       {"metric", "top1"},
                                        {"tool_version", APQ_VERSION}};
-        size_t n = 2;
+        size_t n = 3;
         const char *supernet = apq_predictor_supernet_hash(predictor);
         const char *records = apq_predictor_records_hash(predictor);
         if (supernet[0] != '\0') {

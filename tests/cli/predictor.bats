@@ -55,8 +55,18 @@ header() {
     [ "$before" = "$(cksum <"$RUN/run.db")" ]
     run "$APQ" predictor eval --run "$RUN"
     expect_known
-    expect_output '^pairwise accuracy .* \[.*, .*\]$'
+    expect_output '^RMSE [0-9.]+ points \[[0-9.]+, [0-9.]+\]$'
     expect_output '^labels: standard error'
+}
+
+@test "a predictor says what it was made of, and by which version" {
+    version=$("$APQ" --version | awk '{ print $2; exit }')
+    header "$RUN/predictor.safetensors" | jq -e --arg v "$version" \
+        '.__metadata__ | .metric == "top1" and .tool_version == $v and
+        .space == "tiny" and has("supernet_hash") and has("records_hash")'
+    "$APQ" predictor import --predictor "$P" --space tiny --out i.safetensors
+    header i.safetensors | jq -e --arg v "$version" '.__metadata__ |
+        .metric == "top1" and .tool_version == $v and has("imported_hash")'
 }
 
 @test "eval of a file: the ceiling only where all image counts are known" {
@@ -67,6 +77,17 @@ header() {
     sed '2s/,"count":100//' all.jsonl >some.jsonl
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json |
         jq -e '.count == 3 and .label_noise.noise > 0.04'
+    # One network measured thrice: not told apart, half right. One record has
+    # no order, and no interval.
+    run "$APQ" predictor eval --predictor "$P" --records all.jsonl
+    expect_output '^pairwise accuracy 50\.00 % \[50\.00, 50\.00\]$'
+    head -1 all.jsonl >one.jsonl
+    run "$APQ" predictor eval --predictor "$P" --records one.jsonl
+    expect_output '^pairwise accuracy not known: no two records differ$'
+    expect_output '^RMSE [0-9.]+ points$'
+    "$APQ" predictor eval --predictor "$P" --records one.jsonl --json |
+        jq -e '.pairwise_accuracy == null and
+            .interval_95.rmse == [null, null] and .rmse >= 0'
     "$APQ" predictor eval --predictor "$P" --records some.jsonl --json |
         jq -e '.count == 3 and .label_noise == null'
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \
