@@ -258,11 +258,18 @@ static apq_status train_into(apq_session *session, const apq_policy *policy,
 /* What would otherwise be refused when the run directory is there. */
 static apq_status check_recipe(const apq_recipe *r, const apq_comm *comm) {
     APQ_TRY(apq_train_check_parts(comm, r->train.batch));
+    if (r->train.bits != 1) {
+        return APQ_OK;
+    }
     int first = apq_train_first_bits_epoch(r->train.largest_epochs,
                                            r->train.float_epochs);
-    return r->train.bits == 1
-               ? apq_train_check_bits(r->train.schedule, first, r->train.epochs)
-               : APQ_OK;
+    APQ_TRY(apq_train_check_bits(r->train.schedule, first, r->train.epochs));
+    if (r->train.random_subnets == 0) {
+        APQ_FAIL(APQ_ERR_ARG,
+                 "train.bits: shared needs train.random_subnets of at least 1: "
+                 "steps of other networks than the smallest would not learn");
+    }
+    return APQ_OK;
 }
 
 apq_status apq_app_train_together(const apq_recipe *recipe, const char *run_dir,

@@ -126,6 +126,8 @@ refused() {
     refused 3 'shared is for train\.schedule sandwich, not alone' \
         --bits shared train.schedule=alone
     refused 3 'begins after 7 epochs of 2' --bits shared train.float_epochs=7
+    refused 3 'shared needs train\.random_subnets of at least 1' \
+        --bits shared train.random_subnets=0
     refused 3 'none' train.from=none
     refused 3 'run\.json' train.from=float/run.json
     refused 6 'made for space tiny' train.from=float --space cifar10 \
