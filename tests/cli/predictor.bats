@@ -233,7 +233,7 @@ header() {
         if cmp "$P" other/predictor.safetensors; then
             return 1
         fi
-        "$APQ" predictor eval --run other --json | jq -e '.rmse < 0.5'
+        "$APQ" predictor eval --run other --json | jq -e '.rmse < 0.2'
     done
     fit scratch predictor.transfer=false
     jq -e '(has("float") | not) and .quantised.n_train > 0' \
