@@ -129,6 +129,8 @@ static apq_status judge_columns(const apq_predictor *predictor, columns *c,
         apq_quality_measure(c->predicted, c->actual, n, seed, &out->quality));
     if (out->has_noise) {
         out->noise = apq_label_noise_of(c->actual, c->counts, n, repeat_error);
+        apq_pairwise_by_gap(c->predicted, c->actual, n, out->noise.noise,
+                            out->gaps);
     }
     return plot == NULL ? APQ_OK : draw(c, n, out->has_noise, plot);
 }
@@ -314,15 +316,32 @@ json_t *apq_label_noise_json(const apq_label_noise *noise_or_null) {
                            noise_or_null->ceiling);
 }
 
+static json_t *gaps_json(const apq_judgement *judgement) {
+    if (!judgement->has_noise) {
+        return json_null();
+    }
+    json_t *rows = json_array();
+    for (int g = 0; g < APQ_N_GAPS; g++) {
+        const apq_gap *gap = &judgement->gaps[g];
+        (void)json_array_append_new(
+            rows, json_pack("{s:f, s:o, s:I, s:o}", "above", gap->low, "up_to",
+                            apq_json_number(gap->high), "pairs",
+                            (json_int_t)gap->n_pairs, "pairwise_accuracy",
+                            apq_json_number(gap->accuracy)));
+    }
+    return rows;
+}
+
 json_t *apq_judgement_json(const apq_judgement *judgement) {
     const apq_quality *q = &judgement->quality;
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:o}", "count",
+        "{s:I, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:o, s:o}", "count",
         (json_int_t)q->n, "pairwise_accuracy",
         apq_json_number(q->pairwise_accuracy.value), "kendall_tau",
         apq_json_number(q->kendall_tau.value), "rmse",
         apq_json_number(q->rmse.value), "interval_95", "pairwise_accuracy",
         ends_json(q->pairwise_accuracy), "kendall_tau",
         ends_json(q->kendall_tau), "rmse", ends_json(q->rmse), "label_noise",
-        apq_label_noise_json(judgement->has_noise ? &judgement->noise : NULL));
+        apq_label_noise_json(judgement->has_noise ? &judgement->noise : NULL),
+        "by_difference", gaps_json(judgement));
 }

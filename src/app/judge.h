@@ -12,6 +12,7 @@ typedef struct apq_judgement {
     bool has_noise; /* every sample has its number of images, and there are
                        two or more */
     apq_label_noise noise;
+    apq_gap gaps[APQ_N_GAPS]; /* by the noise; where there is none, unset */
 } apq_judgement;
 
 /* n >= 1 samples; repeat_error as of apq_label_noise_of(). `plot` NULL: none;
@@ -42,7 +43,8 @@ APQ_NODISCARD apq_status apq_judge_run(const apq_recipe *recipe,
 
 /* {"count", "pairwise_accuracy", "kendall_tau", "rmse", "interval_95": {each:
  * [low, high]}, "label_noise": {"noise", "spread", "pairwise_ceiling"} or
- * null}. NULL when memory is out. */
+ * null, "by_difference": [{"above", "up_to" or null, "pairs",
+ * "pairwise_accuracy"}] or null}. NULL when memory is out. */
 json_t *apq_judgement_json(const apq_judgement *judgement);
 /* The same parts for other documents. */
 json_t *apq_interval_json(apq_interval interval);

@@ -162,10 +162,29 @@ static void print_score(const char *name, apq_interval score, double scale,
     }
 }
 
+static void print_gaps(const apq_gap gaps[APQ_N_GAPS]) {
+    for (int g = 0; g < APQ_N_GAPS; g++) {
+        double low = 100 * gaps[g].low, high = 100 * gaps[g].high;
+        if (gaps[g].n_pairs == 0) {
+            continue;
+        }
+        if (isfinite(high)) {
+            printf("  of pairs %.2f to %.2f points apart", low, high);
+        } else {
+            printf("  of pairs further apart");
+        }
+        printf(": %.2f %% (%llu)\n", 100 * gaps[g].accuracy,
+               (unsigned long long)gaps[g].n_pairs);
+    }
+}
+
 static void print_judgement(const apq_judgement *j) {
     const apq_quality *q = &j->quality;
     printf("%zu records (95 %% intervals in brackets)\n", q->n);
     print_score("pairwise accuracy", q->pairwise_accuracy, 100, 2, " %");
+    if (j->has_noise) {
+        print_gaps(j->gaps);
+    }
     print_score("Kendall tau", q->kendall_tau, 1, 4, "");
     print_score("RMSE", q->rmse, 100, 2, " points");
     if (j->has_noise) {

@@ -244,3 +244,29 @@ apq_label_noise apq_label_noise_of(const double *actual, const int64_t *counts,
         .ceiling = 0.5 + atan2(sqrt(variance), sqrt(error)) / pi,
     };
 }
+
+static double sign(double x) {
+    return (x > 0.0) - (x < 0.0);
+}
+
+void apq_pairwise_by_gap(const double *predicted, const double *actual,
+                         size_t n, double noise, apq_gap out[APQ_N_GAPS]) {
+    double right[APQ_N_GAPS] = {0};
+    for (int g = 0; g < APQ_N_GAPS; g++) {
+        out[g] = (apq_gap){.low = g * noise, .high = (g + 1) * noise};
+    }
+    out[APQ_N_GAPS - 1].high = INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            double d = actual[i] - actual[j], p = predicted[i] - predicted[j];
+            if (d > 0.0 || d < 0.0) {
+                int g = (fabs(d) > noise) + (fabs(d) > 2.0 * noise);
+                out[g].n_pairs++;
+                right[g] += 0.5 + 0.5 * sign(p) * sign(d);
+            }
+        }
+    }
+    for (int g = 0; g < APQ_N_GAPS; g++) {
+        out[g].accuracy = right[g] / (double)out[g].n_pairs;
+    }
+}

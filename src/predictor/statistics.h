@@ -70,4 +70,18 @@ typedef struct apq_label_noise {
 apq_label_noise apq_label_noise_of(const double *actual, const int64_t *counts,
                                    size_t n, double repeat_error);
 
+enum { APQ_N_GAPS = 3 };
+
+/* Pairs whose labels are so far apart: how often they are in order. */
+typedef struct apq_gap {
+    double low, high; /* of the difference; low < d <= high */
+    uint64_t n_pairs;
+    double accuracy; /* as pairwise_accuracy; NaN: no pairs */
+} apq_gap;
+
+/* By differences up to `noise` > 0, twice that, and beyond: what noise alone
+ * may order, and what it hardly does. Quadratic in n. */
+void apq_pairwise_by_gap(const double *predicted, const double *actual,
+                         size_t n, double noise, apq_gap out[APQ_N_GAPS]);
+
 #endif

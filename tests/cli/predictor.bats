@@ -76,7 +76,10 @@ header() {
     done >all.jsonl
     sed '2s/,"count":100//' all.jsonl >some.jsonl
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json |
-        jq -e '.count == 3 and .label_noise.noise > 0.04'
+        jq -e '.count == 3 and .label_noise.noise > 0.04 and
+            (.by_difference | map(.pairs) == [0, 0, 3]) and
+            .by_difference[0].pairwise_accuracy == null and
+            .by_difference[1].up_to == 2 * .label_noise.noise'
     # One network measured thrice: not told apart, half right. One record has
     # no order, and no interval.
     run "$APQ" predictor eval --predictor "$P" --records all.jsonl
@@ -89,7 +92,7 @@ header() {
         jq -e '.pairwise_accuracy == null and
             .interval_95.rmse == [null, null] and .rmse >= 0'
     "$APQ" predictor eval --predictor "$P" --records some.jsonl --json |
-        jq -e '.count == 3 and .label_noise == null'
+        jq -e '.count == 3 and .label_noise == null and .by_difference == null'
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \
         >1.json
     "$APQ" predictor eval --predictor "$P" --records all.jsonl --json --seed 4 \

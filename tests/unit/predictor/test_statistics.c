@@ -151,6 +151,28 @@ static void test_not_known(void **state) {
     assert_near(q.pairwise_accuracy.low, 1.0, 0.0);
 }
 
+static void test_gaps(void **state) {
+    (void)state;
+    const double y[5] = {0.10, 0.105, 0.115, 0.14, 0.14};
+    const double x[5] = {0.2, 0.1, 0.3, 0.3, 0.5};
+    apq_gap gaps[APQ_N_GAPS];
+    /* Differences: 0.005, 0.015, 0.04, 0.04; 0.01, 0.035, 0.035; 0.025, 0.025;
+     * the last pair ties. */
+    apq_pairwise_by_gap(x, y, 5, 0.012, gaps);
+    assert_int_equal(gaps[0].n_pairs, 2); /* one wrong, one right */
+    assert_near(gaps[0].accuracy, 0.5, 1e-12);
+    assert_int_equal(gaps[1].n_pairs, 1);
+    assert_near(gaps[1].accuracy, 1.0, 1e-12);
+    assert_int_equal(gaps[2].n_pairs, 6); /* one predicted alike */
+    assert_near(gaps[2].accuracy, 5.5 / 6.0, 1e-12);
+    assert_near(gaps[1].low, 0.012, 1e-12);
+    assert_near(gaps[1].high, 0.024, 1e-12);
+    assert_true(isinf(gaps[2].high));
+    apq_pairwise_by_gap(x, y, 2, 0.001, gaps);
+    assert_int_equal(gaps[0].n_pairs, 0);
+    assert_true(isnan(gaps[0].accuracy));
+}
+
 /* Labels of 1000 images each around normal accuracies: the truth itself orders
  * so many pairs of them. */
 static void test_ceiling(void **state) {
@@ -187,7 +209,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brute_force), cmocka_unit_test(test_coverage),
         cmocka_unit_test(test_seeded),      cmocka_unit_test(test_not_known),
-        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_gaps),        cmocka_unit_test(test_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
