@@ -1,5 +1,5 @@
 /* Training of the predictor: Adam with decoupled weight decay and a cosine
- * step size on standardised targets, keeping the epoch that ranks the
+ * step size on standardised targets, keeping the epoch that predicts the
  * validation samples best where there are enough of them. Sources: Kingma and
  * Ba 2015; Loshchilov and Hutter 2019; transfer from float to quantised as in
  * APQ, CVPR 2020, section 3.2. */
@@ -266,11 +266,14 @@ static void report_progress(const fit_run *run, int done, double best_tau) {
                         (uint64_t)run->options->epochs, detail);
 }
 
-/* Labels that are all alike rank no epoch. */
-static bool is_better(const scores *now, const scores *best) {
-    return isnan(now->tau) ? now->rmse < best->rmse
-                           : now->tau > best->tau || (now->tau >= best->tau &&
-                                                      now->rmse < best->rmse);
+/* A ranking loss leaves the scale open until the end, others do not, and the
+ * error is less noisy than the order of few samples (docs/predictor.md). */
+static bool is_better(apq_predictor_loss loss, const scores *now,
+                      const scores *best) {
+    return loss != APQ_LOSS_PAIRWISE
+               ? now->rmse < best->rmse
+               : !(now->tau <= best->tau) ||
+                     (now->tau >= best->tau && now->rmse < best->rmse);
 }
 
 /* Leaves the best parameters in place, on the standardised scale. */
@@ -294,7 +297,7 @@ static apq_status train(fit_run *run, apq_predictor_report *report) {
         if (selects) {
             now = evaluate(run, run->parts.n_train, run->parts.n_validation);
         }
-        if (!selects || is_better(&now, &best)) {
+        if (!selects || is_better(o->loss, &now, &best)) {
             best = now;
             report->best_epoch = epoch + 1;
             memcpy(run->best, run->p->params, n_bytes);
