@@ -2,17 +2,17 @@
 # The whole method at several budgets: for each latency and each way to get an
 # accuracy predictor a search, and its winner fine-tuned with several seeds.
 # Each network reads the test images once.
-#   end_to_end.sh DATA RUN OUT [LATENCIES [SEEDS [WAY=RUN...]]]
+#   end_to_end.sh DATA RUN OUT [LATENCIES [SEEDS [WAY=RUN[,KEY=VALUE...]...]]]
 # RUN has a supernet and its records (apq run, apq collect). The ways are
 # `transfer` and `scratch`, predictors of RUN's records with and without
 # transfer from float ones; WAY=RUN adds another run with records of the same
 # space, for example one whose quantised labels come from a bit-shared
-# supernet. Runs are kept in OUT, a finished one is not repeated. APQ is the
+# supernet, and keys for its predictor. Runs are kept in OUT, a finished one is not repeated. APQ is the
 # program.
 set -eu
 
 if [ $# -lt 3 ]; then
-    echo 'usage: end_to_end.sh DATA RUN OUT [LATENCIES [SEEDS [WAY=RUN...]]]' >&2
+    echo 'usage: end_to_end.sh DATA RUN OUT [LATENCIES [SEEDS [WAY=RUN[,KEY=VALUE...]...]]]' >&2
     exit 2
 fi
 apq=${APQ:-build/apq}
@@ -77,5 +77,10 @@ printf 'way\tbudget ms\tms\tpredicted %%\ttest %%\tmean %%\tsearch core-s\n'
 way transfer "$run" predictor.transfer=true
 way scratch "$run" predictor.transfer=false
 for more in "$@"; do
-    way "${more%%=*}" "${more#*=}" predictor.transfer=true
+    run_and_keys=${more#*=}
+    run=${run_and_keys%%,*}
+    keys=$(printf %s "${run_and_keys#"$run"}" | tr , ' ')
+    # Keys have no spaces.
+    # shellcheck disable=SC2086
+    way "${more%%=*}" "$run" predictor.transfer=true $keys
 done

@@ -282,3 +282,22 @@ header() {
     expect_output 'missing: no such run directory'
     [ ! -e missing ]
 }
+
+@test "the whole method by each way to a predictor: a row a budget" {
+    compare=(sh "$ROOT/benchmarks/end_to_end.sh"
+        'builtin:shapes?train=600&test=200&size=16&seed=1' "$RUN" out '0.008 0.012'
+        '1 2' more="$RUN",predictor.hidden=20,predictor.ensemble=2)
+    export APQ
+    run "${compare[@]}"
+    expect_known
+    [ "$(cut -f 1,2 <<<"$output" | tail -n +2 | tr '\t\n' ': ')" = \
+        'transfer:0.008 transfer:0.012 scratch:0.008 scratch:0.012 more:0.008 more:0.012 ' ]
+    [ "$(cut -f 5 <<<"$output" | grep -cxE '[0-9.]+ [0-9.]+')" -eq 6 ]
+    header out/more-0.012/predictor.safetensors |
+        jq -e '.__metadata__.ensemble == "2"'
+    # What is finished is not made again.
+    before=$(stat -c %Y,%i out/more-0.012/tuned-2.json)
+    run "${compare[@]}"
+    expect_known
+    [ "$before" = "$(stat -c %Y,%i out/more-0.012/tuned-2.json)" ]
+}
