@@ -291,6 +291,7 @@ static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
 }
 
 static void close_job(apq_export_job *job) {
+    json_decref(job->changed);
     apq_network_file_fini(&job->network);
     apq_session_fini(&job->session);
 }
@@ -311,7 +312,7 @@ static apq_status run_verification(apq_export_job *job,
     apq_loader_destroy(loader);
     if (st == APQ_OK) {
         out->is_verified = true;
-        apq_manifest_set_row(out->manifest, &out->verification);
+        apq_manifest_set_row(out->manifest, &out->verification, job->changed);
     }
     return st;
 }
@@ -376,6 +377,7 @@ static apq_status export_with(apq_export_job *job,
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
     APQ_TRY(write_export(job, format, manifest, out));
+    APQ_TRY(apq_file_hash(out->file, out->hash));
     if (!format->can_verify(job->request)) {
         out->how = format->how;
         return APQ_OK;
@@ -427,9 +429,12 @@ static apq_status verify_with(apq_export_job *job,
                               const char *manifest, apq_export_answer *out) {
     APQ_TRY(check_source(job, out->manifest, manifest));
     APQ_TRY(check_normalisation(job, format));
+    job->changed = json_array();
     APQ_TRY(apq_manifest_note_changes(out->manifest, out->file,
-                                      job->session.progress, &job->is_changed));
+                                      job->session.progress, job->changed));
     APQ_TRY(run_verification(job, format, out));
+    APQ_TRY(apq_file_hash(out->file, out->hash));
+    out->changed = json_array_size(job->changed) > 0 ? job->changed : NULL;
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 

@@ -35,7 +35,10 @@ typedef struct apq_export_request {
 
 typedef struct apq_export_answer {
     char file[APQ_PATH_MAX]; /* the exported file */
+    char hash[APQ_HASH_MAX]; /* of it as it is now */
     json_t *manifest;        /* the caller's */
+    const json_t *changed;   /* names of files that are not as the manifest has
+                                them, borrowed from it; NULL: none */
     bool is_verified;
     const char *how; /* where not: what verifies such an export */
     apq_verification verification;

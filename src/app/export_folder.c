@@ -98,7 +98,7 @@ apq_status apq_export_verify_c(const apq_export_job *job, const char *file,
     memcpy(options.std, job->std, sizeof options.std);
     apq_status st = apq_verify_c(job->network.model, dir, &options, &result);
     free(pixels);
-    if (st == APQ_ERR_EXTERNAL && job->is_changed) {
+    if (st == APQ_ERR_EXTERNAL && json_array_size(job->changed) > 0) {
         /* The compiler is not to blame, the export is. */
         return APQ_ERROR(APQ_ERR_FORMAT, "%s", apq_error_message());
     }

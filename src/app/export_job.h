@@ -10,7 +10,7 @@ typedef struct apq_export_job {
     apq_session session;
     apq_network_file network;
     bool has_classes; /* the images' classes are the network's */
-    bool is_changed;  /* files of an earlier export are not as written */
+    json_t *changed;  /* names: files of an earlier export not as written */
     /* Of the images that the network was trained on, where they are known. */
     bool has_normalisation;
     float mean[3], std[3];
@@ -40,13 +40,15 @@ json_t *apq_export_preprocessing(const apq_export_job *job);
 /* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
 /* A line for each file of the export that is gone or not as the manifest has
- * it; *is_changed: there is one. Errors: FORMAT for a name with a folder; IO
- * for a file that cannot be read. */
+ * it; its name is added to `changed`. Errors: FORMAT for a name with a folder;
+ * IO for a file that cannot be read. */
 APQ_NODISCARD apq_status apq_manifest_note_changes(const json_t *manifest,
                                                    const char *file,
                                                    const apq_progress *progress,
-                                                   bool *is_changed);
-/* Adds a row, or replaces that of the same runtime. */
-void apq_manifest_set_row(json_t *manifest, const apq_verification *row);
+                                                   json_t *changed);
+/* Adds a row, or replaces that of the same runtime; it names the files that had
+ * changed, if any (NULL: none). */
+void apq_manifest_set_row(json_t *manifest, const apq_verification *row,
+                          json_t *changed);
 
 #endif

@@ -151,8 +151,7 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
 
 apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
                                      const apq_progress *progress,
-                                     bool *is_changed) {
-    *is_changed = false;
+                                     json_t *changed) {
     char dir[APQ_PATH_MAX], path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
     apq_path_folder(file, dir);
     const char *name;
@@ -166,20 +165,21 @@ apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
         APQ_TRY(apq_path_join(path, dir, name));
         if (!apq_file_exists(path)) {
             apq_note(progress, "%s: gone since it was exported", path);
-            *is_changed = true;
+            (void)json_array_append_new(changed, json_string(name));
             continue;
         }
         APQ_TRY(apq_file_hash(path, hash));
         if (!json_is_string(known) ||
             strcmp(json_string_value(known), hash) != 0) {
             apq_note(progress, "%s: changed since it was exported", path);
-            *is_changed = true;
+            (void)json_array_append_new(changed, json_string(name));
         }
     }
     return APQ_OK;
 }
 
-void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {
+void apq_manifest_set_row(json_t *manifest, const apq_verification *v,
+                          json_t *changed) {
     json_t *rows = json_object_get(manifest, "verification");
     for (size_t i = json_array_size(rows); i > 0; i--) {
         const char *runtime = json_string_value(
@@ -206,6 +206,9 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v) {
     }
     if (v->layer[0] != '\0') {
         (void)json_object_set_new(row, "first_layer", json_string(v->layer));
+    }
+    if (json_array_size(changed) > 0) {
+        (void)json_object_set(row, "changed", changed);
     }
     (void)json_array_append_new(rows, row);
 }

@@ -28,6 +28,20 @@ static void print_verdict(const apq_verification *v) {
     }
 }
 
+/* A verdict on files that are no longer those of the export is not one on it.
+ */
+static void print_changed(const json_t *changed) {
+    size_t i;
+    const json_t *name;
+    json_array_foreach(changed, i, name) {
+        printf("%s%s", i == 0 ? "changed since exported: " : ", ",
+               json_string_value(name));
+    }
+    if (i > 0) {
+        printf("\n");
+    }
+}
+
 static void print_answer(const apq_export_options *options,
                          apq_export_answer *answer) {
     if (options->step.common.json) {
@@ -36,10 +50,9 @@ static void print_answer(const apq_export_options *options,
         apq_cli_print_json(answer->manifest, false);
         return;
     }
-    const json_t *hash = json_object_get(answer->manifest, "hash");
-    printf("%s (%s)\n", answer->file,
-           json_is_string(hash) ? json_string_value(hash) : "a folder");
+    printf("%s (%s)\n", answer->file, answer->hash);
     if (answer->is_verified) {
+        print_changed(answer->changed);
         print_verdict(&answer->verification);
     } else {
         printf("not verified: %s\n", answer->how);

@@ -30,7 +30,10 @@ static void put_verdict(apq_table *table, const json_t *check) {
     const char *layer = apq_document_text(check, "first_layer", NULL);
     const char *difference = apq_document_text(check, "difference", NULL);
     if (json_is_true(json_object_get(check, "agrees"))) {
-        apq_table_cell(table, "%s", "yes");
+        bool is_changed =
+            json_array_size(json_object_get(check, "changed")) > 0;
+        apq_table_cell(table, "%s",
+                       is_changed ? "yes, of changed files" : "yes");
     } else if (difference != NULL) {
         apq_table_cell(table, "**no**: %s", difference);
     } else if (layer != NULL) {

@@ -418,3 +418,25 @@ interrupt() {
         jq -e '.verification[0].agrees' before/manifest.json
     done
 }
+
+@test "a verdict on changed files names them" {
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 4
+    cp -r out whole
+    echo '/* mine */' >>out/network.c
+    rm out/README.md
+    "$APQ" verify out --run "$RUN" --images 4 --quiet --json >answer.json
+    jq -e '.verification[0] | .agrees
+        and .changed == ["README.md", "network.c"]' answer.json
+    run "$APQ" verify out --run "$RUN" --images 4 --quiet
+    expect_status 0
+    expect_output '^changed since exported: README\.md, network\.c$'
+    [[ $output != *$(jq -r .hash out/manifest.json)* ]]
+    mkdir -p run/exports
+    cp "$RUN"/*.json run/
+    cp -r out run/exports/c
+    "$APQ" report --run run --quiet | grep -q '| yes, of changed files *|'
+    # Once it is whole again nothing is left of that.
+    cp whole/network.c whole/README.md out/
+    "$APQ" verify out --run "$RUN" --images 4 --quiet --json |
+        jq -e '.verification | length == 1 and (.[0] | has("changed") | not)'
+}
