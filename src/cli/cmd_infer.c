@@ -14,7 +14,7 @@ enum { DEFAULT_TOP = 5, MAX_TOP = 1000, MAX_IMAGES = 1000000 };
 
 typedef struct infer_options {
     apq_common_options common;
-    const char *model, *image, *space, *data, *pixels;
+    const char *model, *space, *data, *pixels;
     int top;
 } infer_options;
 
@@ -26,10 +26,9 @@ static const apq_option table[] = {
      .help = "network of apq finetune; else the run's, else the shipped one",
      .offset = AT(model)},
     {.name = "image",
-     .type = APQ_OPTION_TEXT,
+     .type = APQ_OPTION_WORD,
      .argument = "FILE",
-     .help = "JPEG or PNG; more may follow",
-     .offset = AT(image)},
+     .help = "JPEG or PNG; more may follow"},
     {.name = "top",
      .type = APQ_OPTION_INT,
      .argument = "N",
@@ -59,19 +58,13 @@ static const apq_option table[] = {
 
 typedef struct answers {
     apq_classifier *classifier;
-    const char *first;        /* --image, or NULL */
-    const char *const *words; /* further images */
+    const char *const *images; /* (n_images) names of files */
     int n_images;
     apq_class *classes; /* (n_images, top) */
     uint8_t *pixels;    /* of all images, one after the other; NULL: not asked
                            for */
     size_t image_bytes;
 } answers;
-
-static const char *image_of(const answers *a, int i) {
-    int n_before = a->first != NULL ? 1 : 0;
-    return i < n_before ? a->first : a->words[i - n_before];
-}
 
 /* The file and options of a run are those of its recipe where not given. */
 static apq_status open_classifier(const infer_options *o,
@@ -118,8 +111,7 @@ static apq_status classify_all(const infer_options *o, answers *a) {
         APQ_TRY(allocate_pixels(a));
     }
     for (int i = 0; i < a->n_images; i++) {
-        APQ_TRY(apq_classifier_file(a->classifier, image_of(a, i),
-                                    (size_t)o->top,
+        APQ_TRY(apq_classifier_file(a->classifier, a->images[i], (size_t)o->top,
                                     a->classes + (size_t)i * (size_t)o->top));
         if (a->pixels != NULL) {
             keep_pixels(a, i);
@@ -142,16 +134,16 @@ static void print_json(const infer_options *o, const answers *a) {
                                    c->name, "probability", c->probability));
         }
         /* null where the file's name is no UTF-8 */
-        (void)json_array_append_new(
-            images, json_pack("{s:o?, s:o}", "image",
-                              json_string(image_of(a, i)), "classes", classes));
+        (void)json_array_append_new(images, json_pack("{s:o?, s:o}", "image",
+                                                      json_string(a->images[i]),
+                                                      "classes", classes));
     }
     apq_cli_print_json(json_pack("{s:o}", "images", images), false);
 }
 
 static void print_text(const infer_options *o, const answers *a) {
     for (int i = 0; i < a->n_images; i++) {
-        printf("%s\n", image_of(a, i));
+        printf("%s\n", a->images[i]);
         const apq_class *c = a->classes + (size_t)i * (size_t)o->top;
         for (int k = 0; k < o->top && c->label >= 0; k++, c++) {
             printf("  %6.2f %%  %s\n", 100 * c->probability, c->name);
@@ -165,13 +157,11 @@ static int run(const apq_command *self, int argc, char **argv) {
     if (code >= 0) {
         return code;
     }
-    if (o.image == NULL && o.common.n_words == 0) {
+    if (o.common.n_words == 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "--image FILE is required");
         return apq_cli_usage(self);
     }
-    answers a = {.first = o.image,
-                 .words = o.common.words,
-                 .n_images = (o.image != NULL) + o.common.n_words};
+    answers a = {.images = o.common.words, .n_images = o.common.n_words};
     a.classes =
         apq_calloc((size_t)a.n_images * (size_t)o.top, sizeof *a.classes);
     if (a.classes == NULL) {

@@ -50,6 +50,16 @@ const apq_option apq_common_table[] = {
 };
 const apq_option apq_no_options[] = {{.name = NULL}};
 
+/* What one call parses. */
+typedef struct parser {
+    const apq_option *table;
+    int argc;
+    char **argv;
+    char **words; /* within argv, behind what was read */
+    int max_words;
+    void *target;
+} parser;
+
 static const apq_option *find(const apq_option *table, const char *name,
                               size_t length) {
     for (; table->name != NULL; table++) {
@@ -140,19 +150,36 @@ static apq_status parse_choice(const apq_option *o, const char *text,
     APQ_FAIL(APQ_ERR_ARG, "--%s \"%s\" is not one of %s", o->name, text, legal);
 }
 
-static apq_status store(const apq_option *o, const char *text, void *target) {
-    void *slot = (char *)target + o->offset;
+static apq_status check_not_empty(const apq_option *o, const char *text) {
+    if (text[0] == '\0') {
+        APQ_FAIL(APQ_ERR_ARG, "--%s is empty", o->name);
+    }
+    return APQ_OK;
+}
+
+static apq_status add_word(const parser *p, char *word) {
+    apq_common_options *common = p->target;
+    if (common->n_words >= p->max_words) {
+        APQ_FAIL(APQ_ERR_ARG, "unexpected argument \"%s\"", word);
+    }
+    p->words[common->n_words++] = word;
+    return APQ_OK;
+}
+
+static apq_status store(const parser *p, const apq_option *o, char *text) {
+    void *target = p->target, *slot = (char *)target + o->offset;
     int64_t integer = 0;
     switch (o->type) {
     case APQ_OPTION_FLAG:
         *(bool *)slot = true;
         return APQ_OK;
     case APQ_OPTION_TEXT:
-        if (text[0] == '\0') {
-            APQ_FAIL(APQ_ERR_ARG, "--%s is empty", o->name);
-        }
+        APQ_TRY(check_not_empty(o, text));
         *(const char **)slot = text;
         return APQ_OK;
+    case APQ_OPTION_WORD:
+        APQ_TRY(check_not_empty(o, text));
+        return add_word(p, text);
     case APQ_OPTION_CHOICE:
         return parse_choice(o, text, slot);
     case APQ_OPTION_INT:
@@ -179,30 +206,29 @@ static apq_status store(const apq_option *o, const char *text, void *target) {
 
 /* One "name[=value]" at argv[*i], dashes left off; leaves *i at the last word
  * it used. */
-static apq_status parse_option(const apq_option *table, int argc, char **argv,
-                               const char *name, int *i, void *target) {
+static apq_status parse_option(const parser *p, char *name, int *i) {
     size_t length = strcspn(name, "=");
-    const apq_option *o = find(table, name, length);
+    const apq_option *o = find(p->table, name, length);
     if (o == NULL) {
         o = find(apq_common_table, name, length);
     }
     if (o == NULL) {
-        return unknown_option(table, name, length);
+        return unknown_option(p->table, name, length);
     }
-    const char *value = NULL;
+    char *value = NULL;
     if (name[length] == '=') {
         if (o->type == APQ_OPTION_FLAG) {
             APQ_FAIL(APQ_ERR_ARG, "--%s takes no value", o->name);
         }
         value = name + length + 1;
     } else if (o->type != APQ_OPTION_FLAG) {
-        if (*i + 1 >= argc) {
+        if (*i + 1 >= p->argc) {
             APQ_FAIL(APQ_ERR_ARG, "--%s needs a value: --%s %s", o->name,
                      o->name, o->argument);
         }
-        value = argv[++*i];
+        value = p->argv[++*i];
     }
-    return store(o, value, target);
+    return store(p, o, value);
 }
 
 static apq_status check_required(const apq_option *table, const void *target) {
@@ -220,6 +246,13 @@ static apq_status check_required(const apq_option *table, const void *target) {
 apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
                              int first, int max_words, void *target) {
     apq_common_options *common = target;
+    const parser p = {.table = table,
+                      .argc = argc,
+                      .argv = argv,
+                      .words = argv + first,
+                      .max_words = max_words,
+                      .target = target};
+    char out[] = "out";
     bool is_open = true;
     common->words = (const char *const *)argv + first;
     for (int i = first; i < argc; i++) {
@@ -229,16 +262,14 @@ apq_status apq_options_parse(const apq_option *table, int argc, char **argv,
         } else if (is_open && strcmp(word, "-h") == 0) {
             common->help = true;
         } else if (is_open && strncmp(word, "--", 2) == 0) {
-            APQ_TRY(parse_option(table, argc, argv, word + 2, &i, target));
+            APQ_TRY(parse_option(&p, word + 2, &i));
         } else if (is_open && strcmp(word, "-o") == 0) {
-            APQ_TRY(parse_option(table, argc, argv, "out", &i, target));
+            APQ_TRY(parse_option(&p, out, &i));
         } else if (is_open && word[0] == '-' && word[1] != '\0') {
             APQ_FAIL(APQ_ERR_ARG, "unknown option %s; options begin with --",
                      word);
-        } else if (common->n_words >= max_words) {
-            APQ_FAIL(APQ_ERR_ARG, "unexpected argument \"%s\"", word);
         } else {
-            argv[first + common->n_words++] = word;
+            APQ_TRY(add_word(&p, word));
         }
     }
     if (first + common->n_words < argc) {

@@ -9,6 +9,8 @@
 typedef enum apq_option_type {
     APQ_OPTION_FLAG,    /* bool; takes no value */
     APQ_OPTION_TEXT,    /* const char *, borrowed from argv */
+    APQ_OPTION_WORD,    /* text taken as an argument that is no option, each
+                         * time that it is given; no target */
     APQ_OPTION_CHOICE,  /* const char *, one of `choices` */
     APQ_OPTION_INT,     /* int in [low, high] */
     APQ_OPTION_COUNT,   /* int64_t in [low, high] */

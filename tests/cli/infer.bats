@@ -40,6 +40,20 @@ setup_file() {
                 and ([.classes[].probability] | add - 1 | fabs < 1e-6))'
 }
 
+@test "no --image is dropped, and all are answered in their order" {
+    cp "$IMAGE" a.png
+    cp "$IMAGE" b.png
+    "$APQ" infer --run "$RUN" --image a.png "$IMAGE" --image=b.png --json |
+        jq -e --arg image "$IMAGE" \
+            '[.images[].image] == ["a.png", $image, "b.png"]'
+    run "$APQ" infer --run "$RUN" --image a.png --image no.png
+    expect_status 3
+    expect_output '^apq: no\.png: '
+    run "$APQ" infer --run "$RUN" --image=
+    expect_status 2
+    expect_output '--image is empty'
+}
+
 @test "the names are those of the data" {
     "$APQ" infer --run "$RUN" "$IMAGE" --json |
         jq -r '.images[0].classes[] | .name' | sort >names
