@@ -3,9 +3,10 @@
 
     load_pytorch.py FOLDER IMAGES
 
-IMAGES is a folder of class folders with images of the network's size, which
-takes Pillow; prints the accuracy. Or a file of images, each (H, W, 3) RGB
-bytes; prints the logits of each.
+IMAGES is a folder of folders, each with the name of a class, with images of the
+network's size, which takes Pillow; prints the accuracy. Where the network knows
+no names, the folders are all its classes in the order of theirs. Or a file of
+images, each (H, W, 3) RGB bytes; prints the logits of each.
 Tensors hold whole numbers; float64 adds their products up without an error.
 """
 import json
@@ -61,18 +62,31 @@ def run(network, tensors, pixels):
     return sums.float() * tensors["classifier.logit_scale"]
 
 
-def read(path, side):
+def find(path, network):
+    """Image files of class folders, each with its label."""
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    names = network.get("class_names") or [folder.name for folder in folders]
+    for folder in folders:
+        if folder.name not in names:
+            sys.exit(f"{folder}: the network knows {', '.join(names)}")
+    if len(names) != network["classes"]:
+        sys.exit(f"{path}: {len(names)} classes, not {network['classes']}")
+    files = [(file, names.index(folder.name))
+             for folder in folders for file in sorted(folder.iterdir())
+             if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
+    return files or sys.exit(f"{path}: no images in folders of classes")
+
+
+def read(path, network):
     """Images (N, side, side, 3) of class folders and their labels."""
     from PIL import Image
-    classes = sorted(entry for entry in path.iterdir() if entry.is_dir())
-    pixels, labels = bytearray(), []
-    for label, folder in enumerate(classes):
-        for file in sorted(folder.iterdir()):
-            image = Image.open(file).convert("RGB")
-            if image.size != (side, side):
-                sys.exit(f"{file}: {image.size}, the network reads {side}")
-            pixels += image.tobytes()
-            labels.append(label)
+    pixels, labels, side = bytearray(), [], network["resolution"]
+    for file, label in find(path, network):
+        image = Image.open(file).convert("RGB")
+        if image.size != (side, side):
+            sys.exit(f"{file}: {image.size}, the network reads {side}")
+        pixels += image.tobytes()
+        labels.append(label)
     raw = torch.frombuffer(pixels, dtype=torch.uint8)
     return raw.reshape(-1, side, side, 3), torch.tensor(labels)
 
@@ -88,7 +102,7 @@ def main():
         sys.exit(f"{name}: no exported network can be read: {error}")
     side, path = net["resolution"], pathlib.Path(sys.argv[2])
     if path.is_dir():
-        pixels, labels = read(path, side)
+        pixels, labels = read(path, net)
         found = [run(net, tensors, part).argmax(1) for part in pixels.split(250)]
         right = int((torch.cat(found) == labels).sum())
         print(f"{100 * right / len(labels):.2f} % of {len(labels)} images")

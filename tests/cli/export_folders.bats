@@ -194,6 +194,37 @@ END
     expect_output '^apq: out/network\.safetensors: '
 }
 
+@test "load_pytorch.py finds classes by their names" {
+    # What finds files and labels computes nothing: an empty PyTorch will do.
+    mkdir -p lib/torch/nn images/boat images/cat
+    echo 'float32 = int8 = int32 = None' >lib/torch/__init__.py
+    : >lib/torch/nn/__init__.py
+    echo 'conv2d = None' >lib/torch/nn/functional.py
+    find_images() { # NETWORK: labels of the files in images/
+        PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=lib:$ROOT/examples run python3 -c "
+import load_pytorch, pathlib
+for file, label in load_pytorch.find(pathlib.Path('images'), $1):
+    print(file.name, label)"
+    }
+    network='{"classes": 3, "class_names": ["cat", "dog", "boat"]}'
+    find_images "$network"
+    expect_status 1
+    expect_output '^images: no images in folders of classes$'
+    touch images/boat/a.png images/boat/notes.txt images/cat/b.JPG images/list
+    find_images "$network"
+    expect_status 0
+    [ "$output" = $'a.png 2\nb.JPG 0' ]
+    find_images '{"classes": 2, "class_names": None}'
+    [ "$output" = $'a.png 0\nb.JPG 1' ]
+    find_images '{"classes": 3}'
+    expect_status 1
+    expect_output '^images: 2 classes, not 3$'
+    mkdir images/bird
+    find_images "$network"
+    expect_status 1
+    expect_output '^images/bird: the network knows cat, dog, boat$'
+}
+
 @test "a compiler that has no place to work in is not taken for none" {
     TMPDIR=/nowhere run "$APQ" export --run "$RUN" --format c -o out --quiet
     expect_status 3
