@@ -164,6 +164,16 @@ static const apq_export_format formats[] = {
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
+/* What would help to verify the export; NULL: it can be. */
+static const char *obstacle(const apq_export_format *format,
+                            const apq_export_request *request) {
+    if (request->is_function_left_out) {
+        return "without the definition of IntQuant ONNX Runtime cannot run it; "
+               "an export with it can be verified";
+    }
+    return format->can_verify(request) ? NULL : format->how;
+}
+
 const char *const apq_export_format_names[] = {"onnx", "qonnx", "c",
                                                "safetensors", NULL};
 
@@ -378,8 +388,8 @@ static apq_status export_with(apq_export_job *job,
     APQ_TRY(apq_manifest_check(manifest, out->file));
     APQ_TRY(write_export(job, format, manifest, out));
     APQ_TRY(apq_file_hash(out->file, out->hash));
-    if (!format->can_verify(job->request)) {
-        out->how = format->how;
+    out->how = obstacle(format, job->request);
+    if (out->how != NULL) {
         return APQ_OK;
     }
     APQ_TRY(run_verification(job, format, out));
@@ -399,9 +409,12 @@ static apq_status read_export(const json_t *manifest, const char *path,
     request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
     /* Manifests without the key are of a time when QONNX was of values. */
     request->is_scaled = !json_is_true(json_object_get(manifest, "has_codes"));
-    if (!(*format)->can_verify(request)) {
-        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: cannot be run: %s", path,
-                 (*format)->how);
+    request->is_function_left_out =
+        (*format)->has_intquant &&
+        !json_is_true(json_object_get(manifest, "has_function"));
+    const char *how = obstacle(*format, request);
+    if (how != NULL) {
+        APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: cannot be run: %s", path, how);
     }
     request->format = (*format)->name;
     return APQ_OK;

@@ -172,6 +172,16 @@ setup() {
         .top1 == $tuned[0].network.test_top1 and .network_top1 == .top1' run.json
 }
 
+@test "without the definition of IntQuant there is nothing to run" {
+    need_runtime
+    run "$APQ" export --run "$RUN" --format qonnx --no-function -o out --quiet
+    expect_status 0
+    expect_output '^not verified: without the definition of IntQuant'
+    run "$APQ" verify out --run "$RUN"
+    expect_status 1
+    expect_output '^apq: out/manifest\.json: cannot be run: without the defin'
+}
+
 @test "a changed weight is found, with its layer" {
     need_runtime
     "$APQ" export --run "$RUN" -o out --quiet --images 10
