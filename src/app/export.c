@@ -357,6 +357,27 @@ static apq_status write_staged(const apq_export_job *job,
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 
+/* What --storage packed comes to, which may be nothing. */
+static void note_packing(const apq_export_job *job) {
+    const apq_int_model *m = job->network.model;
+    int n = m->classifier.weight_bits <= 4, n_layers = m->n_convs + 1;
+    for (int i = 0; i < m->n_convs; i++) {
+        n += m->convs[i].ir.weight_bits <= 4;
+    }
+    if (n == 0) {
+        apq_note(job->session.progress,
+                 "none of %d layers has weights of up to 4 bits: none is "
+                 "packed",
+                 n_layers);
+    } else {
+        apq_note(job->session.progress,
+                 "weights of %d of %d layers are packed, which saves storage "
+                 "only: ONNX Runtime computes these layers in float, more "
+                 "slowly",
+                 n, n_layers);
+    }
+}
+
 /* All of it, or nothing. */
 static apq_status write_export(const apq_export_job *job,
                                const apq_export_format *format,
@@ -386,6 +407,9 @@ static apq_status export_with(apq_export_job *job,
     APQ_TRY(check_normalisation(job, format));
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
     APQ_TRY(apq_manifest_check(manifest, out->file));
+    if (job->request->is_packed) {
+        note_packing(job);
+    }
     APQ_TRY(write_export(job, format, manifest, out));
     APQ_TRY(apq_file_hash(out->file, out->hash));
     out->how = obstacle(format, job->request);

@@ -2,7 +2,6 @@
 #include "cli/commands.h"
 #include "cli/export_print.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *const storages[] = {"bytes", "packed", NULL};
@@ -70,11 +69,6 @@ static int run(const apq_command *self, int argc, char **argv) {
     };
     if (apq_app_export_check(&request) != APQ_OK) {
         return apq_cli_usage(self);
-    }
-    if (request.is_packed && !options.step.common.quiet) {
-        (void)fprintf(stderr,
-                      "apq: packed weights save storage only: ONNX Runtime "
-                      "computes their layers in float, more slowly\n");
     }
     return apq_export_command(&options, &request, 0, apq_app_export);
 }

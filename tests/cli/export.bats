@@ -51,8 +51,19 @@ setup() {
     jq -e '.has_codes == false' scaled/manifest.json
     run "$APQ" export --run "$RUN" --storage packed -o p
     expect_status 0
-    expect_output 'storage only'
+    n=$(jq '[.widths[] | select(.weight_bits <= 4)] | length' p/manifest.json)
+    expect_output "^weights of $n of [0-9]+ layers are packed, .* storage only"
     jq -e '.is_packed' p/manifest.json
+}
+
+@test "packing of a network that has nothing to pack says so" {
+    unset APQ_ORT
+    cp -r "$RUN" run
+    "$APQ" finetune --run run finetune.policy=largest finetune.epochs=1 --quiet
+    run "$APQ" export --run run --storage packed -o p
+    expect_status 0
+    expect_output '^none of [0-9]+ layers has weights of up to 4 bits: none is'
+    [[ $output != *storage* ]]
 }
 
 @test "names of classes and how images are made, in the metadata" {
