@@ -262,6 +262,23 @@ static apq_status open_drawn(apq_session *s, int64_t n_images) {
     return st;
 }
 
+/* Whether labels of the dataset mean the classes of the network: by their names
+ * or, where the network's file knows none, as the images are those that it was
+ * trained on. */
+static bool has_same_classes(const apq_dataset *data,
+                             const apq_network_file *network) {
+    int n = apq_dataset_classes(data);
+    bool is_same = n == network->n_classes;
+    if (is_same && network->class_names == NULL) {
+        return strcmp(apq_dataset_hash(data), network->data_hash) == 0;
+    }
+    for (int i = 0; is_same && i < n; i++) {
+        is_same = strcmp(apq_dataset_class_name(data, i),
+                         network->class_names[i]) == 0;
+    }
+    return is_same;
+}
+
 /* Of the images that the recipe names; where they are not asked for and not
  * there, of drawn ones. */
 static apq_status open_images(apq_export_job *job) {
@@ -278,8 +295,7 @@ static apq_status open_images(apq_export_job *job) {
     }
     APQ_TRY(st);
     apq_space_set_classes(&s->space, n_classes);
-    job->has_classes =
-        !is_drawn && apq_dataset_classes(s->dataset) == n_classes;
+    job->has_classes = !is_drawn && has_same_classes(s->dataset, &job->network);
     job->has_normalisation =
         strcmp(apq_dataset_hash(s->dataset), job->network.data_hash) == 0;
     apq_dataset_normalisation(s->dataset, job->mean, job->std);

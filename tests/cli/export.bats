@@ -181,6 +181,16 @@ setup() {
     # Accuracy there is what fine-tuning has measured.
     jq -e --slurpfile tuned "$RUN/finetune.json" '.verification[0] |
         .top1 == $tuned[0].network.test_top1 and .network_top1 == .top1' run.json
+    # As many classes of other names are not the network's.
+    jq -n '[range(10) | "class \(.)"]' >names.json
+    name_classes names.json "$RUN/network.safetensors" named.safetensors
+    "$APQ" export --model named.safetensors --run "$RUN" --images 10 --quiet \
+        -o named --json | jq -e '.verification[0]
+            | .agrees and .images == 10 and (has("top1") | not)'
+    # Without names the images of the training are.
+    sed 's/"class_names"/"other_names"/' named.safetensors >old.safetensors
+    "$APQ" export --model old.safetensors --run "$RUN" --images 10 --quiet \
+        -o old --json | jq -e '.verification[0] | has("top1")'
 }
 
 @test "without the definition of IntQuant there is nothing to run" {
