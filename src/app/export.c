@@ -432,7 +432,11 @@ static apq_status export_with(apq_export_job *job,
     if (out->how != NULL) {
         return APQ_OK;
     }
-    APQ_TRY(run_verification(job, format, out));
+    apq_status st = run_verification(job, format, out);
+    if (st != APQ_OK) {
+        return APQ_ERROR(st, "%s (%s is written, but not verified)",
+                         apq_error_message(), out->file);
+    }
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 

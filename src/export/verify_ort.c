@@ -19,6 +19,7 @@ static const double FAR = 1e-3, MEAN_OF_FLOAT = 1e-2;
 
 typedef struct comparison {
     const apq_int_model *model;
+    const char *path;
     const apq_verify_options *options;
     apq_int_engine *engine;
     apq_ort *ort;
@@ -142,10 +143,18 @@ static apq_status compare_batch(comparison *c, apq_ort_session *session,
     return APQ_OK;
 }
 
+/* What the runtime says names no file. */
+static apq_status name_file(const comparison *c, apq_status st) {
+    return st == APQ_ERR_EXTERNAL || st == APQ_ERR_FORMAT
+               ? APQ_ERROR(st, "%s: %s", c->path, apq_error_message())
+               : st;
+}
+
 static apq_status compare_all(comparison *c, apq_loader *loader) {
     apq_ort_session *session;
-    APQ_TRY(apq_ort_session_create(c->ort, c->file, c->n_file, APQ_ORT_ALL,
-                                   c->options->n_threads, &session));
+    APQ_TRY(name_file(
+        c, apq_ort_session_create(c->ort, c->file, c->n_file, APQ_ORT_ALL,
+                                  c->options->n_threads, &session)));
     apq_status st = APQ_OK;
     int n = 1;
     size_t total = apq_loader_batches(loader), done = 0;
@@ -154,7 +163,8 @@ static apq_status compare_all(comparison *c, apq_loader *loader) {
         const int *labels;
         st = apq_loader_next(loader, &images, &labels, &n);
         if (st == APQ_OK && n > 0) {
-            st = compare_batch(c, session, images, labels, (size_t)n);
+            st = name_file(
+                c, compare_batch(c, session, images, labels, (size_t)n));
             apq_progress_update(c->options->progress, "verify", ++done, total,
                                 "");
         }
@@ -312,7 +322,7 @@ static apq_status compare(comparison *c, apq_loader *loader,
     name_runtime(c->ort, out->runtime);
     APQ_TRY(compare_all(c, loader));
     judge(c, out);
-    return out->agrees ? APQ_OK : show_layers(c, out);
+    return out->agrees ? APQ_OK : name_file(c, show_layers(c, out));
 }
 
 apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
@@ -320,7 +330,8 @@ apq_status apq_verify_onnx(const apq_int_model *model, const char *path,
                            const apq_verify_options *options,
                            apq_verification *out) {
     *out = (apq_verification){.n_images = 0};
-    comparison c = {.model = model, .options = options, .distance = -1};
+    comparison c = {
+        .model = model, .path = path, .options = options, .distance = -1};
     APQ_TRY(apq_file_read(path, &c.file, &c.n_file));
     apq_status st = compare(&c, loader, out);
     apq_int_engine_destroy(c.engine);

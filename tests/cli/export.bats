@@ -155,6 +155,10 @@ setup() {
     run "$APQ" verify out --run "$RUN" --runtime ./x.so
     expect_status 1
     expect_output 'ONNX Runtime: ./x.so'
+    run "$APQ" export --run "$RUN" -o other --runtime ./x.so --quiet
+    expect_status 1
+    expect_output '^apq: ONNX Runtime: ./x.so.* \(other/network.onnx is written, but'
+    jq -e '.verification == []' other/manifest.json
     echo '{}' >out/manifest.json
     run "$APQ" verify out --run "$RUN" --runtime x.so
     expect_status 3
@@ -221,4 +225,5 @@ setup() {
     echo rubbish >out/network.onnx
     run "$APQ" verify out --run "$RUN"
     expect_status 3
+    expect_output '^apq: out/network\.onnx: ONNX Runtime: '
 }
