@@ -208,6 +208,11 @@ static apq_status compile(const char *dir, const apq_verify_c_options *o,
         add_word(&c, flags[i]);
     }
     add_word(&c, s->program);
+    char in_here[APQ_PATH_MAX];
+    if (dir[0] == '-') { /* no option of the compiler */
+        APQ_TRY(apq_path_join(in_here, ".", dir));
+        dir = in_here;
+    }
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
         char path[APQ_PATH_MAX];
         APQ_TRY(apq_path_join(path, dir, sources[i]));

@@ -194,6 +194,12 @@ END
     expect_output '^apq: out/network\.safetensors: '
 }
 
+@test "a folder whose name begins like an option" {
+    run "$APQ" export --run "$RUN" --format c -o -out --images 4 --quiet
+    expect_status 0
+    expect_output '^agrees in C99 '
+}
+
 @test "load_pytorch.py finds classes by their names" {
     # What finds files and labels computes nothing: an empty PyTorch will do.
     mkdir -p lib/torch/nn images/boat images/cat
