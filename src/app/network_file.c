@@ -26,9 +26,7 @@ static apq_status find_file(const apq_session *session, const char *path,
     return apq_path_join(out, dir, "network.safetensors");
 }
 
-/* A file names its space; where that is a built-in one, the session's does not
- * matter. */
-static const char *space_of_user(const char *space) {
+const char *apq_network_space_of_user(const char *space) {
     for (const char *const *name = apq_space_names(); *name != NULL; name++) {
         if (strcmp(space, *name) == 0) {
             return NULL;
@@ -39,7 +37,8 @@ static const char *space_of_user(const char *space) {
 
 apq_status apq_network_file_open(apq_session *session, const char *path,
                                  apq_network **out) {
-    APQ_TRY(apq_network_open(path, space_of_user(session->recipe->space), out));
+    APQ_TRY(apq_network_open(
+        path, apq_network_space_of_user(session->recipe->space), out));
     session->space = (*out)->space;
     apq_space_hash(&session->space, session->space_hash);
     return APQ_OK;

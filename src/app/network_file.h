@@ -24,6 +24,10 @@ typedef struct apq_network_file {
     apq_int_model *model; /* owned */
 } apq_network_file;
 
+/* What a network's file is opened with in place of a recipe's space: a file
+ * names its own, so one that is built in does not matter and gives NULL. */
+const char *apq_network_space_of_user(const char *space);
+
 /* The file itself, to be simulated or trained; the session's space becomes that
  * of the file, with its classes. The caller destroys *out. Errors: those of
  * apq_network_open. */

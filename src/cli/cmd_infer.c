@@ -3,6 +3,7 @@
 
 #include "app/classifier.h"
 #include "app/machine.h"
+#include "app/network_file.h"
 #include "app/parts.h"
 #include "base/memory.h"
 
@@ -81,7 +82,9 @@ static apq_status open_classifier(const infer_options *o,
         path = in_run;
     }
     if (o->common.run != NULL) {
-        options.space = o->space != NULL ? o->space : recipe.space;
+        options.space = o->space != NULL
+                            ? o->space
+                            : apq_network_space_of_user(recipe.space);
         if (o->data == NULL && recipe.data[0] != '\0') {
             options.data = recipe.data;
         }

@@ -54,6 +54,12 @@ setup_file() {
     expect_output '--image is empty'
 }
 
+@test "a network of another space than the run's" {
+    shipped=$ROOT/models/cifar10/network.safetensors
+    "$APQ" infer --model "$shipped" "$IMAGE" >alone
+    "$APQ" infer --run "$RUN" --model "$shipped" "$IMAGE" | cmp - alone
+}
+
 @test "the names are those of the data" {
     "$APQ" infer --run "$RUN" "$IMAGE" --json |
         jq -r '.images[0].classes[] | .name' | sort >names
