@@ -107,11 +107,9 @@ static void put_layer(FILE *out, const json_t *layer, double x,
     rect(out, kind, x, axis_y - bit * w, bar, bit * w);
     rect(out, kind, x, axis_y + 1, bar, bit * a);
     if (isfinite(share) && most_share > 0) {
-        bool is_memory =
-            strcmp(apq_document_text(layer, "bound", ""), "memory") == 0;
         double h = share_h * share / most_share;
-        rect(out, is_memory ? "memory" : "compute", x, share_y + share_h - h,
-             bar, h);
+        rect(out, apq_document_text(layer, "bound", "unbound"), x,
+             share_y + share_h - h, bar, h);
     }
     (void)fputs("</g>", out);
     count(out, x + bar / 2, axis_y - bit * w - 2, w);
@@ -128,15 +126,31 @@ static void put_layer(FILE *out, const json_t *layer, double x,
     }
 }
 
-static void put_legend(FILE *out) {
-    (void)fputs(
+static bool has_bound(const json_t *layers, const char *bound) {
+    size_t i;
+    const json_t *layer;
+    bool has = false;
+    json_array_foreach(layers, i, layer) {
+        has = has || strcmp(apq_document_text(layer, "bound", ""), bound) == 0;
+    }
+    return has;
+}
+
+static void put_legend(FILE *out, const json_t *layers) {
+    bool has_compute = has_bound(layers, "compute");
+    bool has_memory = has_bound(layers, "memory");
+    (void)fprintf(
+        out,
         "<p class=\"note legend\">Bits: <span class=\"key pw\"></span>1 "
         "\u00d7 1 layers, <span class=\"key dw\"></span>depthwise "
-        "layers, <span class=\"key fixed\"></span>fixed layers. Share "
-        "of latency: <span class=\"key compute\"></span>bound by "
-        "arithmetic, <span class=\"key mem\"></span>bound by memory. "
+        "layers, <span class=\"key fixed\"></span>fixed layers. %s%s%s%s%s"
         "Gaps part stages.</p>\n",
-        out);
+        has_compute || has_memory ? "Share of latency: " : "",
+        has_compute ? "<span class=\"key compute\"></span>bound by arithmetic"
+                    : "",
+        has_compute && has_memory ? ", " : "",
+        has_memory ? "<span class=\"key mem\"></span>bound by memory" : "",
+        has_compute || has_memory ? ". " : "");
 }
 
 void apq_layers_picture(const json_t *layers, FILE *out) {
@@ -178,6 +192,6 @@ void apq_layers_picture(const json_t *layers, FILE *out) {
         x += step;
     }
     (void)fputs("</svg></div>\n", out);
-    put_legend(out);
+    put_legend(out, layers);
     (void)fputs("</figure>\n", out);
 }

@@ -110,11 +110,60 @@ static void put_own_choice(const json_t *own, apq_page *page) {
     apq_page_end(page);
 }
 
+/* Sums over a table's layers, which may have been timed; a model's prices were
+ * not; without either nothing is known of them. */
+static const char *origin_of_prices(const json_t *root) {
+    const json_t *model = json_object_get(root, "cost_model");
+    if (!json_is_object(model)) {
+        return "";
+    }
+    return json_is_true(json_object_get(model, "is_table"))
+               ? " (summed over a table of layers)"
+               : " (priced, not timed)";
+}
+
+/* Measured targets tell no energy. */
+static void put_prices(const json_t *root, const json_t *cost, apq_page *page) {
+    char text[APQ_FORMAT_MAX];
+    const json_t *asked = json_object_get(root, "asked");
+    double energy = number(cost, "energy_mj");
+    apq_page_put(page, "%s ms",
+                 apq_format_number(number(cost, "latency_ms"), text));
+    if (isfinite(energy)) {
+        apq_page_put(page, " and %s mJ", apq_format_number(energy, text));
+    }
+    apq_page_put(page, " on %s%s. ",
+                 apq_document_text(asked, "target", "an unknown target"),
+                 origin_of_prices(root));
+}
+
+/* The networks that were fine-tuned beside the one found. */
+static void put_others(const json_t *root, apq_page *page) {
+    char text[APQ_FORMAT_MAX];
+    size_t i;
+    const json_t *row;
+    json_array_foreach(json_object_get(root, "baselines"), i, row) {
+        const json_t *other = json_object_get(row, "measured");
+        if (!json_is_object(other)) {
+            continue;
+        }
+        bool is_over = json_is_false(json_object_get(row, "meets_budget"));
+        apq_page_put(page, " Fine-tuned alike, %s: ",
+                     apq_document_baseline(apq_document_text(row, "name", "")));
+        print_measured(other, page);
+        apq_page_put(
+            page, " at %s ms%s.",
+            apq_format_number(
+                number(json_object_get(row, "cost"), "latency_ms"), text),
+            is_over ? " (over budget)" : "");
+    }
+}
+
 void apq_section_verdict(const json_t *root, apq_page *page) {
     const json_t *result = json_object_get(root, "result");
     const json_t *measured = json_object_get(result, "measured");
     const json_t *asked = json_object_get(root, "asked");
-    char text[APQ_FORMAT_MAX], energy[APQ_FORMAT_MAX], budget[256];
+    char text[APQ_FORMAT_MAX], budget[256];
     if (!json_is_object(result)) {
         apq_page_put(page, "No result of a search is recorded here.");
         apq_page_end(page);
@@ -127,7 +176,6 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
         apq_page_put(page, " on %.0f test images in integer arithmetic, ",
                      number(measured, "test_count"));
     }
-    const json_t *cost = json_object_get(result, "cost");
     apq_page_put(
         page, "predicted %s",
         apq_format_percent(number(result, "predicted_accuracy"), text));
@@ -136,27 +184,10 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
         apq_page_put(page, " (\u00b1 %.2f points)", 100 * error);
     }
     apq_page_put(page, "%s", "; ");
-    apq_page_put(page, "%s ms and %s mJ on %s (priced, not timed). ",
-                 apq_format_number(number(cost, "latency_ms"), text),
-                 apq_format_number(number(cost, "energy_mj"), energy),
-                 apq_document_text(asked, "target", "an unknown target"));
+    put_prices(root, json_object_get(result, "cost"), page);
     format_budget(json_object_get(asked, "constraints"), budget, sizeof budget);
     apq_page_put(page, "Budget: %s.", budget);
-    size_t i;
-    const json_t *row;
-    json_array_foreach(json_object_get(root, "baselines"), i, row) {
-        const json_t *other = json_object_get(row, "measured");
-        if (json_is_object(other)) {
-            apq_page_put(
-                page, " Fine-tuned alike, %s: ",
-                apq_document_baseline(apq_document_text(row, "name", "")));
-            print_measured(other, page);
-            apq_page_put(
-                page, " at %s ms.",
-                apq_format_number(
-                    number(json_object_get(row, "cost"), "latency_ms"), text));
-        }
-    }
+    put_others(root, page);
     if (json_is_false(
             json_object_get(json_object_get(root, "search"), "is_complete"))) {
         apq_page_put(page, "%s", " The search was stopped before its end.");

@@ -384,6 +384,24 @@ ask() {
     expect_output 'onnx/manifest\.json:.*: left out'
 }
 
+@test "prices of a table are sums, and tell what the table knows" {
+    "$APQ" report --run run -o r.html
+    grep -q 'legend">.*bound by arithmetic' r.html
+    "$APQ" lut build --space tiny --target bitfusion -o t.jsonl --quiet
+    jq '.target = "t.jsonl"' run/run.json >r
+    mv r run/run.json
+    jq '.cost.energy_mj = null | .baselines.best_uniform4.meets_budget = false' \
+        run/best.json >r
+    mv r run/best.json
+    run "$APQ" report --run run
+    expect_output '^\*\*Result:\*\* .*; [0-9.]+ ms on bitfusion \(summed over a table of layers\)\. '
+    expect_output 'Fine-tuned alike, [^.]*4 bit.* at [0-9.]+ ms \(over budget\)\.'
+    # What bounds a layer is no longer known.
+    "$APQ" report --run run -o r.html
+    grep -q 'rect class="unbound"' r.html
+    ! grep -qE 'legend">.*bound by|rect class="(compute|memory)"' r.html || false
+}
+
 @test "the network of three searches in turn is in the report" {
     "$APQ" search --run run --latency-ms 0.02 --sequential --quiet >/dev/null
     "$APQ" report --run run --json |
