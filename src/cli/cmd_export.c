@@ -79,14 +79,15 @@ const apq_command apq_command_export = {
     .usage = "apq export [RECIPE] -o PATH [options]",
     .summary = "Writes the fine-tuned network for other runtimes and, where "
                "one is known,\nruns it there beside the network itself.",
-    .examples = "  apq export --run runs/first --format onnx -o export/first\n"
-                "  apq export --space cifar10 --data data/cifar10 --runtime "
-                "libonnxruntime.so \\\n"
-                "    --images 1000 -o net.onnx\n"
-                "  apq export --run runs/first --format qonnx --quant-op Quant "
-                "-o export/finn\n"
-                "  apq export --run runs/first --format c --prefix shapes -o "
-                "export/c\n",
+    .examples =
+        "  apq export --run runs/first -o runs/first/exports/onnx\n"
+        "  apq export --space cifar10 --data data/cifar10 --runtime "
+        "libonnxruntime.so \\\n"
+        "    --images 1000 -o net.onnx\n"
+        "  apq export --run runs/first --format qonnx --quant-op Quant \\\n"
+        "    -o runs/first/exports/finn\n"
+        "  apq export --run runs/first --format c --prefix shapes \\\n"
+        "    -o runs/first/exports/c\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,
     .is_parallel = true,

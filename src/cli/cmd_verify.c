@@ -30,8 +30,8 @@ const apq_command apq_command_verify = {
                "that it was\nmade from; PATH is its file or folder. Status 5 "
                "where they do not agree.",
     .examples =
-        "  apq verify export/first --run runs/first --runtime "
-        "libonnxruntime.so\n"
+        "  apq verify runs/first/exports/onnx --run runs/first \\\n"
+        "    --runtime libonnxruntime.so\n"
         "  APQ_ORT=libonnxruntime.so apq verify net.onnx --data data/cifar10\n",
     .options = table,
     .max_words = APQ_STEP_MAX_WORDS,

@@ -68,10 +68,24 @@ static void put_check(apq_table *table, const json_t *row, const json_t *files,
     put_verdict(table, check);
 }
 
+/* Exports elsewhere are not seen; before the fine-tuning there are none. */
+static void put_no_exports(const json_t *root, apq_page *page) {
+    bool is_shipped = json_is_true(json_object_get(root, "is_shipped"));
+    const json_t *result = json_object_get(root, "result");
+    if (!is_shipped && json_is_object(json_object_get(result, "measured"))) {
+        apq_page_heading(page, "Exports");
+        apq_page_put(page, "%s",
+                     "None in the directory; `apq export -o DIR/exports/NAME` "
+                     "leaves one where this report looks for it.");
+        apq_page_end(page);
+    }
+}
+
 void apq_section_exports(const json_t *root, apq_page *page) {
     const json_t *exports = json_object_get(root, "exports");
     const json_t *files = json_object_get(root, "files");
     if (json_array_size(exports) == 0) {
+        put_no_exports(root, page);
         return;
     }
     apq_page_heading(page, "Exports");

@@ -361,6 +361,8 @@ ask() {
     printf '{"networks": {"count": 7, "median_error": 0.02, "max_error": 0.1,
         "kendall_tau": 0.9}}' >run/lut-check.json
     echo '{"sizes": [{"quantised_records": 24}]}' >run/predictor-curve.json
+    run "$APQ" report --run run
+    expect_output 'None in the directory; .apq export -o DIR/exports/NAME'
     mkdir -p run/exports/onnx
     jq -n '{
         format: "onnx<b>", file: "f", source: {file: "network.safetensors"},
@@ -378,6 +380,7 @@ ask() {
     grep -q 'onnx&lt;b&gt;' r.html
     run "$APQ" report --run run
     expect_output '^\| exports/onnx .* ORT *\| *1000 \| *0 \| *0\.00100 \| yes'
+    [[ $output != *'None in the directory'* ]]
     printf '[' >run/exports/onnx/manifest.json
     run "$APQ" report --run run
     expect_status 0

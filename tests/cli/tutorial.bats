@@ -56,7 +56,8 @@ setup() {
         run/finetune.json
     jq -e '.cost.latency_ms <= 0.6' small.json
     jq -e '.points | length == 5' front.json
-    jq -e '.format == "onnx"' onnx/manifest.json
-    jq -e '.verification[0].agrees' c/manifest.json
+    jq -e '.format == "onnx"' run/exports/onnx/manifest.json
+    jq -e '.verification[0].agrees' run/exports/c/manifest.json
     grep -q '</html>' report.html
+    grep -q 'exports/c<' report.html
 }
