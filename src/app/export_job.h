@@ -37,6 +37,9 @@ APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
 /* How images become the input, as the manifest and ONNX files tell; likewise
  * new. */
 json_t *apq_export_preprocessing(const apq_export_job *job);
+/* `test_top1` and `test_count` of the network's row of finetune.json beside it;
+ * null where that is absent or of another network. New. */
+json_t *apq_export_expected(const apq_export_job *job);
 /* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
 /* A line for each file of the export that is gone or not as the manifest has

@@ -72,9 +72,7 @@ json_t *apq_export_preprocessing(const apq_export_job *job) {
                                       job->std);
 }
 
-/* Of the network's row of finetune.json beside it; null where that is absent or
- * of another network. */
-static json_t *expected_json(const apq_export_job *job) {
+json_t *apq_export_expected(const apq_export_job *job) {
     static const char *const names[] = {"network", "baseline"};
     char path[APQ_PATH_MAX];
     const char *file = job->network.path;
@@ -146,7 +144,7 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         widths_json(job->network.model), "input", input_json(job),
         "preprocessing", apq_export_preprocessing(job), "classes",
         apq_describe_classes(job->network.class_names, job->network.n_classes),
-        "expected", expected_json(job), "verification");
+        "expected", apq_export_expected(job), "verification");
 }
 
 apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,

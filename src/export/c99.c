@@ -6,6 +6,7 @@
 #include "data/data.h"
 #include "export/c99_internal.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,8 @@ static void write_vectors(const apq_c99_plan *p, const vectors *v, FILE *out) {
     int n_classes = p->model->n_classes;
     int n_bytes = 3 * p->model->resolution * p->model->resolution;
     fprintf(out,
+            "/* SPDX-License-Identifier: MIT\n"
+            " * Copyright (c) 2026 the apq authors */\n"
             "/* Runs the network on %d images whose sums are known, or on "
             "those of a file. */\n"
             "#include \"network.h\"\n\n#include <stdio.h>\n"
@@ -157,31 +160,72 @@ static void write_layer_table(const apq_c99_plan *p, FILE *out) {
     }
 }
 
+/* "apq 1.0 from a network of the space ..."; a space has any name, of which
+ * only what cannot end a comment or begin a trigraph is kept. */
+static void write_origin(const apq_c99_origin *from, FILE *out) {
+    fprintf(out, "Made by apq %s from a network of the space ", from->version);
+    for (const char *c = from->space; *c != '\0'; c++) {
+        bool is_plain = isalnum((unsigned char)*c) || strchr("-_. ", *c);
+        fputc(is_plain ? *c : '_', out);
+    }
+    fprintf(out, ", hash %s", from->hash);
+}
+
+static void write_origin_comment(const apq_c99_plan *p, FILE *out) {
+    if (p->options->origin.version != NULL) {
+        fprintf(out, "/* ");
+        write_origin(&p->options->origin, out);
+        fprintf(out, ".\n * README.md says on which terms. */\n");
+    }
+}
+
+static void write_origin_section(const apq_c99_plan *p, FILE *out) {
+    const apq_c99_origin *from = &p->options->origin;
+    if (from->version == NULL) {
+        return;
+    }
+    fprintf(out, "\n## Origin\n\n");
+    write_origin(from, out);
+    fprintf(out, " (XXH3-64 of its file).");
+    if (from->test_count > 0) {
+        fprintf(out, " It classed %.2f %% of %" PRId64 " test images right.",
+                100 * from->test_top1, from->test_count);
+    }
+    fprintf(out, "\n");
+}
+
 static void write_readme(const apq_c99_plan *p, FILE *out) {
     fill_in(p, apq_c99_readme_md, out);
+    write_origin_section(p, out);
     if (p->options->class_names != NULL) {
         fill_in(p,
-                "\n## Classes\n\n`@name@_class_names[class]` is the name of a "
+                "\n## Classes\n\n`@name@_class_names[label]` is the name of a "
                 "class, in UTF-8.\n",
                 out);
     }
     write_layer_table(p, out);
+    fprintf(out, "\n## Terms\n\n"
+                 "`arith.h`, `main_test.c`, `Makefile` and what else is the "
+                 "same in every export are\nparts of apq, under these "
+                 "terms:\n\n");
+    fputs(apq_c99_license, out);
 }
 
 /* A file of the export but main_test.c. */
 typedef struct file_part {
     const char *name;
+    bool has_origin; /* begins with a comment that tells it */
     void (*write)(const apq_c99_plan *plan, FILE *out);
 } file_part;
 
 static const file_part parts[] = {
-    {"network.h", apq_c99_write_network_h},
-    {"network.c", apq_c99_write_network_c},
-    {"weights.h", apq_c99_write_weights_h},
-    {"weights.c", apq_c99_write_weights_c},
-    {"arith.h", write_arith_h},
-    {"Makefile", write_makefile},
-    {"README.md", write_readme},
+    {"network.h", true, apq_c99_write_network_h},
+    {"network.c", true, apq_c99_write_network_c},
+    {"weights.h", true, apq_c99_write_weights_h},
+    {"weights.c", true, apq_c99_write_weights_c},
+    {"arith.h", false, write_arith_h},
+    {"Makefile", false, write_makefile},
+    {"README.md", false, write_readme},
 };
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
 
@@ -197,6 +241,9 @@ static apq_status make_text(const apq_c99_plan *p, const file_part *part,
         write_vectors(p, v, out);
         fill_in(p, apq_c99_main_test_c, out);
     } else {
+        if (part->has_origin) {
+            write_origin_comment(p, out);
+        }
         part->write(p, out);
     }
     bool is_whole = ferror(out) == 0;

@@ -11,6 +11,15 @@
  * to the bit, from the pixels on. docs/export-c.md describes the files. */
 enum { APQ_C99_PREFIX_MAX = 32, APQ_C99_MAX_VECTORS = 16 };
 
+/* Where a network is from, as the files tell it. */
+typedef struct apq_c99_origin {
+    const char *version; /* of apq; NULL: nothing is told */
+    const char *space;
+    const char *hash;   /* of the network's file */
+    double test_top1;   /* measured by the integer engine, a fraction, ... */
+    int64_t test_count; /* ... of so many images; 0: not known */
+} apq_c99_origin;
+
 typedef struct apq_c99_options {
     /* Of every name with external linkage: 1 .. 31 of a-z, 0-9 and _ that
      * begin with a letter and do not end in _. */
@@ -23,6 +32,7 @@ typedef struct apq_c99_options {
     const uint8_t *images;
     int n_images;
     char *const *class_names; /* (n_classes), UTF-8; NULL: not known */
+    apq_c99_origin origin;
 } apq_c99_options;
 
 #define APQ_C99_OPTIONS_INIT                                                   \

@@ -92,6 +92,7 @@ int32_t apq_c99_logit(const apq_c99_plan *plan, int k, int32_t sum);
 
 /* Files whose text is the same in all exports but for NAME and name. */
 extern const char apq_c99_arith_h[];
+extern const char apq_c99_license[];
 extern const char apq_c99_main_test_c[];
 extern const char apq_c99_makefile[];
 extern const char apq_c99_readme_md[];

@@ -35,6 +35,17 @@ setup() {
         and (.files | keys) == ["Makefile", "README.md", "arith.h",
             "main_test.c", "network.c", "network.h", "weights.c", "weights.h"]
         ' out/manifest.json
+    # Where it is from, and on which terms.
+    hash=$(jq -r .source.hash out/manifest.json)
+    for file in network.h network.c weights.h weights.c; do
+        head -n 1 "out/$file" |
+            grep -qx "/\* Made by apq .* of the space tiny, hash $hash\."
+    done
+    percent=$(jq '.network.test_top1 * 100' "$RUN/finetune.json")
+    grep -q "hash $hash .* classed ${percent%.*}\.[0-9]* % of 200 test images" \
+        out/README.md
+    tail -n "$(wc -l <"$ROOT/LICENSE")" out/README.md | cmp - "$ROOT/LICENSE"
+    head -n 1 out/arith.h | grep -q 'SPDX-License-Identifier: MIT'
     # Codes of the first layer: found later, with the layer.
     sed -i '/shapes_stem_w\[/ { n; s/[-0-9][0-9]*/1/g; }' out/weights.c
     rm out/README.md
@@ -100,7 +111,7 @@ END
         c/weights.c -o print
     ./print | cmp - <(jq -j '.[] + "\u0000"' names.json)
     grep -q 'below 16 or above 18' c/README.md
-    grep -q 'network_class_names\[class\]' c/README.md
+    grep -q 'network_class_names\[label\]' c/README.md
 }
 
 @test "a network that knows no names of classes" {

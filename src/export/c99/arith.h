@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the apq authors */
 #ifndef APQ_EXPORT_C99_ARITH_H
 #define APQ_EXPORT_C99_ARITH_H
 
