@@ -371,10 +371,13 @@ static void write_chain_memory(const apq_c99_plan *p,
 static void write_memory(const apq_c99_plan *p, FILE *out) {
     const apq_int_conv *mix = &p->model->convs[p->mix];
     fprintf(out,
+            "#ifndef %s_ARENA_ATTRIBUTE\n#define %s_ARENA_ATTRIBUTE\n"
+            "#endif\n\n"
             "/* All working memory. stream: inputs and outputs of the blocks, "
             "whose rows take\n * the place of rows that were read; now: of the "
             "block that runs. */\n"
-            "static struct {\n    union {\n");
+            "%s_ARENA_ATTRIBUTE static struct {\n    union {\n",
+            p->upper, p->upper, p->upper);
     for (int i = 0; i < p->n_chains; i++) {
         write_chain_memory(p, &p->chains[i], out);
     }

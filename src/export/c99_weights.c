@@ -99,18 +99,25 @@ static void write_row(const int8_t *w, int n, int bits, int *at, FILE *out) {
     }
 }
 
+/* The begin of an array that weights.h declares. */
+static void define(const apq_c99_plan *p, const char *type, const char *layer,
+                   const char *part, int n, FILE *out) {
+    fprintf(out, "%s_WEIGHTS_ATTRIBUTE\nconst %s %s_%s_%s[%d] = {", p->upper,
+            type, p->options->prefix, layer, part, n);
+}
+
 static void write_arrays(const apq_c99_plan *p, const layer_arrays *a,
                          FILE *out) {
-    const char *n = p->options->prefix;
     int rows = a->ir->out_channels, length = (int)apq_int_depth(a->ir);
-    fprintf(out, "const %s %s_%s_w[%d] = {", weight_type(a->ir), n, a->name,
-            rows * apq_c99_row_bytes(a->ir));
+    define(p, weight_type(a->ir), a->name, "w", rows * apq_c99_row_bytes(a->ir),
+           out);
     int at = 0;
     for (int k = 0; k < rows; k++) {
         write_row(a->w + (int64_t)k * length, length,
                   apq_c99_container_bits(a->ir), &at, out);
     }
-    fprintf(out, "\n};\nconst int32_t %s_%s_bias[%d] = {", n, a->name, rows);
+    fprintf(out, "\n};\n");
+    define(p, "int32_t", a->name, "bias", rows, out);
     for (int k = 0; k < rows; k++) {
         fprintf(out, "%s%" PRId32, gap(k, WORDS_A_LINE), a->bias[k]);
     }
@@ -119,16 +126,14 @@ static void write_arrays(const apq_c99_plan *p, const layer_arrays *a,
 
 static void write_scales(const apq_c99_plan *p, int i, FILE *out) {
     const apq_int_conv *l = &p->model->convs[i];
-    fprintf(out, "const uint32_t %s_%s_scale[%d] = {", p->options->prefix,
-            p->names[i], l->ir.out_channels);
+    define(p, "uint32_t", p->names[i], "scale", l->ir.out_channels, out);
     for (int k = 0; k < l->ir.out_channels; k++) {
         fprintf(out, "%s0x%08" PRIx32, gap(k, WORDS_A_LINE),
                 apq_c99_scale(l->rescale[k]));
     }
     fprintf(out, "\n};\n");
     if (l->reround != NULL) {
-        fprintf(out, "const int8_t %s_%s_reround[256] = {", p->options->prefix,
-                p->names[i]);
+        define(p, "int8_t", p->names[i], "reround", 256, out);
         for (int v = 0; v < 256; v++) {
             fprintf(out, "%s%d", gap(v, BYTES_A_LINE), l->reround[v]);
         }
@@ -141,8 +146,8 @@ static void write_pixels(const apq_c99_plan *p, FILE *out) {
     const apq_int_codes *image = &p->model->convs[0].in;
     fprintf(out,
             "/* Codes of red, green and blue bytes. */\n"
-            "const %s %s_pixels[3][256] = {",
-            apq_c99_type(image), o->prefix);
+            "%s_WEIGHTS_ATTRIBUTE\nconst %s %s_pixels[3][256] = {",
+            p->upper, apq_c99_type(image), o->prefix);
     for (int c = 0; c < 3; c++) {
         fprintf(out, "%s\n    {", c > 0 ? "}," : "");
         for (int v = 0; v < 256; v++) {
@@ -154,8 +159,12 @@ static void write_pixels(const apq_c99_plan *p, FILE *out) {
 }
 
 void apq_c99_write_weights_c(const apq_c99_plan *p, FILE *out) {
-    fprintf(out, "/* The numbers of the network; see weights.h. */\n"
-                 "#include \"weights.h\"\n\n");
+    fprintf(out,
+            "/* The numbers of the network; see weights.h. */\n"
+            "#include \"weights.h\"\n\n"
+            "#ifndef %s_WEIGHTS_ATTRIBUTE\n#define %s_WEIGHTS_ATTRIBUTE\n"
+            "#endif\n\n",
+            p->upper, p->upper);
     write_pixels(p, out);
     for (int i = 0; i < p->model->n_convs; i++) {
         fprintf(out, "/* Layer %d, %s: ", i, p->names[i]);
@@ -169,8 +178,7 @@ void apq_c99_write_weights_c(const apq_c99_plan *p, FILE *out) {
     layer_arrays a = classifier_arrays(p);
     write_arrays(p, &a, out);
     if (!p->has_equal_scales) {
-        fprintf(out, "const int32_t %s_classifier_factor[%d] = {",
-                p->options->prefix, p->model->n_classes);
+        define(p, "int32_t", "classifier", "factor", p->model->n_classes, out);
         for (int k = 0; k < p->model->n_classes; k++) {
             fprintf(out, "%s%" PRId32, gap(k, WORDS_A_LINE),
                     apq_c99_logit_factor(p, k));

@@ -205,6 +205,22 @@ END
     expect_output '^apq: out/network\.safetensors: '
 }
 
+@test "memory and weights go where they are told to" {
+    "$APQ" export --run "$RUN" --format c --prefix shapes -o out --images 1 --quiet
+    sections() { # SOURCE [FLAG...]: "NAME SECTION" of its data
+        cc -std=c99 -Wall -Wextra -pedantic -Werror -c "out/$1.c" "${@:2}" -o o.o
+        objdump -t o.o | awk '$3 == "O" { print $6, $4 }
+            $4 == "O" { print $7, $5 }'
+    }
+    sections network '-DSHAPES_ARENA_ATTRIBUTE=__attribute__((section(".fast")))' |
+        grep -qx 'memory \.fast'
+    sections weights \
+        '-DSHAPES_WEIGHTS_ATTRIBUTE=__attribute__((section(".store")))' >placed
+    [ "$(grep -c '^shapes_.* \.store$' placed)" -gt 30 ]
+    ! grep -v ' \.store$' placed || false
+    sections network | grep -qx 'memory \.bss'
+}
+
 @test "a folder whose name begins like an option" {
     run "$APQ" export --run "$RUN" --format c -o -out --images 4 --quiet
     expect_status 0
