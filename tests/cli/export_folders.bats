@@ -221,6 +221,15 @@ END
     sections network | grep -qx 'memory \.bss'
 }
 
+@test "an int of 16 bits is refused by the compiler" {
+    "$APQ" export --run "$RUN" --format c -o out --images 1 --quiet
+    printf '#include <stdint.h>\n#define int short\n#include "out/arith.h"\n' \
+        >narrow.c
+    run cc -std=c99 -c narrow.c
+    [ "$status" -ne 0 ]
+    expect_output 'int_has_32_bits'
+}
+
 @test "a folder whose name begins like an option" {
     run "$APQ" export --run "$RUN" --format c -o -out --images 4 --quiet
     expect_status 0

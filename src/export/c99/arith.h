@@ -9,6 +9,9 @@
  * contains this file as it is. Right shifts are of numbers that are not
  * negative, so nothing depends on the compiler. */
 
+/* An error here: int has less than the 32 bits that sums need. */
+typedef char int_has_32_bits[(unsigned int)-1 >= 0xFFFFFFFF ? 1 : -1];
+
 static inline int clamp(int code, int low, int high) {
     code = code < low ? low : code;
     return code > high ? high : code;
