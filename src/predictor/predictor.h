@@ -163,10 +163,11 @@ typedef struct apq_predictor_report {
 /* Trains on from the present weights (transfer: fit float samples, then
  * quantised ones). Targets are standardised inside; the weights kept are those
  * of the epoch with the least error on the validation samples, with a ranking
- * loss the best Kendall tau, or of the last where these are too few. Members divide the samples alike and differ in
- * their order. The same seed gives the same weights on one machine at any
- * number of threads. On failure the weights are as before. Errors: ARG (option
- * or sample out of range), NOMEM, NUMERIC (diverged), INTERRUPTED. */
+ * loss the best Kendall tau, or of the last where these are too few. Members
+ * divide the samples alike and differ in their order. The same seed gives the
+ * same weights on one machine at any number of threads. On failure the weights
+ * are as before. Errors: ARG (option or sample out of range), NOMEM, NUMERIC
+ * (diverged), INTERRUPTED. */
 APQ_NODISCARD apq_status apq_predictor_fit(
     apq_predictor *predictor, const apq_predictor_sample *samples, size_t n,
     const apq_predictor_fit_options *options, apq_predictor_report *report);
