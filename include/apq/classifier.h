@@ -25,8 +25,10 @@ typedef struct apq_class {
 } apq_class;
 
 typedef struct apq_classifier_options {
-    const char *space; /* name or YAML file, for a network of one's own space;
-                          NULL: the built-in space that the network names */
+    const char *space; /* name or YAML file, for a network of one's own space
+                          that does not carry it (older files); NULL: the space
+                          that the network carries, or the built-in one that it
+                          names */
     const char *data;  /* the data that the network was trained on, read only
                           where its file does not tell the statistics of the
                           images (older files); NULL: none */

@@ -122,6 +122,27 @@ static apq_status get_data(apq_network *network, const char *path,
     return st;
 }
 
+/* Without one that is named, by what the file tells: a space of a user goes
+ * with it as text. */
+static apq_status load_space(apq_network *network, const char *path,
+                             const char *space_or_null, const char *name,
+                             const apq_tensor_file *file) {
+    const char *text = apq_tensor_file_meta(file, "space_text");
+    if (space_or_null != NULL) {
+        return apq_space_load(space_or_null, &network->space);
+    }
+    if (text != NULL) {
+        char where[APQ_PATH_MAX];
+        (void)snprintf(where, sizeof where, "%s: space_text", path);
+        return apq_space_parse(text, where, &network->space);
+    }
+    apq_status st = apq_space_load_builtin(name, &network->space);
+    return st == APQ_OK
+               ? st
+               : APQ_ERROR(st, "%s: %s; --space FILE tells where it is", path,
+                           apq_error_message());
+}
+
 /* The space and the policy, checked against the file's own words. */
 static apq_status get_policy(apq_network *network, const char *path,
                              const char *space_or_null,
@@ -137,14 +158,7 @@ static apq_status get_policy(apq_network *network, const char *path,
     if (name == NULL || hash == NULL || policy == NULL || n_classes == 0) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not a fine-tuned network of apq", path);
     }
-    apq_status st = space_or_null != NULL
-                        ? apq_space_load(space_or_null, &network->space)
-                        : apq_space_load_builtin(name, &network->space);
-    if (st != APQ_OK && space_or_null == NULL) {
-        return APQ_ERROR(st, "%s: %s; --space FILE tells where it is", path,
-                         apq_error_message());
-    }
-    APQ_TRY(st);
+    APQ_TRY(load_space(network, path, space_or_null, name, file));
     char own[APQ_HASH_MAX];
     apq_space_hash(&network->space, own);
     if (strcmp(own, hash) != 0) {

@@ -27,10 +27,10 @@ typedef struct apq_network {
     float mean[3], std[3];
 } apq_network;
 
-/* `space_or_null` is the space by name or file where the name that the network
- * carries is not a built-in one. The caller destroys *out. Errors: IO; FORMAT
- * not such a file, or damaged; MISMATCH of another space; UNSUPPORTED images
- * of other channels than 3; NOMEM. */
+/* `space_or_null` is the space by name or file where the network carries
+ * neither the text of its space nor the name of a built-in one. The caller
+ * destroys *out. Errors: IO; FORMAT not such a file, or damaged; MISMATCH of
+ * another space; UNSUPPORTED images of other channels than 3; NOMEM. */
 APQ_NODISCARD apq_status apq_network_open(const char *path,
                                           const char *space_or_null,
                                           apq_network **out);

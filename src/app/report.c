@@ -75,7 +75,11 @@ static apq_status open_recipe(const apq_recipe *recipe,
     apq_recipe_default(&source->recipe);
     APQ_TRY(apq_path_join(path, source->dir, "run.json"));
     source->has_recipe = apq_file_exists(path);
-    return source->has_recipe ? apq_recipe_load(path, &source->recipe) : APQ_OK;
+    if (!source->has_recipe) {
+        return APQ_OK;
+    }
+    APQ_TRY(apq_recipe_load(path, &source->recipe));
+    return apq_run_space_find(source->dir, source->recipe.space);
 }
 
 /* The space the directory was made with. Without a recipe its name is all

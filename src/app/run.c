@@ -4,6 +4,7 @@
 
 #include "app/once.h"
 #include "app/report.h"
+#include "app/run_space.h"
 #include "app/search.h"
 #include "app/session.h"
 
@@ -39,19 +40,14 @@ static bool has_trained(const char *run_dir) {
 }
 
 /* A later step has no say in what the supernet was trained with. */
-static void restore_training(const char *path, const char *run_dir,
+static void restore_training(const char *path, const apq_recipe *earlier,
                              const apq_progress *progress, apq_recipe *recipe) {
-    apq_recipe earlier;
     char changes[512];
-    if (!apq_file_exists(path) || !has_trained(run_dir) ||
-        apq_recipe_load(path, &earlier) != APQ_OK) {
-        return;
-    }
-    apq_session_changes(&earlier, recipe, "train", changes, sizeof changes);
+    apq_session_changes(earlier, recipe, "train", changes, sizeof changes);
     if (changes[0] != '\0') {
         apq_note(progress, "%s: not kept, the run is trained: %s", path,
                  changes);
-        recipe->train = earlier.train;
+        recipe->train = earlier->train;
     }
 }
 
@@ -59,11 +55,14 @@ apq_status apq_app_keep_recipe(const apq_recipe *recipe, const char *run_dir,
                                bool has_trained_with,
                                const apq_progress *progress) {
     char path[APQ_PATH_MAX];
-    apq_recipe kept = *recipe;
+    apq_recipe kept = *recipe, earlier;
     APQ_TRY(apq_dir_make(run_dir));
     APQ_TRY(apq_path_join(path, run_dir, "run.json"));
-    if (!has_trained_with) {
-        restore_training(path, run_dir, progress, &kept);
+    if (apq_file_exists(path) && apq_recipe_load(path, &earlier) == APQ_OK) {
+        apq_run_space_restore(run_dir, earlier.space, kept.space);
+        if (!has_trained_with && has_trained(run_dir)) {
+            restore_training(path, &earlier, progress, &kept);
+        }
     }
     char *text = apq_recipe_to_json(&kept);
     if (text == NULL) {

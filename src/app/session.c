@@ -3,6 +3,7 @@
 #include "app/session.h"
 
 #include "app/machine.h"
+#include "app/run_space.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ apq_status apq_session_open(apq_session *session, const apq_recipe *recipe,
     *session =
         (apq_session){.recipe = recipe, .progress = &session->stopwatch.base};
     apq_stopwatch_start(&session->stopwatch, recipe->checkpoint_s, progress);
-    APQ_TRY(apq_space_load(recipe->space, &session->space));
+    APQ_TRY(apq_space_load_text(recipe->space, &session->space,
+                                &session->space_text));
     apq_recipe_set_accounting(recipe, &session->space);
     APQ_TRY(apq_backend_find(recipe->backend, &session->backend));
     apq_machine_set_threads(recipe->threads);
@@ -128,6 +130,7 @@ bool apq_session_has(const apq_session *session, const char *step,
 apq_status apq_session_begin(apq_session *session, const char *step,
                              const char *input) {
     APQ_TRY(settle_run(session, apq_rundir_bind));
+    APQ_TRY(apq_run_space_keep(session->dir, session->space_text));
     return apq_stopwatch_assign(&session->stopwatch,
                                 apq_rundir_path(session->dir), step, input);
 }
@@ -146,6 +149,8 @@ void apq_session_fini(apq_session *session) {
     apq_supernet_destroy(session->supernet);
     apq_dataset_destroy(session->dataset);
     apq_rundir_close(session->dir);
+    free(session->space_text);
+    session->space_text = NULL;
     session->supernet = NULL;
     session->dataset = NULL;
     session->dir = NULL;
@@ -322,10 +327,13 @@ apq_status apq_session_tensor_file(const apq_session *session,
         {"classes", classes},
         {"data_hash", apq_dataset_hash(session->dataset)},
         {key, value},
+        {"space_text", session->space_text},
     };
     apq_status st = APQ_OK;
     for (size_t i = 0; st == APQ_OK && i < sizeof meta / sizeof meta[0]; i++) {
-        st = apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
+        st = meta[i][1] == NULL
+                 ? APQ_OK
+                 : apq_tensor_file_put_meta(file, meta[i][0], meta[i][1]);
     }
     if (st == APQ_OK) {
         *out = file; /* success: ownership moves to the caller */

@@ -21,6 +21,7 @@ typedef struct apq_session {
     const apq_progress *progress; /* the stopwatch's */
     apq_stopwatch stopwatch;
     apq_space space;
+    char *space_text; /* of the recipe's space where it is a file, else NULL */
     char space_hash[APQ_HASH_MAX];
     const apq_backend *backend;
     apq_rundir *dir;
@@ -87,7 +88,8 @@ APQ_NODISCARD apq_status apq_session_finish(apq_session *session,
                                             const char *artefact);
 
 /* A file without tensors that says what weights come from: `format`, space,
- * space_hash, classes, data_hash, and one pair more. `value` NULL: the text for
+ * space_hash, space_text of a user's space, classes, data_hash, and one pair
+ * more. `value` NULL: the text for
  * it found no memory. The caller destroys it. Errors: NOMEM. */
 APQ_NODISCARD apq_status apq_session_tensor_file(const apq_session *session,
                                                  const char *format,

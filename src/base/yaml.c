@@ -68,15 +68,12 @@ static apq_status check_duplicates(const apq_yaml *yaml) {
     return APQ_OK;
 }
 
-apq_status apq_yaml_load(const char *path, apq_yaml **out) {
-    char *text = NULL;
-    size_t n_bytes;
-    APQ_TRY(apq_file_read(path, &text, &n_bytes));
+apq_status apq_yaml_parse(const char *text, size_t n_bytes, const char *path,
+                          apq_yaml **out) {
     apq_yaml *yaml = calloc(1, sizeof *yaml);
     yaml_parser_t parser;
     if (yaml == NULL || !yaml_parser_initialize(&parser)) {
         free(yaml);
-        free(text);
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
     (void)strncpy(yaml->path, path, sizeof yaml->path - 1);
@@ -101,6 +98,14 @@ apq_status apq_yaml_load(const char *path, apq_yaml **out) {
         }
     }
     yaml_parser_delete(&parser);
+    return st;
+}
+
+apq_status apq_yaml_load(const char *path, apq_yaml **out) {
+    char *text = NULL;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(path, &text, &n_bytes));
+    apq_status st = apq_yaml_parse(text, n_bytes, path, out);
     free(text);
     return st;
 }

@@ -13,6 +13,9 @@ typedef struct apq_yaml apq_yaml;
 typedef int apq_yaml_node;
 
 APQ_NODISCARD apq_status apq_yaml_load(const char *path, apq_yaml **out);
+/* The same of a file's bytes; `path` is for messages. */
+APQ_NODISCARD apq_status apq_yaml_parse(const char *text, size_t n_bytes,
+                                        const char *path, apq_yaml **out);
 void apq_yaml_destroy(apq_yaml *yaml);
 
 /* The root, which must be a mapping (apq_yaml_load refuses others). */

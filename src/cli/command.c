@@ -251,6 +251,12 @@ static apq_status find_run_json(const apq_common_options *common,
     return APQ_OK;
 }
 
+static apq_status load_run_json(const apq_common_options *common,
+                                const char *path, apq_recipe *out) {
+    APQ_TRY(apq_recipe_load(path, out));
+    return apq_run_space_find(common->run, out->space);
+}
+
 apq_status apq_cli_run_recipe(const apq_common_options *common,
                               apq_recipe *out) {
     char path[APQ_PATH_MAX];
@@ -275,7 +281,7 @@ apq_status apq_cli_run_space(const apq_common_options *common,
     *out = given;
     APQ_TRY(find_run_json(common, path));
     if (given == NULL && path[0] != '\0') {
-        APQ_TRY(apq_recipe_load(path, recipe));
+        APQ_TRY(load_run_json(common, path, recipe));
         *out = recipe->space;
     }
     return APQ_OK;
@@ -285,12 +291,11 @@ apq_status apq_cli_recipe(const apq_common_options *common, const char *path,
                           apq_recipe *out) {
     char run_json[APQ_PATH_MAX];
     apq_recipe_default(out);
-    if (path == NULL) {
-        APQ_TRY(find_run_json(common, run_json));
-        path = run_json[0] != '\0' ? run_json : NULL;
-    }
+    APQ_TRY(find_run_json(common, run_json));
     if (path != NULL) {
         APQ_TRY(apq_recipe_load(path, out));
+    } else if (run_json[0] != '\0') {
+        APQ_TRY(load_run_json(common, run_json, out));
     }
     if (common->has_seed) {
         out->seed = common->seed;

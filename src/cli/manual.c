@@ -40,6 +40,8 @@ static const entry files[] = {
     {"PREFIX/share/apq", "spaces and targets (configs), recipes and models "
                          "that come with apq"},
     {"DIR/run.json", "recipe of a run; later commands of --run DIR read it"},
+    {"DIR/space.yaml", "search space of a run, where it is a file of the "
+                       "user's"},
     {"DIR/manifest.json", "what the run was made from, and the finished steps"},
     {"DIR/run.db", "records of measured networks"},
     {"DIR/supernet.safetensors", "trained supernet"},

@@ -80,6 +80,16 @@ struct apq_policy {
  * ./configs, beside the binary and in the installation. */
 APQ_NODISCARD apq_status apq_space_load(const char *name_or_path,
                                         apq_space *out);
+/* Is it, by these rules, a file? */
+bool apq_space_is_file(const char *name_or_path);
+/* The same, with the text of the file, which is the caller's to free; NULL for
+ * a built-in space. */
+APQ_NODISCARD apq_status apq_space_load_text(const char *name_or_path,
+                                             apq_space *out,
+                                             char **text_or_null);
+/* From such a text; `where` prefixes messages. */
+APQ_NODISCARD apq_status apq_space_parse(const char *text, const char *where,
+                                         apq_space *out);
 /* A built-in space only: for names that a file tells, which are no paths. */
 APQ_NODISCARD apq_status apq_space_load_builtin(const char *name,
                                                 apq_space *out);

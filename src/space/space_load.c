@@ -7,8 +7,10 @@
 #include "base/words.h"
 #include "base/yaml.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_CHANNELS = 4096, CHANNEL_STEP = 8 };
@@ -250,9 +252,10 @@ static apq_status find_builtin(const char *name, char path[APQ_PATH_MAX]) {
              near != NULL ? near : "", near != NULL ? "'?" : "", list);
 }
 
-static apq_status load_file(const char *path, apq_space *out) {
+apq_status apq_space_parse(const char *text, const char *where,
+                           apq_space *out) {
     apq_yaml *yaml = NULL;
-    APQ_TRY(apq_yaml_load(path, &yaml));
+    APQ_TRY(apq_yaml_parse(text, strlen(text), where, &yaml));
     apq_space space;
     apq_status st = read_space(yaml, &space);
     apq_yaml_destroy(yaml);
@@ -262,16 +265,58 @@ static apq_status load_file(const char *path, apq_space *out) {
     return st;
 }
 
+/* Text that the metadata of a file can hold. */
+static apq_status check_text(const char *path, const char *text,
+                             size_t n_bytes) {
+    json_t *held = json_stringn(text, n_bytes);
+    bool is_text = held != NULL && strlen(text) == n_bytes;
+    json_decref(held);
+    if (!is_text) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: is not UTF-8", path);
+    }
+    return APQ_OK;
+}
+
+static apq_status load_file(const char *path, apq_space *out,
+                            char **text_or_null) {
+    char *text = NULL;
+    size_t n_bytes;
+    APQ_TRY(apq_file_read(path, &text, &n_bytes));
+    apq_status st = check_text(path, text, n_bytes);
+    if (st == APQ_OK) {
+        st = apq_space_parse(text, path, out);
+    }
+    if (st == APQ_OK && text_or_null != NULL) {
+        *text_or_null = text; /* success: ownership moves to the caller */
+        text = NULL;
+    }
+    free(text);
+    return st;
+}
+
 apq_status apq_space_load_builtin(const char *name, apq_space *out) {
     char path[APQ_PATH_MAX];
     APQ_TRY(find_builtin(name, path));
-    return load_file(path, out);
+    return load_file(path, out, NULL);
+}
+
+bool apq_space_is_file(const char *name_or_path) {
+    size_t n = strlen(name_or_path);
+    return strchr(name_or_path, '/') != NULL ||
+           (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
 }
 
 apq_status apq_space_load(const char *name_or_path, apq_space *out) {
-    size_t n = strlen(name_or_path);
-    bool is_file = strchr(name_or_path, '/') != NULL ||
-                   (n > 5 && strcmp(name_or_path + n - 5, ".yaml") == 0);
-    return is_file ? load_file(name_or_path, out)
-                   : apq_space_load_builtin(name_or_path, out);
+    return apq_space_load_text(name_or_path, out, NULL);
+}
+
+apq_status apq_space_load_text(const char *name_or_path, apq_space *out,
+                               char **text_or_null) {
+    if (apq_space_is_file(name_or_path)) {
+        return load_file(name_or_path, out, text_or_null);
+    }
+    if (text_or_null != NULL) {
+        *text_or_null = NULL;
+    }
+    return apq_space_load_builtin(name_or_path, out);
 }

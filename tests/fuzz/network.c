@@ -49,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     apq_network *network;
     apq_int_model *model;
     fuzz_write(path, data, size);
-    if (!fuzz_took(apq_network_open(path, space, &network))) {
+    /* By what the file tells of its space, else by the space's own file. */
+    if (!fuzz_took(apq_network_open(path, NULL, &network)) &&
+        !fuzz_took(apq_network_open(path, space, &network))) {
         return 0;
     }
     if (network->space.n_classes == N_CLASSES &&
@@ -59,6 +61,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     apq_network_destroy(network);
     return 0;
+}
+
+static void put_space_text(apq_tensor_file *file) {
+    apq_space space;
+    char *text;
+    FUZZ_CHECK(apq_space_load_text(micro_space(NULL), &space, &text) == APQ_OK);
+    FUZZ_CHECK(apq_tensor_file_put_meta(file, "space_text", text) == APQ_OK);
+    free(text);
 }
 
 static void put_metas(apq_tensor_file *file, const apq_space *space,
@@ -85,11 +95,14 @@ static void put_metas(apq_tensor_file *file, const apq_space *space,
 }
 
 static void save(const apq_space *space, const apq_policy *policy,
-                 const apq_model *model, const apq_nn_net *net,
+                 const apq_model *model, const apq_nn_net *net, bool has_space,
                  const char *path) {
     apq_tensor_file *file;
     FUZZ_CHECK(apq_tensor_file_create(&file) == APQ_OK);
     put_metas(file, space, policy);
+    if (has_space) {
+        put_space_text(file);
+    }
     FUZZ_CHECK(apq_model_put(model, net, false, file) == APQ_OK);
     FUZZ_CHECK(apq_tensor_file_save(file, path) == APQ_OK);
     apq_tensor_file_destroy(file);
@@ -120,7 +133,7 @@ static void make_network(const apq_space *space, apq_quantiser quantiser,
     apq_nn_recalibrate_reset(net);
     FUZZ_CHECK(apq_nn_forward(net, APQ_NN_RECALIBRATE, images, N_IMAGES,
                               &logits) == APQ_OK);
-    save(space, &policy, model, net, path);
+    save(space, &policy, model, net, quantiser == APQ_QUANTISER_LSQ, path);
     apq_nn_net_fini(net);
     free(net);
     apq_model_destroy(model);

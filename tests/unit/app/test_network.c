@@ -252,6 +252,8 @@ static void test_refusals(void **state) {
         {{"image_mean", "nonsense"}, APQ_ERR_FORMAT},
         {{"class_names", "[\"a\",1,2,3,4,5,6,7,8,9]"}, APQ_ERR_FORMAT},
         {{"class_names", "{}"}, APQ_ERR_FORMAT},
+        {{"space_text", "name: tiny"}, APQ_ERR_FORMAT},
+        {{"space_text", ""}, APQ_ERR_FORMAT},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         make_network(f, APQ_QUANTISER_APQ, true, &rows[i].changed);
@@ -273,11 +275,38 @@ static void test_refusals(void **state) {
                      APQ_ERR_MISMATCH);
 }
 
+/* A space that goes by no name that is known, in the file and by hand. */
+static void test_own_space(void **state) {
+    fixture *f = *state;
+    apq_network *network = NULL;
+    apq_space space;
+    char *text, other[] = "resolution: 16";
+    size_t n_bytes;
+    make_network(f, APQ_QUANTISER_APQ, true, &(change){"space", "own"});
+    assert_int_equal(apq_network_open(f->path, NULL, &network), APQ_ERR_ARG);
+    assert_int_equal(apq_network_open(f->path, "tiny", &network), APQ_OK);
+    apq_network_destroy(network);
+    assert_int_equal(apq_file_read("configs/spaces/tiny.yaml", &text, &n_bytes),
+                     APQ_OK);
+    assert_int_equal(apq_space_parse(text, "text", &space), APQ_OK);
+    assert_memory_equal(space.blocks, f->space.blocks, sizeof space.blocks);
+    make_network(f, APQ_QUANTISER_APQ, true, &(change){"space_text", text});
+    assert_int_equal(apq_network_open(f->path, NULL, &network), APQ_OK);
+    assert_int_equal(network->space.n_classes, N_CLASSES);
+    apq_network_destroy(network);
+    memcpy(strstr(text, other), "resolution: 32", strlen(other));
+    make_network(f, APQ_QUANTISER_APQ, true, &(change){"space_text", text});
+    assert_int_equal(apq_network_open(f->path, NULL, &network),
+                     APQ_ERR_MISMATCH);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_own_space, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
