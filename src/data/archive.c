@@ -79,7 +79,7 @@ static apq_status add_entry(struct archive *in, const char *archive,
                        archive);
     }
     if (st == APQ_OK) {
-        st = data_entries_add(entries, entry);
+        st = apq_data_entries_add(entries, entry);
     }
     if (st != APQ_OK) {
         free(entry.bytes);
@@ -123,7 +123,7 @@ static apq_status read_archive(struct archive *in, const char *path,
     }
 }
 
-apq_status data_archive_list(const char *path, data_listing *listing) {
+apq_status apq_data_archive_list(const char *path, data_listing *listing) {
     listing->layout = "archive of an image folder";
     struct archive *in = archive_read_new();
     if (in == NULL) {
@@ -136,8 +136,8 @@ apq_status data_archive_list(const char *path, data_listing *listing) {
         st = APQ_ERROR(APQ_ERR_FORMAT, "%s: archive is empty", path);
     }
     if (st == APQ_OK) {
-        st = data_folder_assign(&entries, true, listing);
+        st = apq_data_folder_assign(&entries, true, listing);
     }
-    data_entries_fini(&entries);
+    apq_data_entries_fini(&entries);
     return st;
 }

@@ -13,9 +13,9 @@ static apq_rng stream(uint64_t seed, uint64_t epoch, size_t index) {
     return apq_rng_make(seed, APQ_RNG_AUGMENT, (epoch << 32) | (uint64_t)index);
 }
 
-data_placement data_augment_draw(const apq_augmentation *augmentation,
-                                 uint64_t seed, uint64_t epoch, size_t index,
-                                 int resolution) {
+data_placement apq_data_augment_draw(const apq_augmentation *augmentation,
+                                     uint64_t seed, uint64_t epoch,
+                                     size_t index, int resolution) {
     int pad = augmentation->crop_padding;
     apq_rng rng = stream(seed, epoch, index);
     data_placement placement = {.is_reflected = augmentation->crop_reflect,
@@ -29,7 +29,7 @@ data_placement data_augment_draw(const apq_augmentation *augmentation,
         placement.cutout_y = (int)apq_rng_below(&rng, n);
     }
     if (augmentation->distort) {
-        placement.distortion = data_distortion_draw(&rng);
+        placement.distortion = apq_data_distortion_draw(&rng);
     }
     if (augmentation->flip == APQ_FLIP_ALTERNATING) {
         apq_rng first = stream(seed, 0, index);
@@ -60,8 +60,9 @@ static void cut_out(const data_placement *p, int side, float *out) {
     }
 }
 
-void data_augment_apply(const uint8_t *hwc, int side, const float table[3][256],
-                        data_placement placement, float *out) {
+void apq_data_augment_apply(const uint8_t *hwc, int side,
+                            const float table[3][256], data_placement placement,
+                            float *out) {
     for (int y = 0; y < side; y++) {
         int from_y = source_of(y + placement.dy, side, placement.is_reflected);
         float *line = out + 3 * (size_t)y * (size_t)side;

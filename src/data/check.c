@@ -44,7 +44,7 @@ static apq_status visit_item(void *ctx, int thread, size_t i) {
     data_item *item = &job->listing->items[i];
     check_item *found = &job->found[i];
     /* The smallest scale: all of the file is parsed, little is computed. */
-    apq_status st = data_decode(decoder, job->listing, item, 1, false);
+    apq_status st = apq_data_decode(decoder, job->listing, item, 1, false);
     if (st != APQ_OK && decoder->reason[0] == '\0') {
         return st; /* ours, not the file's */
     }
@@ -72,8 +72,8 @@ static apq_status sort_out(check_job *job) {
             continue;
         }
         if (st == APQ_OK) {
-            st = data_listing_add_defect(listing, item.path,
-                                         job->found[i].reason);
+            st = apq_data_listing_add_defect(listing, item.path,
+                                             job->found[i].reason);
         }
         free(item.path);
         if (item.encoding == DATA_ENCODED) {
@@ -196,7 +196,7 @@ static apq_status examine_splits(const data_listing *listing,
     if (!has_train) {
         return APQ_OK; /* the defects say why */
     }
-    APQ_TRY(data_splits_make(listing, options, splits));
+    APQ_TRY(apq_data_splits_make(listing, options, splits));
     report->test_carved = splits->test_carved;
     for (int s = 0; s < APQ_N_SPLITS; s++) {
         for (size_t k = 0; k < splits->n[s]; k++) {
@@ -211,14 +211,14 @@ static apq_status check_into(const char *uri, const apq_data_options *options,
                              check_job *job, data_splits *splits,
                              apq_data_report *report) {
     data_listing *listing = job->listing;
-    APQ_TRY(data_listing_read(uri, listing));
+    APQ_TRY(apq_data_listing_read(uri, listing));
     job->found = calloc(listing->n_items + 1, sizeof *job->found);
     if (job->found == NULL) {
         return out_of_memory();
     }
     size_t n_items = listing->n_items;
-    apq_status st = data_parallel(n_items, options->n_threads, visit_item, job,
-                                  options->progress, "images checked");
+    apq_status st = apq_data_parallel(n_items, options->n_threads, visit_item,
+                                      job, options->progress, "images checked");
     if (st == APQ_OK) {
         st = sort_out(job);
     }
@@ -232,7 +232,7 @@ static apq_status check_into(const char *uri, const apq_data_options *options,
     APQ_TRY(count_classes(listing, report));
     APQ_TRY(examine_splits(listing, options, splits, report));
     if (listing->n_defects == 0) {
-        APQ_TRY(data_listing_hash(listing, report->hash));
+        APQ_TRY(apq_data_listing_hash(listing, report->hash));
     }
     report->defects = listing->defects;
     report->n_defects = listing->n_defects;
@@ -244,7 +244,7 @@ static apq_status check_into(const char *uri, const apq_data_options *options,
 apq_status apq_data_check(const char *uri, const apq_data_options *options,
                           apq_data_report **out) {
     apq_data_options checked;
-    APQ_TRY(data_options_check(options, &checked));
+    APQ_TRY(apq_data_options_check(options, &checked));
     apq_data_report *report = calloc(1, sizeof *report);
     check_job *job = calloc(1, sizeof *job);
     data_listing listing = {0};
@@ -263,13 +263,13 @@ apq_status apq_data_check(const char *uri, const apq_data_options *options,
 done:
     if (job != NULL) {
         for (int t = 0; t < DATA_MAX_THREADS; t++) {
-            data_decoder_fini(&job->decoders[t]);
+            apq_data_decoder_fini(&job->decoders[t]);
         }
         free(job->found);
         free(job);
     }
-    data_splits_fini(&splits);
-    data_listing_fini(&listing);
+    apq_data_splits_fini(&splits);
+    apq_data_listing_fini(&listing);
     apq_data_report_destroy(report);
     return st;
 }

@@ -20,7 +20,7 @@ static bool is_cifar100(const char *path) {
     return has_file(path, "train.bin");
 }
 
-bool data_cifar_recognise(const char *path) {
+bool apq_data_cifar_recognise(const char *path) {
     return has_file(path, "data_batch_1.bin") || is_cifar100(path);
 }
 
@@ -48,7 +48,7 @@ static apq_status add_class_names(const char *folder, const char *name,
             *line = '\0';
             line += gap;
         }
-        st = data_listing_add_class(listing, class_name);
+        st = apq_data_listing_add_class(listing, class_name);
     }
     free(text);
     return st;
@@ -62,7 +62,7 @@ static apq_status add_records(const char *folder, const char *name,
     char *content = NULL;
     size_t n_bytes = 0, record = n_labels + PIXELS;
     APQ_TRY(apq_file_read(path, &content, &n_bytes));
-    APQ_TRY(data_listing_add_blob(listing, content));
+    APQ_TRY(apq_data_listing_add_blob(listing, content));
     if (n_bytes == 0 || n_bytes % record != 0) {
         APQ_FAIL(APQ_ERR_FORMAT,
                  "%s: %zu bytes, not a positive multiple of the record size "
@@ -80,7 +80,7 @@ static apq_status add_records(const char *folder, const char *name,
         char where[64];
         (void)snprintf(where, sizeof where, "%s#%zu", name, i);
         data_item *item = NULL;
-        APQ_TRY(data_listing_add(listing, where, &item));
+        APQ_TRY(apq_data_listing_add(listing, where, &item));
         item->bytes = at + n_labels;
         item->n_bytes = PIXELS;
         item->label = label;
@@ -103,13 +103,13 @@ static apq_status check_gap(const char *path, int missing,
             (void)snprintf(reason, sizeof reason, "missing, though %s is there",
                            name);
             (void)snprintf(name, sizeof name, "data_batch_%d.bin", missing);
-            return data_listing_add_defect(listing, name, reason);
+            return apq_data_listing_add_defect(listing, name, reason);
         }
     }
     return APQ_OK;
 }
 
-apq_status data_cifar_list(const char *path, data_listing *listing) {
+apq_status apq_data_cifar_list(const char *path, data_listing *listing) {
     if (is_cifar100(path)) {
         listing->layout = "CIFAR-100 binary";
         APQ_TRY(add_class_names(path, "fine_label_names.txt", 100, listing));

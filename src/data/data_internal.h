@@ -62,28 +62,29 @@ typedef struct data_listing {
 } data_listing;
 
 /* Listing. On failure the listing is still safe to pass to fini. */
-void data_listing_fini(data_listing *listing);
+void apq_data_listing_fini(data_listing *listing);
 /* A zeroed item with a copy of `path`; valid until the next call. */
-apq_status data_listing_add(data_listing *listing, const char *path,
-                            data_item **out);
-apq_status data_listing_add_blob(data_listing *listing, void *blob);
-apq_status data_listing_add_class(data_listing *listing, const char *name);
+apq_status apq_data_listing_add(data_listing *listing, const char *path,
+                                data_item **out);
+apq_status apq_data_listing_add_blob(data_listing *listing, void *blob);
+apq_status apq_data_listing_add_class(data_listing *listing, const char *name);
 /* Copies both texts. */
-apq_status data_listing_add_defect(data_listing *listing, const char *path,
-                                   const char *reason);
+apq_status apq_data_listing_add_defect(data_listing *listing, const char *path,
+                                       const char *reason);
 /* Recognises the layout of `uri` and lists it. */
-apq_status data_listing_read(const char *uri, data_listing *listing);
+apq_status apq_data_listing_read(const char *uri, data_listing *listing);
 
 /* Layouts. Each fills a zeroed listing. */
-apq_status data_folder_list(const char *path, data_listing *listing);
-apq_status data_archive_list(const char *path, data_listing *listing);
-bool data_cifar_recognise(const char *path);
-apq_status data_cifar_list(const char *path, data_listing *listing);
-bool data_idx_recognise(const char *path);
-apq_status data_idx_list(const char *path, data_listing *listing);
-apq_status data_shapes_list(const char *uri, data_listing *listing);
+apq_status apq_data_folder_list(const char *path, data_listing *listing);
+apq_status apq_data_archive_list(const char *path, data_listing *listing);
+bool apq_data_cifar_recognise(const char *path);
+apq_status apq_data_cifar_list(const char *path, data_listing *listing);
+bool apq_data_idx_recognise(const char *path);
+apq_status apq_data_idx_list(const char *path, data_listing *listing);
+apq_status apq_data_shapes_list(const char *uri, data_listing *listing);
 /* Draws image `index` of class index % 10 as (side, side, 3) RGB. */
-void data_shapes_draw(uint64_t seed, uint64_t index, int side, uint8_t *rgb);
+void apq_data_shapes_draw(uint64_t seed, uint64_t index, int side,
+                          uint8_t *rgb);
 
 /* One file or folder found below a root, named relative to it. */
 typedef struct data_entry {
@@ -98,12 +99,12 @@ typedef struct data_entries {
     size_t n, capacity;
 } data_entries;
 
-apq_status data_entries_add(data_entries *entries, data_entry entry);
-void data_entries_fini(data_entries *entries);
+apq_status apq_data_entries_add(data_entries *entries, data_entry entry);
+void apq_data_entries_fini(data_entries *entries);
 /* Turns entries of an ImageFolder into items; takes over their bytes. In
  * an archive, a folder wrapped around everything is dropped. */
-apq_status data_folder_assign(data_entries *entries, bool is_archive,
-                              data_listing *listing);
+apq_status apq_data_folder_assign(data_entries *entries, bool is_archive,
+                                  data_listing *listing);
 
 /* Three lists of item numbers in ascending order. */
 typedef struct data_splits {
@@ -112,12 +113,12 @@ typedef struct data_splits {
     bool test_carved;
 } data_splits;
 
-apq_status data_splits_make(const data_listing *listing,
-                            const apq_data_options *options,
-                            data_splits *splits);
-void data_splits_fini(data_splits *splits);
+apq_status apq_data_splits_make(const data_listing *listing,
+                                const apq_data_options *options,
+                                data_splits *splits);
+void apq_data_splits_fini(data_splits *splits);
 /* 16 digits over class names, groups, labels and item hashes. */
-apq_status data_listing_hash(const data_listing *listing, char out[17]);
+apq_status apq_data_listing_hash(const data_listing *listing, char out[17]);
 
 /* Decoding; one decoder per thread. */
 typedef struct data_decoder {
@@ -134,43 +135,47 @@ typedef struct data_decoder {
     char reason[DATA_REASON_MAX]; /* of the last failure */
 } data_decoder;
 
-void data_decoder_fini(data_decoder *decoder);
+void apq_data_decoder_fini(data_decoder *decoder);
 /* Reads an item: sets the native size and the hash, and decodes to `pixels`.
  * `min_side` > 0 lets a JPEG be decoded at 1/2, 1/4 or 1/8 as long as its
  * shorter side stays at least min_side; 0 decodes at full size. With
  * `header_only`, pixels are not touched. */
-apq_status data_decode(data_decoder *decoder, const data_listing *listing,
-                       const data_item *item, int min_side, bool header_only);
+apq_status apq_data_decode(data_decoder *decoder, const data_listing *listing,
+                           const data_item *item, int min_side,
+                           bool header_only);
 /* 1 ... 8 as EXIF counts them; 1, upright, where a JPEG, or the TIFF structure
  * that is EXIF, does not tell. */
-int data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes);
-int data_tiff_orientation(const uint8_t *tiff, size_t n);
+int apq_data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes);
+int apq_data_tiff_orientation(const uint8_t *tiff, size_t n);
 /* Sizes, then also pixels, as an image of that orientation is looked at. */
-void data_orient_size(data_decoder *decoder, int orientation);
-apq_status data_orient_pixels(data_decoder *decoder, int orientation);
+void apq_data_orient_size(data_decoder *decoder, int orientation);
+apq_status apq_data_orient_pixels(data_decoder *decoder, int orientation);
 
 /* Shorter side to at most resolution * 8 / 7, then the centre square:
  * (resolution, resolution, 3). */
-apq_status data_fit(data_decoder *decoder, int resolution, uint8_t *hwc);
+apq_status apq_data_fit(data_decoder *decoder, int resolution, uint8_t *hwc);
 
 /* Runs visit(ctx, thread, i) for 0 <= i < n on n_threads threads, the caller
  * being thread 0. The failure of the lowest i is returned, with its message;
  * `progress` is called by the caller's thread only. */
 typedef apq_status data_visit(void *ctx, int thread, size_t i);
-apq_status data_parallel(size_t n, int n_threads, data_visit *visit, void *ctx,
-                         const apq_progress *progress, const char *what);
+apq_status apq_data_parallel(size_t n, int n_threads, data_visit *visit,
+                             void *ctx, const apq_progress *progress,
+                             const char *what);
 
 /* Checks ranges and fills in defaults. */
-apq_status data_options_check(const apq_data_options *options,
-                              apq_data_options *out);
+apq_status apq_data_options_check(const apq_data_options *options,
+                                  apq_data_options *out);
 
 /* As apq_dataset_open; decoded to memory up to max_memory_bytes. */
-apq_status data_dataset_open(const char *uri, const apq_data_options *options,
-                             uint64_t max_memory_bytes, apq_dataset **out);
+apq_status apq_data_dataset_open(const char *uri,
+                                 const apq_data_options *options,
+                                 uint64_t max_memory_bytes, apq_dataset **out);
 
 /* As apq_dataset_image, with the caller's decoder. */
-apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
-                              apq_split split, size_t i, uint8_t *hwc);
+apq_status apq_data_dataset_image(const apq_dataset *dataset,
+                                  data_decoder *decoder, apq_split split,
+                                  size_t i, uint8_t *hwc);
 
 /* A change of an image's bytes; zeroed it is none. */
 typedef enum data_distortion_kind {
@@ -196,10 +201,10 @@ typedef struct data_distortion {
     double strength;
 } data_distortion;
 
-data_distortion data_distortion_draw(apq_rng *rng);
+data_distortion apq_data_distortion_draw(apq_rng *rng);
 /* Bytes (side, side, 3) to others; what comes in from outside is `fill`. */
-void data_distort(const uint8_t *hwc, int side, const uint8_t fill[3],
-                  data_distortion distortion, uint8_t *out);
+void apq_data_distort(const uint8_t *hwc, int side, const uint8_t fill[3],
+                      data_distortion distortion, uint8_t *out);
 
 /* What is drawn for one augmented image. */
 typedef struct data_placement {
@@ -210,14 +215,15 @@ typedef struct data_placement {
 } data_placement;
 
 /* By a checked `augmentation`, without -1. */
-data_placement data_augment_draw(const apq_augmentation *augmentation,
-                                 uint64_t seed, uint64_t epoch, size_t index,
-                                 int resolution);
+data_placement apq_data_augment_draw(const apq_augmentation *augmentation,
+                                     uint64_t seed, uint64_t epoch,
+                                     size_t index, int resolution);
 /* Bytes (side, side, 3) to normalised floats of the same shape through
  * table[channel][byte], shifted and flipped, not distorted; pixels from outside
  * are mirrored
  * (|dx|, |dy| < side) or 0, as those left out are. */
-void data_augment_apply(const uint8_t *hwc, int side, const float table[3][256],
-                        data_placement placement, float *out);
+void apq_data_augment_apply(const uint8_t *hwc, int side,
+                            const float table[3][256], data_placement placement,
+                            float *out);
 
 #endif

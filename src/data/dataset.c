@@ -28,8 +28,8 @@ struct apq_dataset {
     float mean[3], std[3];
 };
 
-apq_status data_options_check(const apq_data_options *options,
-                              apq_data_options *out) {
+apq_status apq_data_options_check(const apq_data_options *options,
+                                  apq_data_options *out) {
     static const apq_data_options defaults = APQ_DATA_OPTIONS_INIT;
     *out = options == NULL ? defaults : *options;
     if (out->resolution != 0 && (out->resolution < DATA_MIN_RESOLUTION ||
@@ -53,9 +53,9 @@ apq_status data_options_check(const apq_data_options *options,
 static apq_status deliver(const apq_dataset *dataset, data_decoder *decoder,
                           const data_item *item, uint8_t *hwc) {
     int side = dataset->resolution;
-    APQ_TRY(data_decode(decoder, &dataset->listing, item,
-                        dataset->is_native ? 0 : apq_image_largest_side(side),
-                        false));
+    APQ_TRY(apq_data_decode(
+        decoder, &dataset->listing, item,
+        dataset->is_native ? 0 : apq_image_largest_side(side), false));
     if (dataset->is_native &&
         (decoder->native_width != side || decoder->native_height != side)) {
         APQ_FAIL(APQ_ERR_FORMAT,
@@ -64,7 +64,7 @@ static apq_status deliver(const apq_dataset *dataset, data_decoder *decoder,
                  dataset->listing.root, item->path, decoder->native_width,
                  decoder->native_height, side, side);
     }
-    return data_fit(decoder, side, hwc);
+    return apq_data_fit(decoder, side, hwc);
 }
 
 /* The side of the first image, when none is asked for. */
@@ -74,9 +74,10 @@ static apq_status find_resolution(apq_dataset *dataset, int asked) {
     if (asked == 0) {
         const data_item *item = &dataset->listing.items[0];
         data_decoder decoder = {0};
-        apq_status st = data_decode(&decoder, &dataset->listing, item, 0, true);
+        apq_status st =
+            apq_data_decode(&decoder, &dataset->listing, item, 0, true);
         int width = decoder.native_width, height = decoder.native_height;
-        data_decoder_fini(&decoder);
+        apq_data_decoder_fini(&decoder);
         APQ_TRY(st);
         if (width != height || width < DATA_MIN_RESOLUTION ||
             width > DATA_MAX_RESOLUTION) {
@@ -108,7 +109,7 @@ static apq_status visit_item(void *ctx, int thread, size_t i) {
     data_item *item = &dataset->listing.items[i];
     data_decoder *decoder = &job->decoders[thread];
     if (dataset->pixels == NULL) {
-        APQ_TRY(data_decode(decoder, &dataset->listing, item, 0, true));
+        APQ_TRY(apq_data_decode(decoder, &dataset->listing, item, 0, true));
     } else {
         APQ_TRY(deliver(dataset, decoder, item,
                         dataset->pixels + i * dataset->n_image));
@@ -136,8 +137,8 @@ static apq_status read_items(open_job *job, const apq_data_options *options) {
         }
     }
     if (dataset->pixels != NULL || n_encoded <= max_hashed_bytes) {
-        APQ_TRY(data_parallel(n, options->n_threads, visit_item, job,
-                              options->progress, "images read"));
+        APQ_TRY(apq_data_parallel(n, options->n_threads, visit_item, job,
+                                  options->progress, "images read"));
     }
     for (size_t i = 0; i < n; i++) {
         data_item *item = &listing->items[i];
@@ -167,8 +168,8 @@ static apq_status visit_statistics(void *ctx, int thread, size_t i) {
         hwc = dataset->pixels + dataset->splits.items[APQ_SPLIT_TRAIN][at] * n;
     } else {
         uint8_t *scratch = job->scratch + (size_t)thread * n;
-        APQ_TRY(data_dataset_image(dataset, &job->decoders[thread],
-                                   APQ_SPLIT_TRAIN, at, scratch));
+        APQ_TRY(apq_data_dataset_image(dataset, &job->decoders[thread],
+                                       APQ_SPLIT_TRAIN, at, scratch));
         hwc = scratch;
     }
     uint64_t sums[3] = {0}, squares[3] = {0};
@@ -198,8 +199,8 @@ static apq_status take_statistics(open_job *job,
         }
     }
     job->n_statistics = n;
-    APQ_TRY(data_parallel(n, options->n_threads, visit_statistics, job,
-                          options->progress, "images measured"));
+    APQ_TRY(apq_data_parallel(n, options->n_threads, visit_statistics, job,
+                              options->progress, "images measured"));
     double count = (double)n * (double)(dataset->n_image / 3);
     for (size_t c = 0; c < 3; c++) {
         uint64_t sum = 0, square = 0;
@@ -219,15 +220,15 @@ static apq_status take_statistics(open_job *job,
 static apq_status open_into(const char *uri, const apq_data_options *options,
                             apq_dataset *dataset, open_job *job) {
     data_listing *listing = &dataset->listing;
-    APQ_TRY(data_listing_read(uri, listing));
+    APQ_TRY(apq_data_listing_read(uri, listing));
     if (listing->n_defects > 0) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s/%s: %s", listing->root,
                  listing->defects[0].path, listing->defects[0].reason);
     }
     APQ_TRY(find_resolution(dataset, options->resolution));
-    APQ_TRY(data_splits_make(listing, options, &dataset->splits));
+    APQ_TRY(apq_data_splits_make(listing, options, &dataset->splits));
     APQ_TRY(read_items(job, options));
-    APQ_TRY(data_listing_hash(listing, dataset->hash));
+    APQ_TRY(apq_data_listing_hash(listing, dataset->hash));
     APQ_TRY(take_statistics(job, options));
     if (dataset->splits.test_carved) {
         apq_note(options->progress,
@@ -237,10 +238,11 @@ static apq_status open_into(const char *uri, const apq_data_options *options,
     return APQ_OK;
 }
 
-apq_status data_dataset_open(const char *uri, const apq_data_options *options,
-                             uint64_t max_memory_bytes, apq_dataset **out) {
+apq_status apq_data_dataset_open(const char *uri,
+                                 const apq_data_options *options,
+                                 uint64_t max_memory_bytes, apq_dataset **out) {
     apq_data_options checked;
-    APQ_TRY(data_options_check(options, &checked));
+    APQ_TRY(apq_data_options_check(options, &checked));
     apq_dataset *dataset = calloc(1, sizeof *dataset);
     open_job *job = calloc(1, sizeof *job);
     apq_status st = APQ_OK;
@@ -258,7 +260,7 @@ apq_status data_dataset_open(const char *uri, const apq_data_options *options,
 done:
     if (job != NULL) {
         for (int t = 0; t < DATA_MAX_THREADS; t++) {
-            data_decoder_fini(&job->decoders[t]);
+            apq_data_decoder_fini(&job->decoders[t]);
         }
         free(job->scratch);
         free(job);
@@ -269,13 +271,13 @@ done:
 
 apq_status apq_dataset_open(const char *uri, const apq_data_options *options,
                             apq_dataset **out) {
-    return data_dataset_open(uri, options, default_memory_bytes, out);
+    return apq_data_dataset_open(uri, options, default_memory_bytes, out);
 }
 
 void apq_dataset_destroy(apq_dataset *dataset) {
     if (dataset != NULL) {
-        data_splits_fini(&dataset->splits);
-        data_listing_fini(&dataset->listing);
+        apq_data_splits_fini(&dataset->splits);
+        apq_data_listing_fini(&dataset->listing);
         free(dataset->pixels);
         free(dataset);
     }
@@ -314,8 +316,9 @@ int apq_dataset_label(const apq_dataset *dataset, apq_split split, size_t i) {
     return dataset->listing.items[item_number(dataset, split, i)].label;
 }
 
-apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
-                              apq_split split, size_t i, uint8_t *hwc) {
+apq_status apq_data_dataset_image(const apq_dataset *dataset,
+                                  data_decoder *decoder, apq_split split,
+                                  size_t i, uint8_t *hwc) {
     size_t number = item_number(dataset, split, i);
     if (dataset->pixels != NULL) {
         memcpy(hwc, dataset->pixels + number * dataset->n_image,
@@ -328,8 +331,8 @@ apq_status data_dataset_image(const apq_dataset *dataset, data_decoder *decoder,
 apq_status apq_dataset_image(const apq_dataset *dataset, apq_split split,
                              size_t i, uint8_t *hwc) {
     data_decoder decoder = {0};
-    apq_status st = data_dataset_image(dataset, &decoder, split, i, hwc);
-    data_decoder_fini(&decoder);
+    apq_status st = apq_data_dataset_image(dataset, &decoder, split, i, hwc);
+    apq_data_decoder_fini(&decoder);
     return st;
 }
 

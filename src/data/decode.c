@@ -15,7 +15,7 @@
 #include <turbojpeg.h>
 #include <xxhash.h>
 
-void data_decoder_fini(data_decoder *decoder) {
+void apq_data_decoder_fini(data_decoder *decoder) {
     if (decoder->jpeg != NULL) {
         (void)tjDestroy(decoder->jpeg);
     }
@@ -101,9 +101,9 @@ static apq_status decode_jpeg(data_decoder *decoder,
                       "%d x %d pixels, a side is not in 1..%d", width, height,
                       DATA_MAX_SIDE);
     }
-    int orientation = data_jpeg_orientation(bytes, n_bytes);
+    int orientation = apq_data_jpeg_orientation(bytes, n_bytes);
     if (header_only) {
-        data_orient_size(decoder, orientation);
+        apq_data_orient_size(decoder, orientation);
         return APQ_OK;
     }
     choose_scale(decoder, min_side);
@@ -124,7 +124,7 @@ static apq_status decode_jpeg(data_decoder *decoder,
     if (is_cmyk) {
         cmyk_to_rgb(decoder->pixels, n);
     }
-    return data_orient_pixels(decoder, orientation);
+    return apq_data_orient_pixels(decoder, orientation);
 }
 
 static apq_status read_png(data_decoder *decoder, const data_listing *listing,
@@ -146,10 +146,10 @@ static apq_status read_png(data_decoder *decoder, const data_listing *listing,
     struct spng_exif exif; /* an error here is met by the decoder, too */
     int orientation =
         spng_get_exif(png, &exif) == 0
-            ? data_tiff_orientation((const uint8_t *)exif.data, exif.length)
+            ? apq_data_tiff_orientation((const uint8_t *)exif.data, exif.length)
             : 1;
     if (header_only) {
-        data_orient_size(decoder, orientation);
+        apq_data_orient_size(decoder, orientation);
         return APQ_OK;
     }
     size_t n_bytes = (size_t)header.width * header.height * 3;
@@ -164,7 +164,7 @@ static apq_status read_png(data_decoder *decoder, const data_listing *listing,
         return defect(decoder, listing, item, APQ_ERR_FORMAT,
                       "truncated or damaged PNG (%s)", spng_strerror(error));
     }
-    return data_orient_pixels(decoder, orientation);
+    return apq_data_orient_pixels(decoder, orientation);
 }
 
 static apq_status decode_png(data_decoder *decoder, const data_listing *listing,
@@ -200,7 +200,7 @@ static apq_status decode_pixels(data_decoder *decoder, const data_item *item,
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", item->path);
     }
     if (item->encoding == DATA_DRAWN) {
-        data_shapes_draw(seed, item->index, item->width, decoder->pixels);
+        apq_data_shapes_draw(seed, item->index, item->width, decoder->pixels);
     } else {
         unpack_raw(item, decoder->pixels);
     }
@@ -231,8 +231,9 @@ static apq_status read_item(data_decoder *decoder, const data_listing *listing,
     return APQ_OK;
 }
 
-apq_status data_decode(data_decoder *decoder, const data_listing *listing,
-                       const data_item *item, int min_side, bool header_only) {
+apq_status apq_data_decode(data_decoder *decoder, const data_listing *listing,
+                           const data_item *item, int min_side,
+                           bool header_only) {
     decoder->reason[0] = '\0';
     if (item->encoding >= DATA_RAW_HWC) {
         return decode_pixels(decoder, item, listing->shapes_seed);
@@ -342,7 +343,7 @@ static void crop(const data_decoder *decoder, int resolution, uint8_t *hwc) {
     }
 }
 
-apq_status data_fit(data_decoder *decoder, int resolution, uint8_t *hwc) {
+apq_status apq_data_fit(data_decoder *decoder, int resolution, uint8_t *hwc) {
     int width = decoder->width, height = decoder->height;
     int shorter = width < height ? width : height;
     int limit = apq_image_largest_side(resolution);

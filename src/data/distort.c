@@ -200,7 +200,7 @@ static const struct {
     [DATA_MOVE_Y] = {move_y, 0, 10 / 32.0, true},
 };
 
-data_distortion data_distortion_draw(apq_rng *rng) {
+data_distortion apq_data_distortion_draw(apq_rng *rng) {
     data_distortion d = {
         .kind = (data_distortion_kind)apq_rng_below(rng, DATA_N_DISTORTIONS)};
     double low = kinds[d.kind].low, high = kinds[d.kind].high;
@@ -211,8 +211,8 @@ data_distortion data_distortion_draw(apq_rng *rng) {
     return d;
 }
 
-void data_distort(const uint8_t *hwc, int side, const uint8_t fill[3],
-                  data_distortion distortion, uint8_t *out) {
+void apq_data_distort(const uint8_t *hwc, int side, const uint8_t fill[3],
+                      data_distortion distortion, uint8_t *out) {
     const picture p = {.hwc = hwc, .side = side, .fill = fill};
     kinds[distortion.kind].apply(&p, distortion.strength, out);
 }

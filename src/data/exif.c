@@ -22,7 +22,7 @@ static uint32_t read_number(const uint8_t *at, size_t n, bool is_big) {
     return value;
 }
 
-int data_tiff_orientation(const uint8_t *tiff, size_t n) {
+int apq_data_tiff_orientation(const uint8_t *tiff, size_t n) {
     if (n < 8 || (memcmp(tiff, "MM", 2) != 0 && memcmp(tiff, "II", 2) != 0)) {
         return 1;
     }
@@ -46,7 +46,7 @@ int data_tiff_orientation(const uint8_t *tiff, size_t n) {
     return 1;
 }
 
-int data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes) {
+int apq_data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes) {
     static const uint8_t start[6] = {'E', 'x', 'i', 'f', 0, 0};
     size_t at = 2; /* behind the start of the image */
     while (at + 4 <= n_bytes && bytes[at] == 0xff &&
@@ -63,8 +63,8 @@ int data_jpeg_orientation(const uint8_t *bytes, size_t n_bytes) {
         }
         if (marker == MARKER_APP1 && length >= 2 + sizeof start &&
             memcmp(segment, start, sizeof start) == 0) {
-            return data_tiff_orientation(segment + sizeof start,
-                                         length - 2 - sizeof start);
+            return apq_data_tiff_orientation(segment + sizeof start,
+                                             length - 2 - sizeof start);
         }
         at += 2 + length;
     }
@@ -77,14 +77,14 @@ static void swap_sides(int *width, int *height) {
     *height = old;
 }
 
-void data_orient_size(data_decoder *decoder, int orientation) {
+void apq_data_orient_size(data_decoder *decoder, int orientation) {
     if (orientation >= 5) {
         swap_sides(&decoder->width, &decoder->height);
         swap_sides(&decoder->native_width, &decoder->native_height);
     }
 }
 
-apq_status data_orient_pixels(data_decoder *decoder, int orientation) {
+apq_status apq_data_orient_pixels(data_decoder *decoder, int orientation) {
     if (orientation == 1) {
         return APQ_OK;
     }
@@ -115,6 +115,6 @@ apq_status data_orient_pixels(data_decoder *decoder, int orientation) {
     free(decoder->pixels);
     decoder->pixels = upright;
     decoder->capacity = 3 * width * height;
-    data_orient_size(decoder, orientation);
+    apq_data_orient_size(decoder, orientation);
     return APQ_OK;
 }

@@ -1,6 +1,6 @@
 /* ImageFolder: SPLIT/CLASS/NAME or CLASS/NAME, the layout of torchvision;
  * a class may have subfolders. Folders and archives share the rules in
- * data_folder_assign. */
+ * apq_data_folder_assign. */
 #include "data/data_internal.h"
 
 #include "base/file.h"
@@ -14,7 +14,7 @@
 
 enum { MAX_DEPTH = 6 };
 
-apq_status data_entries_add(data_entries *entries, data_entry entry) {
+apq_status apq_data_entries_add(data_entries *entries, data_entry entry) {
     if (entries->n == entries->capacity) {
         size_t capacity = entries->capacity * 2 + 64;
         data_entry *grown =
@@ -33,7 +33,7 @@ apq_status data_entries_add(data_entries *entries, data_entry entry) {
     return APQ_OK;
 }
 
-void data_entries_fini(data_entries *entries) {
+void apq_data_entries_fini(data_entries *entries) {
     for (size_t i = 0; i < entries->n; i++) {
         free(entries->list[i].path);
         free(entries->list[i].bytes);
@@ -66,7 +66,7 @@ static apq_status scan_name(const char *root, const char *relative,
     data_entry entry = {.path = path,
                         .n_bytes = (size_t)info.st_size,
                         .is_folder = S_ISDIR(info.st_mode)};
-    APQ_TRY(data_entries_add(entries, entry));
+    APQ_TRY(apq_data_entries_add(entries, entry));
     if (entry.is_folder) {
         if (depth == MAX_DEPTH) {
             APQ_FAIL(APQ_ERR_FORMAT, "%s: folders nested deeper than %d", full,
@@ -230,7 +230,7 @@ static apq_status collect_classes(const data_entries *entries, bool has_train,
         }
         (void)snprintf(previous, sizeof previous, "%s", name);
         if (find_class(listing, name) < 0) {
-            APQ_TRY(data_listing_add_class(listing, name));
+            APQ_TRY(apq_data_listing_add_class(listing, name));
             qsort(listing->class_names, (size_t)listing->n_classes,
                   sizeof *listing->class_names, compare_names);
         }
@@ -241,7 +241,7 @@ static apq_status collect_classes(const data_entries *entries, bool has_train,
 static apq_status add_item(data_entry *entry, int label, int group,
                            data_listing *listing) {
     data_item *item = NULL;
-    APQ_TRY(data_listing_add(listing, entry->path, &item));
+    APQ_TRY(apq_data_listing_add(listing, entry->path, &item));
     item->label = label;
     item->group = (data_group)group;
     item->encoding = entry->bytes == NULL ? DATA_FILE : DATA_ENCODED;
@@ -262,8 +262,8 @@ static apq_status report_empty_classes(const class_folder *classes,
                 (void)snprintf(path, sizeof path, "%s%s",
                                has_train ? folders[g] : "",
                                listing->class_names[c]);
-                APQ_TRY(data_listing_add_defect(listing, path,
-                                                "class with no images"));
+                APQ_TRY(apq_data_listing_add_defect(listing, path,
+                                                    "class with no images"));
             }
         }
     }
@@ -282,8 +282,8 @@ static apq_status assign_items(data_entries *entries, bool has_train,
         }
         if (rest[0] == '\0' && !entry->is_folder) {
             if (has_train) { /* beside class folders at the top: a README */
-                APQ_TRY(data_listing_add_defect(listing, entry->path,
-                                                "not in a class folder"));
+                APQ_TRY(apq_data_listing_add_defect(listing, entry->path,
+                                                    "not in a class folder"));
             }
             continue;
         }
@@ -298,8 +298,8 @@ static apq_status assign_items(data_entries *entries, bool has_train,
     return report_empty_classes(classes, has_train, listing);
 }
 
-apq_status data_folder_assign(data_entries *entries, bool is_archive,
-                              data_listing *listing) {
+apq_status apq_data_folder_assign(data_entries *entries, bool is_archive,
+                                  data_listing *listing) {
     /* A folder is never unwrapped: its files are opened by their path. */
     while (is_archive && strip_wrapper(entries)) {
     }
@@ -334,7 +334,7 @@ apq_status data_folder_assign(data_entries *entries, bool is_archive,
     return st;
 }
 
-apq_status data_folder_list(const char *path, data_listing *listing) {
+apq_status apq_data_folder_list(const char *path, data_listing *listing) {
     listing->layout = "image folder";
     data_entries entries = {0};
     apq_status st = scan(listing->root, "", 0, &entries);
@@ -342,8 +342,8 @@ apq_status data_folder_list(const char *path, data_listing *listing) {
         st = APQ_ERROR(APQ_ERR_FORMAT, "%s: folder is empty", path);
     }
     if (st == APQ_OK) {
-        st = data_folder_assign(&entries, false, listing);
+        st = apq_data_folder_assign(&entries, false, listing);
     }
-    data_entries_fini(&entries);
+    apq_data_entries_fini(&entries);
     return st;
 }

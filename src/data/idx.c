@@ -37,7 +37,7 @@ static bool find_file(const char *folder, const char *stem, int n_dims,
     return false;
 }
 
-bool data_idx_recognise(const char *path) {
+bool apq_data_idx_recognise(const char *path) {
     char found[APQ_PATH_MAX];
     return find_file(path, "train-images", 3, found);
 }
@@ -153,7 +153,7 @@ static apq_status add_pair(const idx_file *images, const idx_file *labels,
         char where[96];
         (void)snprintf(where, sizeof where, "%s#%zu", name, i);
         data_item *item = NULL;
-        APQ_TRY(data_listing_add(listing, where, &item));
+        APQ_TRY(apq_data_listing_add(listing, where, &item));
         item->bytes = images->bytes + i * n_pixels;
         item->n_bytes = n_pixels;
         item->label = labels->bytes[i];
@@ -191,11 +191,11 @@ static apq_status add_set(const char *folder, const char *prefix,
     free(labels.bytes);
     apq_status kept = images.bytes == NULL
                           ? APQ_OK
-                          : data_listing_add_blob(listing, images.bytes);
+                          : apq_data_listing_add_blob(listing, images.bytes);
     return st == APQ_OK ? kept : st;
 }
 
-apq_status data_idx_list(const char *path, data_listing *listing) {
+apq_status apq_data_idx_list(const char *path, data_listing *listing) {
     listing->layout = "IDX";
     int max_label = 0;
     APQ_TRY(add_set(path, "train", DATA_GROUP_TRAIN, &max_label, listing));
@@ -203,7 +203,7 @@ apq_status data_idx_list(const char *path, data_listing *listing) {
     for (int c = 0; c <= max_label; c++) {
         char number[16];
         (void)snprintf(number, sizeof number, "%d", c);
-        APQ_TRY(data_listing_add_class(listing, number));
+        APQ_TRY(apq_data_listing_add_class(listing, number));
     }
     return APQ_OK;
 }

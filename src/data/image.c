@@ -18,12 +18,12 @@ static apq_status decode_into(data_decoder *decoder, data_item *item,
                               const char *path, int resolution, uint8_t *hwc) {
     char root[] = ""; /* of a dataset; nothing here */
     const data_listing listing = {.root = root};
-    apq_status st = data_decode(decoder, &listing, item,
-                                apq_image_largest_side(resolution), false);
+    apq_status st = apq_data_decode(decoder, &listing, item,
+                                    apq_image_largest_side(resolution), false);
     if (decoder->reason[0] != '\0') { /* by the name that was given */
         return APQ_ERROR(st, "%s: %s", path, decoder->reason);
     }
-    return st == APQ_OK ? data_fit(decoder, resolution, hwc) : st;
+    return st == APQ_OK ? apq_data_fit(decoder, resolution, hwc) : st;
 }
 
 apq_status apq_image_read(const char *path, int resolution, uint8_t *hwc) {
@@ -39,7 +39,7 @@ apq_status apq_image_read(const char *path, int resolution, uint8_t *hwc) {
     apq_status st = item.path == NULL
                         ? APQ_ERROR(APQ_ERR_NOMEM, "%s: out of memory", path)
                         : decode_into(&decoder, &item, path, resolution, hwc);
-    data_decoder_fini(&decoder);
+    apq_data_decoder_fini(&decoder);
     free(item.path);
     free(bytes);
     return st;
@@ -61,7 +61,7 @@ apq_status apq_image_fit(const uint8_t *rgb, int width, int height,
                  height);
     }
     memcpy(decoder.pixels, rgb, n_bytes);
-    apq_status st = data_fit(&decoder, resolution, hwc);
-    data_decoder_fini(&decoder);
+    apq_status st = apq_data_fit(&decoder, resolution, hwc);
+    apq_data_decoder_fini(&decoder);
     return st;
 }

@@ -13,7 +13,7 @@
 
 #include <xxhash.h>
 
-void data_listing_fini(data_listing *listing) {
+void apq_data_listing_fini(data_listing *listing) {
     for (size_t i = 0; i < listing->n_items; i++) {
         free(listing->items[i].path);
         if (listing->items[i].encoding == DATA_ENCODED) {
@@ -42,8 +42,8 @@ static apq_status out_of_memory(void) {
     APQ_FAIL(APQ_ERR_NOMEM, "list of images: out of memory");
 }
 
-apq_status data_listing_add(data_listing *listing, const char *path,
-                            data_item **out) {
+apq_status apq_data_listing_add(data_listing *listing, const char *path,
+                                data_item **out) {
     if (listing->n_items == listing->capacity) {
         size_t capacity = listing->capacity * 2 + 64;
         data_item *grown =
@@ -67,7 +67,7 @@ apq_status data_listing_add(data_listing *listing, const char *path,
     return APQ_OK;
 }
 
-apq_status data_listing_add_blob(data_listing *listing, void *blob) {
+apq_status apq_data_listing_add_blob(data_listing *listing, void *blob) {
     void **grown = realloc(listing->blobs,
                            (listing->n_blobs + 1) * sizeof *listing->blobs);
     if (grown == NULL) {
@@ -79,7 +79,7 @@ apq_status data_listing_add_blob(data_listing *listing, void *blob) {
     return APQ_OK;
 }
 
-apq_status data_listing_add_class(data_listing *listing, const char *name) {
+apq_status apq_data_listing_add_class(data_listing *listing, const char *name) {
     size_t n = (size_t)listing->n_classes;
     if (n >= DATA_MAX_CLASSES) {
         APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: more than %d classes", listing->root,
@@ -100,8 +100,8 @@ apq_status data_listing_add_class(data_listing *listing, const char *name) {
     return APQ_OK;
 }
 
-apq_status data_listing_add_defect(data_listing *listing, const char *path,
-                                   const char *reason) {
+apq_status apq_data_listing_add_defect(data_listing *listing, const char *path,
+                                       const char *reason) {
     apq_data_defect *grown = realloc(
         listing->defects, (listing->n_defects + 1) * sizeof *listing->defects);
     if (grown == NULL) {
@@ -118,7 +118,7 @@ apq_status data_listing_add_defect(data_listing *listing, const char *path,
     return APQ_OK;
 }
 
-apq_status data_listing_read(const char *uri, data_listing *listing) {
+apq_status apq_data_listing_read(const char *uri, data_listing *listing) {
     listing->root = strdup(uri);
     if (listing->root == NULL) {
         return out_of_memory();
@@ -127,17 +127,17 @@ apq_status data_listing_read(const char *uri, data_listing *listing) {
         listing->root[n - 1] = '\0';
     }
     if (strncmp(uri, "builtin:", 8) == 0) {
-        APQ_TRY(data_shapes_list(uri, listing));
+        APQ_TRY(apq_data_shapes_list(uri, listing));
     } else if (apq_file_exists(uri)) {
-        APQ_TRY(data_archive_list(uri, listing));
+        APQ_TRY(apq_data_archive_list(uri, listing));
     } else if (!apq_dir_exists(uri)) {
         APQ_FAIL(APQ_ERR_IO, "%s: no such dataset folder or archive", uri);
-    } else if (data_cifar_recognise(uri)) {
-        APQ_TRY(data_cifar_list(uri, listing));
-    } else if (data_idx_recognise(uri)) {
-        APQ_TRY(data_idx_list(uri, listing));
+    } else if (apq_data_cifar_recognise(uri)) {
+        APQ_TRY(apq_data_cifar_list(uri, listing));
+    } else if (apq_data_idx_recognise(uri)) {
+        APQ_TRY(apq_data_idx_list(uri, listing));
     } else {
-        APQ_TRY(data_folder_list(uri, listing));
+        APQ_TRY(apq_data_folder_list(uri, listing));
     }
     for (size_t i = 0; i < listing->n_items; i++) {
         listing->has_val |= listing->items[i].group == DATA_GROUP_VAL;
@@ -153,7 +153,7 @@ apq_status data_listing_read(const char *uri, data_listing *listing) {
     return APQ_OK;
 }
 
-void data_splits_fini(data_splits *splits) {
+void apq_data_splits_fini(data_splits *splits) {
     for (int s = 0; s < APQ_N_SPLITS; s++) {
         free(splits->items[s]);
     }
@@ -196,9 +196,9 @@ static apq_status carve_val(const data_listing *listing,
     return APQ_OK;
 }
 
-apq_status data_splits_make(const data_listing *listing,
-                            const apq_data_options *options,
-                            data_splits *splits) {
+apq_status apq_data_splits_make(const data_listing *listing,
+                                const apq_data_options *options,
+                                data_splits *splits) {
     for (int s = 0; s < APQ_N_SPLITS; s++) {
         splits->items[s] =
             apq_calloc(listing->n_items, sizeof *splits->items[s]);
@@ -233,7 +233,7 @@ static void put_u64(unsigned char *bytes, uint64_t value) {
     }
 }
 
-apq_status data_listing_hash(const data_listing *listing, char out[17]) {
+apq_status apq_data_listing_hash(const data_listing *listing, char out[17]) {
     XXH3_state_t *state = XXH3_createState();
     if (state == NULL || XXH3_64bits_reset(state) != XXH_OK) {
         (void)XXH3_freeState(state);
@@ -323,8 +323,9 @@ static void *run_worker(void *argument) {
     return NULL;
 }
 
-apq_status data_parallel(size_t n, int n_threads, data_visit *visit, void *ctx,
-                         const apq_progress *progress, const char *what) {
+apq_status apq_data_parallel(size_t n, int n_threads, data_visit *visit,
+                             void *ctx, const apq_progress *progress,
+                             const char *what) {
     parallel_loop loop = {.visit = visit, .ctx = ctx, .n = n};
     parallel_worker workers[DATA_MAX_THREADS];
     APQ_ASSERT(n_threads >= 1 && n_threads <= DATA_MAX_THREADS);

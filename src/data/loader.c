@@ -71,21 +71,21 @@ static apq_status fill_slot(loader_worker *worker, size_t batch,
     begin += batch * (size_t)options->batch;
     for (size_t k = 0; k < (size_t)slot->n; k++) {
         size_t i = loader->order[begin + k];
-        APQ_TRY(data_dataset_image(loader->dataset, &worker->decoder,
-                                   options->split, i, worker->image));
+        APQ_TRY(apq_data_dataset_image(loader->dataset, &worker->decoder,
+                                       options->split, i, worker->image));
         data_placement placement = {0};
         if (options->augment) {
-            placement = data_augment_draw(&loader->augmentation, options->seed,
-                                          loader->epoch, i, side);
+            placement = apq_data_augment_draw(
+                &loader->augmentation, options->seed, loader->epoch, i, side);
         }
         const uint8_t *image = worker->image;
         if (placement.distortion.kind != 0) {
-            data_distort(image, side, loader->mean_byte, placement.distortion,
-                         worker->distorted);
+            apq_data_distort(image, side, loader->mean_byte,
+                             placement.distortion, worker->distorted);
             image = worker->distorted;
         }
-        data_augment_apply(image, side, loader->table, placement,
-                           slot->images + k * loader->n_pixels);
+        apq_data_augment_apply(image, side, loader->table, placement,
+                               slot->images + k * loader->n_pixels);
         slot->labels[k] = apq_dataset_label(loader->dataset, options->split, i);
     }
     return APQ_OK;
@@ -279,7 +279,7 @@ void apq_loader_destroy(apq_loader *loader) {
         free(loader->slots[s].labels);
     }
     for (int t = 0; t < DATA_MAX_THREADS; t++) {
-        data_decoder_fini(&loader->workers[t].decoder);
+        apq_data_decoder_fini(&loader->workers[t].decoder);
         free(loader->workers[t].image);
         free(loader->workers[t].distorted);
     }

@@ -188,7 +188,8 @@ static colour sample(const scene *s, inside_test *is_inside, double x,
     return c;
 }
 
-void data_shapes_draw(uint64_t seed, uint64_t index, int side, uint8_t *rgb) {
+void apq_data_shapes_draw(uint64_t seed, uint64_t index, int side,
+                          uint8_t *rgb) {
     apq_rng rng = apq_rng_make(seed, APQ_RNG_SHAPES, index);
     scene s = scene_draw(&rng);
     inside_test *is_inside = shapes[index % N_SHAPES].is_inside;
@@ -267,7 +268,7 @@ static apq_status add_images(const shapes_option *options, data_group group,
         (void)snprintf(path, sizeof path, "%s/%s/%06" PRIu64,
                        is_test ? "test" : "train", shapes[label].name, i);
         data_item *item = NULL;
-        APQ_TRY(data_listing_add(listing, path, &item));
+        APQ_TRY(apq_data_listing_add(listing, path, &item));
         item->index = first + i;
         item->label = (int)label;
         item->width = item->height = (int)options[OPTION_SIZE].value;
@@ -278,7 +279,7 @@ static apq_status add_images(const shapes_option *options, data_group group,
     return APQ_OK;
 }
 
-apq_status data_shapes_list(const char *uri, data_listing *listing) {
+apq_status apq_data_shapes_list(const char *uri, data_listing *listing) {
     shapes_option options[N_OPTIONS] = {
         [OPTION_TRAIN] = {"train", 2000, 20, 1000000},
         [OPTION_TEST] = {"test", 500, 10, 1000000},
@@ -297,7 +298,7 @@ apq_status data_shapes_list(const char *uri, data_listing *listing) {
     listing->layout = "built-in shapes";
     listing->shapes_seed = options[OPTION_SEED].value;
     for (int c = 0; c < N_SHAPES; c++) {
-        APQ_TRY(data_listing_add_class(listing, shapes[c].name));
+        APQ_TRY(apq_data_listing_add_class(listing, shapes[c].name));
     }
     APQ_TRY(add_images(options, DATA_GROUP_TRAIN, listing));
     return add_images(options, DATA_GROUP_TEST, listing);

@@ -1,5 +1,5 @@
-/* Preprocessing and classes as JSON: the rule of the data module (data_fit),
- * for programs that feed an export with images of their own. */
+/* Preprocessing and classes as JSON: the rule of the data module
+ * (apq_data_fit), for programs that feed an export with images of their own. */
 #include "export/describe.h"
 
 #include "data/data.h"

@@ -13,7 +13,7 @@ enum { MAX_PIXELS = 1 << 18, SIDE = 40, EXIF_BYTES = 36 };
 
 static void check_fit(data_decoder *decoder, int resolution) {
     static uint8_t hwc[3 * SIDE * SIDE];
-    FUZZ_CHECK(data_fit(decoder, resolution, hwc) == APQ_OK);
+    FUZZ_CHECK(apq_data_fit(decoder, resolution, hwc) == APQ_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -25,21 +25,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                             .bytes = bytes,
                             .n_bytes = size};
     data_decoder decoder = {.jpeg = NULL};
-    bool took = fuzz_took(data_decode(&decoder, &listing, &item, 0, true));
+    bool took = fuzz_took(apq_data_decode(&decoder, &listing, &item, 0, true));
     int width = decoder.native_width, height = decoder.native_height;
     /* Larger ones are legal and only take long. */
     if (took && (int64_t)width * height <= MAX_PIXELS) {
-        if (fuzz_took(data_decode(&decoder, &listing, &item, 0, false))) {
+        if (fuzz_took(apq_data_decode(&decoder, &listing, &item, 0, false))) {
             FUZZ_CHECK(decoder.width == width && decoder.height == height);
             check_fit(&decoder, 4);
             check_fit(&decoder, SIDE);
         }
-        if (fuzz_took(data_decode(&decoder, &listing, &item, 5, false))) {
+        if (fuzz_took(apq_data_decode(&decoder, &listing, &item, 5, false))) {
             FUZZ_CHECK(decoder.native_width == width);
             check_fit(&decoder, 4);
         }
     }
-    data_decoder_fini(&decoder);
+    apq_data_decoder_fini(&decoder);
     free(bytes);
     return 0;
 }

@@ -136,7 +136,7 @@ static apq_status no_tile(const bitfusion_config *c, const apq_ir_layer *l,
                           const bitfusion_dense *dense) {
     static const char *const names[] = {"activation", "weight", "output"};
     int64_t bits[BITFUSION_N_OPERANDS];
-    bitfusion_smallest_tile(c, dense, bits);
+    apq_bitfusion_smallest_tile(c, dense, bits);
     char buffers[160] = "";
     for (int i = 0; i < BITFUSION_N_OPERANDS; i++) {
         size_t used = strlen(buffers);
@@ -182,14 +182,14 @@ static apq_status bitfusion_layer(const void *state, const apq_ir_layer *l,
     int64_t n_groups = 1;
     if (l->kind == APQ_IR_DEPTHWISE) {
         int64_t channels = c->group_channels *
-                           bitfusion_lanes(c, l->weight_bits) *
-                           bitfusion_lanes(c, l->act_bits);
+                           apq_bitfusion_lanes(c, l->weight_bits) *
+                           apq_bitfusion_lanes(c, l->act_bits);
         n_groups = (l->in_channels + channels - 1) / channels;
         dense.in_channels = channels;
         dense.out_channels = channels;
     }
     bitfusion_plan plan;
-    if (!bitfusion_schedule(c, &dense, &plan)) {
+    if (!apq_bitfusion_schedule(c, &dense, &plan)) {
         return no_tile(c, l, &dense);
     }
     double n = (double)n_groups / (double)c->batch;

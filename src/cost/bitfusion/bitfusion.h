@@ -54,18 +54,18 @@ typedef struct bitfusion_plan {
 } bitfusion_plan;
 
 /* Operands of `bits` that share one lane. */
-int64_t bitfusion_lanes(const bitfusion_config *config, int64_t bits);
+int64_t apq_bitfusion_lanes(const bitfusion_config *config, int64_t bits);
 
 /* Fewest cycles, then least energy, over all tiles that fit and all loop
  * orders; false when no tile fits. */
-bool bitfusion_schedule(const bitfusion_config *config,
-                        const bitfusion_dense *dense, bitfusion_plan *out);
+bool apq_bitfusion_schedule(const bitfusion_config *config,
+                            const bitfusion_dense *dense, bitfusion_plan *out);
 
 /* On-chip bits of the smallest tile, by operand: no other needs less of any
  * buffer, so a layer fits exactly when this one does. */
-void bitfusion_smallest_tile(const bitfusion_config *config,
-                             const bitfusion_dense *dense,
-                             int64_t bits[BITFUSION_N_OPERANDS]);
+void apq_bitfusion_smallest_tile(const bitfusion_config *config,
+                                 const bitfusion_dense *dense,
+                                 int64_t bits[BITFUSION_N_OPERANDS]);
 
 extern const apq_target_ops apq_target_bitfusion;
 

@@ -55,7 +55,7 @@ static int64_t smaller(int64_t x, int64_t y) {
     return x < y ? x : y;
 }
 
-int64_t bitfusion_lanes(const bitfusion_config *config, int64_t bits) {
+int64_t apq_bitfusion_lanes(const bitfusion_config *config, int64_t bits) {
     return config->lane_bits / bits;
 }
 
@@ -68,8 +68,8 @@ static bool tiling_fill(const bitfusion_config *config,
     int64_t halo_side = d->kernel + (t->side - 1) * d->stride;
     int64_t area =
         d->is_im2col ? pixels * taps : t->images * halo_side * halo_side;
-    int64_t act_lanes = bitfusion_lanes(config, d->act_bits);
-    int64_t weight_lanes = bitfusion_lanes(config, d->weight_bits);
+    int64_t act_lanes = apq_bitfusion_lanes(config, d->act_bits);
+    int64_t weight_lanes = apq_bitfusion_lanes(config, d->weight_bits);
     int64_t depth = config->rows * act_lanes * weight_lanes;
     int64_t stored_in = round_up(t->in, depth);
     int64_t stored_out = round_up(t->out, config->columns);
@@ -310,8 +310,8 @@ static void try_channels(const bitfusion_config *config,
     }
 }
 
-bool bitfusion_schedule(const bitfusion_config *config,
-                        const bitfusion_dense *d, bitfusion_plan *out) {
+bool apq_bitfusion_schedule(const bitfusion_config *config,
+                            const bitfusion_dense *d, bitfusion_plan *out) {
     bitfusion_plan best = {.cycles = INT64_MAX};
     tiling t = {0};
     for (int64_t images = 1;; images *= 2) {
@@ -334,9 +334,9 @@ bool bitfusion_schedule(const bitfusion_config *config,
     return true;
 }
 
-void bitfusion_smallest_tile(const bitfusion_config *config,
-                             const bitfusion_dense *d,
-                             int64_t bits[BITFUSION_N_OPERANDS]) {
+void apq_bitfusion_smallest_tile(const bitfusion_config *config,
+                                 const bitfusion_dense *d,
+                                 int64_t bits[BITFUSION_N_OPERANDS]) {
     tiling t = {.images = 1, .side = 1, .in = 1, .out = 1};
     (void)tiling_fill(config, d, &t);
     memcpy(bits, t.footprint, sizeof t.footprint);

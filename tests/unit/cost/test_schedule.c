@@ -126,7 +126,7 @@ static double energy_of(const bitfusion_config *c, const row *r) {
 static bool check_row(const bitfusion_config *config, const row *r) {
     bitfusion_dense dense = dense_of(r);
     bitfusion_plan plan;
-    assert_true(bitfusion_schedule(config, &dense, &plan));
+    assert_true(apq_bitfusion_schedule(config, &dense, &plan));
     expect(r, "cycles", plan.cycles, r->cycles);
     expect(r, "all cycles", plan.cycles * r->n_groups, r->published);
     double nj = energy_of(config, r);
@@ -205,11 +205,11 @@ static void two_images_by_hand(void **state) {
                                    .weight_bits = 8,
                                    .act_bits = 8};
     bitfusion_plan one, two;
-    assert_true(bitfusion_schedule(&config, &dense, &one));
+    assert_true(apq_bitfusion_schedule(&config, &dense, &one));
     assert_int_equal(one.cycles, 35);
     assert_int_equal(strlen(one.loop_order), 4);
     config.batch = 2;
-    assert_true(bitfusion_schedule(&config, &dense, &two));
+    assert_true(apq_bitfusion_schedule(&config, &dense, &two));
     assert_int_equal(two.cycles, 47);
     assert_int_equal(two.tile_images, 2);
     assert_true(two.is_weight_stationary);
@@ -245,7 +245,7 @@ static void batch_is_no_slower_than_its_halves(void **state) {
                                      .act_bits = widths[b % 3]};
             bitfusion_plan last = {0}, plan;
             for (config.batch = 1; config.batch <= 16; config.batch *= 2) {
-                if (!bitfusion_schedule(&config, &dense, &plan)) {
+                if (!apq_bitfusion_schedule(&config, &dense, &plan)) {
                     break; /* 7 x 7 with 4-bit activations */
                 }
                 n_priced++;

@@ -18,7 +18,7 @@ static void draw_ramp(uint8_t *hwc) {
 
 static void distort(data_distortion_kind kind, double strength,
                     const uint8_t *in, uint8_t *out) {
-    data_distort(in, SIDE, fill, (data_distortion){kind, strength}, out);
+    apq_data_distort(in, SIDE, fill, (data_distortion){kind, strength}, out);
 }
 
 static void some_strengths_change_nothing(void **state) {
@@ -33,7 +33,7 @@ static void some_strengths_change_nothing(void **state) {
     draw_ramp(in);
     for (size_t i = 0; i < sizeof neutral / sizeof neutral[0]; i++) {
         memset(out, 0, sizeof out);
-        data_distort(in, SIDE, fill, neutral[i], out);
+        apq_data_distort(in, SIDE, fill, neutral[i], out);
         assert_memory_equal(in, out, sizeof out);
     }
 }
@@ -147,7 +147,7 @@ static void kinds_and_strengths_are_drawn_evenly(void **state) {
     double low[DATA_N_DISTORTIONS], high[DATA_N_DISTORTIONS];
     apq_rng rng = apq_rng_make(1, APQ_RNG_AUGMENT, 5);
     for (int i = 0; i < DRAWS; i++) {
-        data_distortion d = data_distortion_draw(&rng);
+        data_distortion d = apq_data_distortion_draw(&rng);
         bool is_first = n[d.kind]++ == 0;
         low[d.kind] =
             is_first || d.strength < low[d.kind] ? d.strength : low[d.kind];

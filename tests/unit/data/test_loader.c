@@ -224,7 +224,7 @@ static void test_augment_by_index(void **state) {
     const apq_augmentation usual = {.crop_padding = 4};
     int n_flipped = 0, n_shifted = 0;
     for (size_t i = 0; i < 1000; i++) {
-        data_placement p = data_augment_draw(&usual, 1, 2, i, SIDE);
+        data_placement p = apq_data_augment_draw(&usual, 1, 2, i, SIDE);
         assert_in_range(p.dx + 4, 0, 8);
         assert_in_range(p.dy + 4, 0, 8);
         n_flipped += p.is_flipped;
@@ -247,7 +247,7 @@ static void apply_plainly(const uint8_t *hwc, data_placement p, float *out) {
             table[c][v] = (float)v;
         }
     }
-    data_augment_apply(hwc, 8, (const float(*)[256])table, p, out);
+    apq_data_augment_apply(hwc, 8, (const float(*)[256])table, p, out);
 }
 
 static void test_placement(void **state) {
@@ -305,7 +305,7 @@ static void test_cutout(void **state) {
     const apq_augmentation a = {.cutout = 3};
     bool is_cut[64] = {false};
     for (size_t i = 0; i < 300; i++) {
-        data_placement p = data_augment_draw(&a, 1, 2, i, 8);
+        data_placement p = apq_data_augment_draw(&a, 1, 2, i, 8);
         assert_in_range(p.cutout_x, 0, 5);
         assert_in_range(p.cutout_y, 0, 5);
         float out[8 * 8 * 3];
@@ -330,12 +330,13 @@ static void test_alternating_flip(void **state) {
         .flip = APQ_FLIP_ALTERNATING, .crop_padding = 4, .cutout = 5};
     int n_flipped = 0;
     for (size_t i = 0; i < 1000; i++) {
-        data_placement first = data_augment_draw(&random, 9, 0, i, SIDE);
+        data_placement first = apq_data_augment_draw(&random, 9, 0, i, SIDE);
         n_flipped += first.is_flipped;
         for (uint64_t epoch = 0; epoch < 5; epoch++) {
             data_placement p =
-                data_augment_draw(&alternating, 9, epoch, i, SIDE);
-            data_placement q = data_augment_draw(&random, 9, epoch, i, SIDE);
+                apq_data_augment_draw(&alternating, 9, epoch, i, SIDE);
+            data_placement q =
+                apq_data_augment_draw(&random, 9, epoch, i, SIDE);
             assert_int_equal(p.is_flipped,
                              first.is_flipped != (epoch % 2 == 1));
             assert_int_equal(p.dx, q.dx);
@@ -463,7 +464,8 @@ static void test_lazy_and_worker_error(void **state) {
     write_folder(root, source, true);
     apq_data_options options = APQ_DATA_OPTIONS_INIT;
     options.n_val = 0;
-    assert_int_equal(data_dataset_open(root, &options, 1000, &lazy), APQ_OK);
+    assert_int_equal(apq_data_dataset_open(root, &options, 1000, &lazy),
+                     APQ_OK);
     apq_dataset *eager = must_open(root, NULL);
     assert_string_equal(apq_dataset_hash(lazy), apq_dataset_hash(eager));
     apq_loader *a = must_create(source, training);
