@@ -440,6 +440,25 @@ static apq_status export_with(apq_export_job *job,
     return apq_json_write(json_incref(out->manifest), 9, manifest);
 }
 
+/* The same keys may mean other things in another version, and a row that is
+ * added to no list would be lost. */
+static apq_status check_form(const json_t *manifest, const char *path) {
+    const json_t *version = json_object_get(manifest, "schema_version");
+    const json_t *rows = json_object_get(manifest, "verification");
+    if (!json_is_integer(version) || json_integer_value(version) != 1) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: schema_version is not 1", path);
+    }
+    bool is_list = json_is_array(rows);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        is_list = is_list && json_is_object(json_array_get(rows, i));
+    }
+    if (!is_list) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: verification is no list of objects",
+                 path);
+    }
+    return APQ_OK;
+}
+
 /* The format and its options are those of the manifest. */
 static apq_status read_export(const json_t *manifest, const char *path,
                               apq_export_request *request,
@@ -450,6 +469,7 @@ static apq_status read_export(const json_t *manifest, const char *path,
     if (*format == NULL || file == NULL || apq_path_name(file) != file) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not the manifest of an export", path);
     }
+    APQ_TRY(check_form(manifest, path));
     request->is_packed = json_is_true(json_object_get(manifest, "is_packed"));
     /* Manifests without the key are of a time when QONNX was of values. */
     request->is_scaled = !json_is_true(json_object_get(manifest, "has_codes"));

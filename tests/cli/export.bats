@@ -159,6 +159,15 @@ setup() {
     expect_status 1
     expect_output '^apq: ONNX Runtime: ./x.so.* \(other/network.onnx is written, but'
     jq -e '.verification == []' other/manifest.json
+    cp out/manifest.json sound.json
+    for change in '.verification = 3' '.verification = [3]' \
+        'del(.verification)' '.schema_version = 99' 'del(.schema_version)'; do
+        jq "$change" sound.json >out/manifest.json
+        run "$APQ" verify out --run "$RUN" --runtime x.so
+        expect_status 3
+        expect_output '^apq: out/manifest\.json: (verification|schema_version) is'
+        [ "${#lines[@]}" -eq 1 ]
+    done
     echo '{}' >out/manifest.json
     run "$APQ" verify out --run "$RUN" --runtime x.so
     expect_status 3
