@@ -64,8 +64,8 @@ static const char *const lr_schedules[] = {"cosine", "linear", NULL};
 static const char *const stems[] = {"learned", "whitened", NULL};
 static const char *const dtypes[] = {"float32", "bfloat16", NULL};
 static const char *const width_codes[] = {"onehot", "ordinal", NULL};
-static const char *const bit_codes[] = {"onehot", "gene", "shared", NULL};
-static const char *const losses[] = {"mse", "pairwise", "both", NULL};
+static const char *const bit_codes[] = {"onehot", "shared", NULL};
+static const char *const losses[] = {"mse", "pairwise", NULL};
 static const char *const flips[] = {"random", "alternating", NULL};
 
 static const recipe_field fields[] = {

@@ -25,17 +25,9 @@ static void share_rows(float *gradient, size_t first, size_t stride, size_t n,
 void apq_bit_share(const apq_predictor *p, apq_bit_code code, float *gradient) {
     size_t n_values = (size_t)p->space.n_bits;
     size_t n_layers = (size_t)p->n_bits / n_values; /* of all genes */
-    size_t n_blocks = (size_t)p->space.n_blocks;
-    size_t n = code == APQ_BITS_SHARED ? n_layers : n_blocks;
     float *rows = apq_part(p, gradient, APQ_PART_WQ);
-    if (code == APQ_BITS_ONEHOT) {
-        return;
-    }
-    /* Inputs are ordered by gene, block, value. */
-    for (size_t layer = 0; layer < n_layers; layer += n) {
-        for (size_t k = 0; k < n_values; k++) {
-            share_rows(rows, layer * n_values + k, n_values, n,
-                       (size_t)p->hidden);
-        }
+    /* Inputs are ordered by layer, then value. */
+    for (size_t k = 0; code == APQ_BITS_SHARED && k < n_values; k++) {
+        share_rows(rows, k, n_values, n_layers, (size_t)p->hidden);
     }
 }

@@ -191,15 +191,10 @@ static double pairwise_loss(const uint32_t *rows, int m, const double *targets,
 
 static double loss_slope(const uint32_t *rows, int m, const double *targets,
                          apq_predictor_step *step) {
-    double loss = 0.0;
     memset(step->slope, 0, (size_t)m * sizeof *step->slope);
-    if (step->loss != APQ_LOSS_PAIRWISE) {
-        loss += squared_loss(rows, m, targets, step);
-    }
-    if (step->loss != APQ_LOSS_SQUARED) {
-        loss += pairwise_loss(rows, m, targets, step);
-    }
-    return loss;
+    return step->loss == APQ_LOSS_PAIRWISE
+               ? pairwise_loss(rows, m, targets, step)
+               : squared_loss(rows, m, targets, step);
 }
 
 /* Regressor: its gradient and d3, from the slope of the loss. */

@@ -92,12 +92,10 @@ typedef enum apq_predictor_loss {
      * in the order of the targets))). The scale is then set by least squares.
      * Source: RankNet, Burges et al. 2005. */
     APQ_LOSS_PAIRWISE,
-    APQ_LOSS_BOTH, /* their sum */
 } apq_predictor_loss;
 
 typedef enum apq_bit_code {
     APQ_BITS_ONEHOT, /* each layer's bit-widths by themselves */
-    APQ_BITS_GENE,   /* all blocks alike */
     APQ_BITS_SHARED, /* all layers alike: how many have which bit-width */
 } apq_bit_code;
 

@@ -229,8 +229,8 @@ header() {
         predictor.loss=mse predictor.ensemble=1 predictor.frozen=false \
         predictor.bit_code=onehot
     cmp "$P" same/predictor.safetensors
-    for setting in transfer=false width_code=ordinal loss=pairwise loss=both \
-        frozen=true bit_code=gene bit_code=shared; do
+    for setting in transfer=false width_code=ordinal loss=pairwise \
+        frozen=true bit_code=shared; do
         rm -rf other
         fit other "predictor.$setting"
         if cmp "$P" other/predictor.safetensors; then
@@ -243,7 +243,7 @@ header() {
         scratch/predictor.json
     run "$APQ" predictor fit --run scratch --quiet predictor.loss=hinge
     expect_status 3
-    expect_output 'loss "hinge" is not one of mse, pairwise, both'
+    expect_output 'loss "hinge" is not one of mse, pairwise'
 }
 
 @test "curve: both arms on the same test records, JSON and pictures" {
