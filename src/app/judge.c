@@ -70,7 +70,7 @@ static apq_status draw(const columns *c, size_t n, bool has_noise,
                        const char *plot) {
     char stem[APQ_PATH_MAX];
     APQ_TRY(apq_judge_plot_stem(plot, "", stem));
-    double ends[2] = {INFINITY, -INFINITY};
+    double ends[2] = {(double)INFINITY, -(double)INFINITY};
     for (size_t i = 0; i < n; i++) {
         double p = c->actual[i];
         double half = has_noise ? two_sided_95 * sqrt(fmax(p * (1.0 - p), 0.0) /

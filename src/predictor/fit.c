@@ -281,7 +281,7 @@ static apq_status train(fit_run *run, apq_predictor_report *report) {
     const apq_predictor_fit_options *o = run->options;
     size_t n_bytes = run->n_params * sizeof(float);
     bool selects = run->parts.n_validation > 0;
-    scores best = {.tau = -2.0, .rmse = INFINITY};
+    scores best = {.tau = -2.0, .rmse = (double)INFINITY};
     if (selects && run->p->is_fitted) {
         best = evaluate(run, run->parts.n_train, run->parts.n_validation);
     }

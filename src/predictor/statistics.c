@@ -255,7 +255,7 @@ void apq_pairwise_by_gap(const double *predicted, const double *actual,
     for (int g = 0; g < APQ_N_GAPS; g++) {
         out[g] = (apq_gap){.low = g * noise, .high = (g + 1) * noise};
     }
-    out[APQ_N_GAPS - 1].high = INFINITY;
+    out[APQ_N_GAPS - 1].high = (double)INFINITY;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
             double d = actual[i] - actual[j], p = predicted[i] - predicted[j];

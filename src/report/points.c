@@ -99,7 +99,7 @@ apq_status apq_points_front(const apq_points *points, apq_points *front) {
         places[i] = (place){points->x[i], points->y[i]};
     }
     qsort(places, points->n, sizeof *places, by_x);
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     for (size_t i = 0; i < points->n; i++) {
         if (places[i].y > best) {
             best = places[i].y;

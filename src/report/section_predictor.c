@@ -45,7 +45,7 @@ static void put_scores(const json_t *root, apq_page *page) {
 
 /* Where a perfect prediction is: a line through all values. */
 static void add_diagonal(const apq_points *sets, size_t n, apq_points *line) {
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = -(double)INFINITY;
     for (size_t s = 0; s < n; s++) {
         for (size_t i = 0; i < sets[s].n; i++) {
             low = fmin(low, fmin(sets[s].x[i], sets[s].y[i]));

@@ -54,7 +54,7 @@ apq_status apq_thin(const double *x, const double *y, size_t n, size_t max,
         }
     }
     qsort(points, n_finite, sizeof *points, by_x);
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     for (size_t i = 0; i < n_finite; i++) {
         if (points[i].y > best) {
             best = points[i].y;

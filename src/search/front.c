@@ -58,8 +58,8 @@ void apq_crowding(const apq_search_entry *entries, const size_t *members,
         if (!(range > 0)) {
             continue; /* a cost nobody gives, or all alike */
         }
-        crowding[order[0].index] = INFINITY;
-        crowding[order[n - 1].index] = INFINITY;
+        crowding[order[0].index] = (double)INFINITY;
+        crowding[order[n - 1].index] = (double)INFINITY;
         for (size_t i = 1; i + 1 < n; i++) {
             crowding[order[i].index] +=
                 (order[i + 1].key - order[i - 1].key) / range;
