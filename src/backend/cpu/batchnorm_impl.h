@@ -62,7 +62,9 @@ APQ_INLINE void apply_any(const float *x, const float *residual, int64_t rows,
 #undef APPLY_BODY
         x += length;
         y += length;
-        residual += (PARTS & HAS_RESIDUAL) != 0 ? length : 0;
+        if ((PARTS & HAS_RESIDUAL) != 0) {
+            residual += length;
+        }
     }
 }
 
