@@ -152,20 +152,24 @@ apq_status apq_file_check_write(const char *path_or_null) {
 
 enum { MAX_LINE_BYTES = 4096 };
 
-/* End of the last whole line: where the next one begins. */
+/* End of the last whole line: where the next one begins. What stands there may
+ * be no rest of ours, and longer than a line. */
 static bool find_end(int fd, off_t *end) {
-    off_t size = lseek(fd, 0, SEEK_END);
-    char tail[MAX_LINE_BYTES];
-    off_t from = size > MAX_LINE_BYTES ? size - MAX_LINE_BYTES : 0;
-    ssize_t n = size < 0 ? -1 : pread(fd, tail, (size_t)(size - from), from);
-    if (n < 0) {
-        return false;
+    char part[MAX_LINE_BYTES];
+    off_t at = lseek(fd, 0, SEEK_END);
+    for (ssize_t n = 0; n == 0 && at > 0;) {
+        off_t from = at > MAX_LINE_BYTES ? at - MAX_LINE_BYTES : 0;
+        n = pread(fd, part, (size_t)(at - from), from);
+        if (n <= 0) {
+            return false;
+        }
+        while (n > 0 && part[n - 1] != '\n') {
+            n--;
+        }
+        at = from + n;
     }
-    while (n > 0 && tail[n - 1] != '\n') {
-        n--;
-    }
-    *end = from + n;
-    return true;
+    *end = at;
+    return at >= 0;
 }
 
 static bool append(int fd, const char *bytes, size_t n) {

@@ -189,6 +189,12 @@ static void lines_are_appended_whole(void **state) {
     assert_int_equal(apq_file_write(path, "on", 2), APQ_OK);
     assert_int_equal(apq_file_append_line(path, ""), APQ_OK);
     assert_content(path, "\n", 1);
+    /* A rest that is longer than any line goes as well. */
+    static char rest[9000];
+    memset(rest, 'x', sizeof rest);
+    assert_int_equal(apq_file_write(path, rest, sizeof rest), APQ_OK);
+    assert_int_equal(apq_file_append_line(path, "four"), APQ_OK);
+    assert_content(path, "four\n", 5);
     assert_int_equal(apq_file_append_line(*state, "x"), APQ_ERR_WRITE);
 }
 
