@@ -470,11 +470,17 @@ static apq_status check_alike(apq_records *records, const apq_record *record) {
     return st;
 }
 
+/* What is like a record that was found alike is so too: a look for each kind,
+ * not for each of many thousand records. */
 static apq_status merge(apq_records *records, const apq_record *rows, size_t n,
                         size_t *n_new) {
+    int64_t alike[APQ_RECORD_N_KINDS] = {0}; /* counts; 0: not looked yet */
     for (size_t i = 0; i < n; i++) {
         bool is_there;
-        APQ_TRY(check_alike(records, &rows[i]));
+        if (alike[rows[i].kind] != rows[i].count) {
+            APQ_TRY(check_alike(records, &rows[i]));
+            alike[rows[i].kind] = rows[i].count;
+        }
         APQ_TRY(find_same(records, &rows[i], &is_there));
         if (!is_there) {
             APQ_TRY(apq_records_add(records, &rows[i]));
