@@ -124,8 +124,8 @@ expect_sound() {
     pid=$!
     has_labels() {
         [ -e "$scratch/run/run.db" ] &&
-            [ "$(sqlite3 "$scratch/run/run.db" 'PRAGMA busy_timeout = 9000;
-                SELECT count(*) FROM records' | tail -1)" -gt 26 ]
+            [ "$(sqlite3 -cmd '.timeout 9000' "$scratch/run/run.db" \
+                'SELECT count(*) FROM records')" -gt 26 ]
     }
     wait_for has_labels
     # The run is in use by steps of its kind only.
