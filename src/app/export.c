@@ -1,194 +1,18 @@
 /* `apq export` and `apq verify`: load the network, write a format, run it. */
 #include "app/export.h"
 
-#include "app/export_folder.h"
 #include "app/export_job.h"
 #include "app/export_stage.h"
 #include "app/json.h"
 #include "base/path.h"
 #include "export/c99.h"
-#include "export/describe.h"
-#include "export/onnx.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* ----------------------------------------------------------------- formats */
-
-/* Values of the file's metadata; NULL: not known, or no memory. */
-typedef struct onnx_texts {
-    char *policy, *preprocessing, *classes;
-    char normalisation[256];
-} onnx_texts;
-
-static char *dump(json_t *value) {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(value);
-    return text;
-}
-
-static apq_status make_texts(const apq_export_job *job, onnx_texts *t) {
-    const apq_network_file *n = &job->network;
-    const float *m = job->mean, *s = job->std;
-    (void)snprintf(t->normalisation, sizeof t->normalisation,
-                   "{\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}",
-                   (double)m[0], (double)m[1], (double)m[2], (double)s[0],
-                   (double)s[1], (double)s[2]);
-    t->policy = apq_policy_to_json(&job->session.space, &n->policy);
-    t->preprocessing = dump(apq_export_preprocessing(job));
-    t->classes = n->class_names == NULL
-                     ? NULL
-                     : dump(apq_describe_classes(n->class_names, n->n_classes));
-    if (t->policy == NULL || t->preprocessing == NULL ||
-        (t->classes == NULL && n->class_names != NULL)) {
-        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", n->path);
-    }
-    return APQ_OK;
-}
-
-static void free_texts(onnx_texts *t) {
-    free(t->policy);
-    free(t->preprocessing);
-    free(t->classes);
-}
-
-static apq_status write_onnx(const apq_export_job *job,
-                             apq_onnx_flavour flavour, const char *path) {
-    onnx_texts texts;
-    apq_status st = make_texts(job, &texts);
-    const apq_onnx_pair metadata[] = {
-        {"apq.space", job->session.space.name},
-        {"apq.policy", texts.policy},
-        {"apq.source_hash", job->network.hash},
-        {"apq.normalisation",
-         job->has_normalisation ? texts.normalisation : NULL},
-        {"apq.preprocessing", texts.preprocessing},
-        {"apq.classes", texts.classes},
-    };
-    if (st == APQ_OK) {
-        st = apq_export_onnx(
-            job->network.model,
-            &(apq_onnx_options){
-                .flavour = flavour,
-                .is_packed = job->request->is_packed,
-                .is_function_left_out = job->request->is_function_left_out,
-                .is_called_quant = job->request->is_called_quant,
-                .is_scaled = job->request->is_scaled,
-                .metadata = metadata,
-                .n_metadata = sizeof metadata / sizeof metadata[0],
-            },
-            path);
-    }
-    free_texts(&texts);
-    return st;
-}
-
-/* options: what the flavour says; the rest is filled in */
-static apq_status verify_onnx(const apq_export_job *job,
-                              apq_verify_options options, const char *path,
-                              apq_loader *loader, apq_verification *out) {
-    options.runtime = job->request->runtime;
-    options.n_threads = apq_backend_threads();
-    options.progress = job->session.progress;
-    return apq_verify_onnx(job->network.model, path, loader, &options, out);
-}
-
-static apq_status write_qdq(const apq_export_job *job, const char *path) {
-    return write_onnx(job, APQ_ONNX_QDQ, path);
-}
-
-/* Layers with INT4 weights are computed in float. */
-static apq_status verify_qdq(const apq_export_job *job, const char *path,
-                             apq_loader *loader, apq_verification *out) {
-    apq_verify_options options = {.is_float = job->request->is_packed};
-    return verify_onnx(job, options, path, loader, out);
-}
-
-static apq_status write_qonnx(const apq_export_job *job, const char *path) {
-    return write_onnx(job, APQ_ONNX_QONNX, path);
-}
-
-static apq_status verify_qonnx(const apq_export_job *job, const char *path,
-                               apq_loader *loader, apq_verification *out) {
-    bool is_scaled = job->request->is_scaled;
-    apq_verify_options options = {.is_float = is_scaled,
-                                  .has_codes = !is_scaled};
-    return verify_onnx(job, options, path, loader, out);
-}
-
-static bool has_runtime(const apq_export_request *request) {
-    return request->runtime != NULL;
-}
-
-static bool always(const apq_export_request *request) {
-    (void)request;
-    return true;
-}
-
-static const char name_a_runtime[] =
-    "name ONNX Runtime's libonnxruntime.so with --runtime or in APQ_ORT, then "
-    "run apq verify";
-
-/* A format is a row here and a name below. */
-static const apq_export_format formats[] = {
-    {.name = "onnx",
-     .ending = ".onnx",
-     .may_pack = true,
-     .can_verify = has_runtime,
-     .how = name_a_runtime,
-     .write = write_qdq,
-     .verify = verify_qdq},
-    {.name = "qonnx",
-     .ending = ".onnx",
-     .has_intquant = true,
-     .can_verify = has_runtime,
-     .how = name_a_runtime,
-     .write = write_qonnx,
-     .verify = verify_qonnx},
-    {.name = "c",
-     .member = "network.c",
-     .may_have_prefix = true,
-     .reads_pixels = true,
-     .can_verify = apq_export_can_compile,
-     .how = "there is no C compiler cc; where there is one, run apq verify",
-     .write = apq_export_write_c,
-     .verify = apq_export_verify_c},
-    {.name = "safetensors",
-     .member = "network.safetensors",
-     .reads_pixels = true,
-     .can_verify = always,
-     .write = apq_export_write_weights,
-     .verify = apq_export_verify_weights},
-};
-enum { N_FORMATS = sizeof formats / sizeof formats[0] };
-
-/* What would help to verify the export; NULL: it can be. */
-static const char *obstacle(const apq_export_format *format,
-                            const apq_export_request *request) {
-    if (request->is_function_left_out) {
-        return "without the definition of IntQuant ONNX Runtime cannot run it; "
-               "an export with it can be verified";
-    }
-    return format->can_verify(request) ? NULL : format->how;
-}
-
-const char *const apq_export_format_names[] = {"onnx", "qonnx", "c",
-                                               "safetensors", NULL};
-
-/* NULL: none has the name. */
-static const apq_export_format *find_format(const char *name) {
-    for (size_t i = 0; i < N_FORMATS; i++) {
-        if (strcmp(formats[i].name, name) == 0) {
-            return &formats[i];
-        }
-    }
-    return NULL;
-}
-
 apq_status apq_app_export_check(const apq_export_request *r) {
-    const apq_export_format *format = find_format(r->format);
+    const apq_export_format *format = apq_export_format_find(r->format);
     if (format == NULL) {
         APQ_FAIL(APQ_ERR_ARG, "export format \"%s\": not known", r->format);
     }
@@ -212,9 +36,6 @@ apq_status apq_app_export_check(const apq_export_request *r) {
     }
     return r->prefix == NULL ? APQ_OK : apq_c99_check_prefix(r->prefix);
 }
-
-/* ------------------------------------------------------------ places, images
- */
 
 static bool has_ending(const char *path, const char *ending) {
     size_t n = strlen(path), n_ending = strlen(ending);
@@ -322,8 +143,6 @@ static void close_job(apq_export_job *job) {
     apq_session_fini(&job->session);
 }
 
-/* ---------------------------------------------------------------- workflows */
-
 static apq_status run_verification(apq_export_job *job,
                                    const apq_export_format *format,
                                    apq_export_answer *out) {
@@ -428,7 +247,7 @@ static apq_status export_with(apq_export_job *job,
     }
     APQ_TRY(write_export(job, format, manifest, out));
     APQ_TRY(apq_file_hash(out->file, out->hash));
-    out->how = obstacle(format, job->request);
+    out->how = apq_export_obstacle(format, job->request);
     if (out->how != NULL) {
         return APQ_OK;
     }
@@ -464,7 +283,7 @@ static apq_status read_export(const json_t *manifest, const char *path,
                               apq_export_request *request,
                               const apq_export_format **format) {
     const char *name = json_string_value(json_object_get(manifest, "format"));
-    *format = name == NULL ? NULL : find_format(name);
+    *format = name == NULL ? NULL : apq_export_format_find(name);
     const char *file = json_string_value(json_object_get(manifest, "file"));
     if (*format == NULL || file == NULL || apq_path_name(file) != file) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: not the manifest of an export", path);
@@ -476,7 +295,7 @@ static apq_status read_export(const json_t *manifest, const char *path,
     request->is_function_left_out =
         (*format)->has_intquant &&
         !json_is_true(json_object_get(manifest, "has_function"));
-    const char *how = obstacle(*format, request);
+    const char *how = apq_export_obstacle(*format, request);
     if (how != NULL) {
         APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: cannot be run: %s", path, how);
     }
@@ -580,7 +399,7 @@ apq_status apq_app_export(const apq_recipe *recipe, const char *run_dir_or_null,
                           apq_export_answer *out) {
     *out = (apq_export_answer){.manifest = NULL};
     APQ_TRY(apq_app_export_check(request));
-    const apq_export_format *format = find_format(request->format);
+    const apq_export_format *format = apq_export_format_find(request->format);
     apq_export_job job = {.request = request};
     apq_status st = open_job(&job, recipe, run_dir_or_null, progress);
     if (st == APQ_OK) {
@@ -592,27 +411,4 @@ apq_status apq_app_export(const apq_recipe *recipe, const char *run_dir_or_null,
         out->manifest = NULL;
     }
     return st;
-}
-
-/* ------------------------------------------------------------------- doctor */
-
-bool apq_app_has_onnx(void) {
-    return apq_onnx_is_built();
-}
-
-const char *apq_app_runtime(void) {
-    const char *library = getenv("APQ_ORT");
-    return library != NULL && library[0] != '\0' ? library : NULL;
-}
-
-void apq_app_describe_runtime(char out[256]) {
-    const char *library = apq_app_runtime();
-    char version[APQ_VERIFY_TEXT_MAX];
-    if (library == NULL) {
-        (void)snprintf(out, 256, "none: APQ_ORT does not name its library");
-    } else if (apq_verify_runtime(library, version) == APQ_OK) {
-        (void)snprintf(out, 256, "%s", version);
-    } else {
-        (void)snprintf(out, 256, "none: %s", apq_error_message());
-    }
 }

@@ -30,6 +30,12 @@ typedef struct apq_export_format {
                          apq_loader *loader, apq_verification *out);
 } apq_export_format;
 
+/* NULL: none has the name. */
+const apq_export_format *apq_export_format_find(const char *name);
+/* What would help to verify the export; NULL: it can be. */
+const char *apq_export_obstacle(const apq_export_format *format,
+                                const apq_export_request *request);
+
 /* The file that "manifest.json" beside `file` describes must be this one, or
  * there is none yet. Errors: ARG, FORMAT. */
 APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
