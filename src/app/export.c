@@ -247,7 +247,7 @@ static apq_status export_with(apq_export_job *job,
     }
     APQ_TRY(write_export(job, format, manifest, out));
     APQ_TRY(apq_file_hash(out->file, out->hash));
-    out->how = apq_export_obstacle(format, job->request);
+    out->how = format->obstacle(job->request);
     if (out->how != NULL) {
         return APQ_OK;
     }
@@ -295,7 +295,7 @@ static apq_status read_export(const json_t *manifest, const char *path,
     request->is_function_left_out =
         (*format)->has_intquant &&
         !json_is_true(json_object_get(manifest, "has_function"));
-    const char *how = apq_export_obstacle(*format, request);
+    const char *how = (*format)->obstacle(request);
     if (how != NULL) {
         APQ_FAIL(APQ_ERR_UNSUPPORTED, "%s: cannot be run: %s", path, how);
     }

@@ -87,8 +87,7 @@ apq_status apq_export_write_weights(const apq_export_job *job,
     return st;
 }
 
-bool apq_export_can_compile(const apq_export_request *request) {
-    (void)request;
+bool apq_export_can_compile(void) {
     apq_verify_c_options options = APQ_VERIFY_C_OPTIONS_INIT;
     return apq_verify_c_has(options.compiler);
 }

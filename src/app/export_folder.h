@@ -11,7 +11,7 @@ APQ_NODISCARD apq_status apq_export_write_weights(const apq_export_job *job,
                                                   const char *file);
 
 /* Whether there is a compiler to run C source with. */
-bool apq_export_can_compile(const apq_export_request *request);
+bool apq_export_can_compile(void);
 /* Compares test images; the loader is not used, since the source reads bytes.
  * The row says in `difference` what is wrong. */
 APQ_NODISCARD apq_status apq_export_verify_c(const apq_export_job *job,

@@ -110,60 +110,61 @@ static apq_status verify_qonnx(const apq_export_job *job, const char *path,
     return verify_onnx(job, options, path, loader, out);
 }
 
-static bool has_runtime(const apq_export_request *request) {
-    return request->runtime != NULL;
+static const char *need_runtime(const apq_export_request *request) {
+    return request->runtime != NULL
+               ? NULL
+               : "name ONNX Runtime's libonnxruntime.so with --runtime or in "
+                 "APQ_ORT, then run apq verify";
 }
 
-static bool always(const apq_export_request *request) {
+static const char *need_function(const apq_export_request *request) {
+    return request->is_function_left_out
+               ? "without the definition of IntQuant ONNX Runtime cannot run "
+                 "it; an export with it can be verified"
+               : need_runtime(request);
+}
+
+static const char *need_compiler(const apq_export_request *request) {
     (void)request;
-    return true;
+    return apq_export_can_compile() ? NULL
+                                    : "there is no C compiler cc; where there "
+                                      "is one, run apq verify";
 }
 
-static const char name_a_runtime[] =
-    "name ONNX Runtime's libonnxruntime.so with --runtime or in APQ_ORT, then "
-    "run apq verify";
+static const char *need_nothing(const apq_export_request *request) {
+    (void)request;
+    return NULL;
+}
 
 /* A format is a row here and a name below. */
 static const apq_export_format formats[] = {
     {.name = "onnx",
      .ending = ".onnx",
      .may_pack = true,
-     .can_verify = has_runtime,
-     .how = name_a_runtime,
+     .obstacle = need_runtime,
      .write = write_qdq,
      .verify = verify_qdq},
     {.name = "qonnx",
      .ending = ".onnx",
      .has_intquant = true,
-     .can_verify = has_runtime,
-     .how = name_a_runtime,
+     .obstacle = need_function,
      .write = write_qonnx,
      .verify = verify_qonnx},
     {.name = "c",
      .member = "network.c",
      .may_have_prefix = true,
      .reads_pixels = true,
-     .can_verify = apq_export_can_compile,
-     .how = "there is no C compiler cc; where there is one, run apq verify",
+     .obstacle = need_compiler,
      .write = apq_export_write_c,
      .verify = apq_export_verify_c},
     {.name = "safetensors",
      .member = "network.safetensors",
      .reads_pixels = true,
-     .can_verify = always,
+     .obstacle = need_nothing,
      .write = apq_export_write_weights,
      .verify = apq_export_verify_weights},
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
-
-const char *apq_export_obstacle(const apq_export_format *format,
-                                const apq_export_request *request) {
-    if (request->is_function_left_out) {
-        return "without the definition of IntQuant ONNX Runtime cannot run it; "
-               "an export with it can be verified";
-    }
-    return format->can_verify(request) ? NULL : format->how;
-}
 
 const char *const apq_export_format_names[] = {"onnx", "qonnx", "c",
                                                "safetensors", NULL};

@@ -22,8 +22,8 @@ typedef struct apq_export_format {
     const char *member; /* of a folder: the file that stands for it */
     bool may_pack, has_intquant, may_have_prefix;
     bool reads_pixels; /* so that their normalisation must be known */
-    bool (*can_verify)(const apq_export_request *request);
-    const char *how; /* where it cannot be verified: what would help */
+    /* What would help to verify the export; NULL: it can be. */
+    const char *(*obstacle)(const apq_export_request *request);
     apq_status (*write)(const apq_export_job *job, const char *path);
     /* `loader` has been started. */
     apq_status (*verify)(const apq_export_job *job, const char *path,
@@ -32,9 +32,6 @@ typedef struct apq_export_format {
 
 /* NULL: none has the name. */
 const apq_export_format *apq_export_format_find(const char *name);
-/* What would help to verify the export; NULL: it can be. */
-const char *apq_export_obstacle(const apq_export_format *format,
-                                const apq_export_request *request);
 
 /* The file that "manifest.json" beside `file` describes must be this one, or
  * there is none yet. Errors: ARG, FORMAT. */
