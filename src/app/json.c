@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 json_t *apq_json_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
@@ -68,7 +67,7 @@ apq_status apq_json_write(json_t *root, int digits, const char *path) {
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
-    apq_status st = apq_file_write(path, text, strlen(text));
+    apq_status st = apq_file_write_text(path, text);
     free(text);
     return st;
 }

@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static apq_status search_step(const apq_recipe *recipe, const char *run_dir,
                               const apq_progress *progress,
@@ -68,7 +67,7 @@ apq_status apq_app_keep_recipe(const apq_recipe *recipe, const char *run_dir,
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
     }
-    apq_status st = apq_file_write(path, text, strlen(text));
+    apq_status st = apq_file_write_text(path, text);
     free(text);
     return st;
 }
@@ -89,7 +88,7 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
                                                      .recipe = recipe,
                                                      .form = files[i].form},
                                &text));
-        apq_status st = apq_file_write(path, text, strlen(text));
+        apq_status st = apq_file_write_text(path, text);
         free(text);
         APQ_TRY(st);
     }

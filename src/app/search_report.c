@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { MAX_HISTORY = 1000, MAX_CANDIDATES = 512 };
 
@@ -269,7 +268,7 @@ apq_status apq_app_search_write(const apq_app_search_result *result,
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", json_path);
     }
-    apq_status st = apq_file_write(json_path, text, strlen(text));
+    apq_status st = apq_file_write_text(json_path, text);
     free(text);
     APQ_TRY(st);
     return write_pictures(result, stem);

@@ -11,7 +11,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { MAX_HISTORY = 20, N_LINES = 3 };
 
@@ -180,7 +179,7 @@ apq_status apq_app_sweep_write(const apq_sweep_result *result,
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", json_path);
     }
-    apq_status st = apq_file_write(json_path, text, strlen(text));
+    apq_status st = apq_file_write_text(json_path, text);
     free(text);
     APQ_TRY(st);
     drawing d;

@@ -131,6 +131,22 @@ apq_status apq_file_write(const char *path, const void *bytes, size_t n_bytes) {
     return APQ_OK;
 }
 
+apq_status apq_file_write_text(const char *path, const char *text) {
+    size_t n = strlen(text);
+    if (n > 0 && text[n - 1] == '\n') {
+        return apq_file_write(path, text, n);
+    }
+    char *ended = malloc(n + 1);
+    if (ended == NULL) {
+        APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", path);
+    }
+    memcpy(ended, text, n);
+    ended[n] = '\n';
+    apq_status st = apq_file_write(path, ended, n + 1);
+    free(ended);
+    return st;
+}
+
 apq_status apq_file_check_write(const char *path_or_null) {
     char folder[APQ_PATH_MAX];
     struct stat info;

@@ -20,6 +20,10 @@ APQ_NODISCARD apq_status apq_file_read(const char *path, char **bytes,
 APQ_NODISCARD apq_status apq_file_write(const char *path, const void *bytes,
                                         size_t n_bytes);
 
+/* Likewise a text; a line feed ends it in the file where it has none. */
+APQ_NODISCARD apq_status apq_file_write_text(const char *path,
+                                             const char *text);
+
 /* Adds `line` and a line feed at the end of a file, made when missing, by one
  * write that is synchronised. What an earlier writer left unfinished, the rest
  * after the last line feed, is cut off first. Lines of 4095 bytes at most.

@@ -101,7 +101,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         &text);
     apq_cli_progress_end(&progress);
     if (st == APQ_OK && options.out != NULL) {
-        st = apq_file_write(options.out, text, strlen(text));
+        st = apq_file_write_text(options.out, text);
     } else if (st == APQ_OK) {
         (void)fputs(text, stdout);
     }

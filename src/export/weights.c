@@ -9,7 +9,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { NAME_MAX_BYTES = APQ_IR_NAME_MAX + 24, FLOAT_DIGITS = 9 };
 
@@ -181,7 +180,7 @@ apq_status apq_export_weights(const apq_int_model *model,
         (st = apq_tensor_file_save(file, tensors)) != APQ_OK) {
         goto done;
     }
-    st = apq_file_write(sidecar, text, strlen(text));
+    st = apq_file_write_text(sidecar, text);
 done:
     apq_tensor_file_destroy(file);
     json_decref(root);

@@ -63,9 +63,7 @@ static apq_status save(const apq_rundir *dir, const json_t *manifest) {
     if (text == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "%s: out of memory", dir->manifest_path);
     }
-    size_t n = strlen(text);
-    text[n] = '\n'; /* in place of the NUL: the length is given */
-    apq_status st = apq_file_write(dir->manifest_path, text, n + 1);
+    apq_status st = apq_file_write_text(dir->manifest_path, text);
     free(text);
     return st;
 }

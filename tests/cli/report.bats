@@ -36,6 +36,15 @@ setup() {
         run/report.json r.json
 }
 
+@test "texts of a run end with a line feed" {
+    texts=$(find run -name '*.json*' -o -name '*.md' -o -name '*.html')
+    [ "$(wc -w <<<"$texts")" -ge 10 ]
+    for text in $texts; do
+        echo "$text"
+        [ "$(tail -c 1 "$text" | wc -l)" -eq 1 ]
+    done
+}
+
 @test "JSON: search cost, one-off apart from per scenario" {
     "$APQ" report --run run --json >r.json
     jq -e '[.search_cost.steps[].step] == ["train", "collect", "predictor",

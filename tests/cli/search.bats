@@ -301,18 +301,18 @@ interrupted() {
     grep -qE '^apq: search stopped after [0-9]+ evaluations$' err
     interrupted --space tiny --predictor "$P" --json --quiet -o best.json
     jq -e '.is_complete == false and .policy' <<<"$output"
-    diff best.json <(printf %s "$output")
+    diff best.json <(echo "$output")
     [ "$(cat err)" = 'apq: search stopped, best so far in best.json' ]
     cp -r "$RUN" run
     interrupted --run run --json --quiet
-    diff run/best.json <(printf %s "$output")
+    diff run/best.json <(echo "$output")
     grep -qE '^apq: search stopped after .*, best so far in run/best\.json$' err
     # Of several budgets alike.
     interrupted --space tiny --predictor "$P" --latency-ms 0.01:0.03:3
     expect_output '^[0-9.]+ +[0-9.]+ % '
     grep -qE '^apq: search stopped after 1 of 3 budgets$' err
     interrupted --run run --latency-ms 0.01:0.03:3 --json --quiet
-    diff run/front.json <(printf %s "$output")
+    diff run/front.json <(echo "$output")
     grep -qE '^apq: .* 1 of 3 budgets, best so far in run/front\.json$' err
 }
 

@@ -63,6 +63,17 @@ static void content_survives_the_round_trip(void **state) {
     assert_int_equal(count_entries(*state), 1);
 }
 
+static void a_text_ends_with_one_line_feed(void **state) {
+    char path[APQ_PATH_MAX];
+    path_in(*state, "text", path);
+    assert_int_equal(apq_file_write_text(path, "a\nb"), APQ_OK);
+    assert_content(path, "a\nb\n", 4);
+    assert_int_equal(apq_file_write_text(path, "a\n"), APQ_OK);
+    assert_content(path, "a\n", 2);
+    assert_int_equal(apq_file_write_text(path, ""), APQ_OK);
+    assert_content(path, "\n", 1);
+}
+
 /* The file system refuses after the first bytes, as a full disk does. */
 static apq_status write_limited(const char *path, size_t n_bytes) {
     static const char bytes[8192];
@@ -219,6 +230,7 @@ static void hashes_follow_content(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_SCRATCH(content_survives_the_round_trip),
+        IN_SCRATCH(a_text_ends_with_one_line_feed),
         IN_SCRATCH(failed_write_leaves_the_old_file),
         IN_SCRATCH(failed_rename_leaves_no_temporary),
         IN_SCRATCH(what_cannot_be_written_is_told_before),
