@@ -197,7 +197,13 @@ static apq_status search_points(apq_sweep_job *s, double start_s) {
     APQ_TRY(apq_sweep_resume(s));
     int n = out->n_points;
     for (int i = s->n_kept; i < n; i++) {
-        APQ_TRY(search_point(s, i));
+        apq_status st = search_point(s, i);
+        if (st == APQ_ERR_INTERRUPTED && i > 0) { /* before it had begun */
+            out->is_stopped = true;
+            out->n_points = i;
+            break;
+        }
+        APQ_TRY(st);
         apq_progress_update(s->search->progress, "budgets", (uint64_t)i + 1,
                             (uint64_t)n, "");
         out->is_stopped |= apq_stop_requested(s->search->progress);

@@ -140,7 +140,7 @@ sweep() {
 }
 
 @test "--remeasure: kill -9 while measuring costs one measurement at most" {
-    set -- --latency-ms 0.02 --remeasure 8 --qat-steps 40 --quiet
+    set -- --latency-ms 0.02 --remeasure 8 --qat-steps 200 --quiet
     cp -r "$RUN" whole
     cp -r "$RUN" cut
     "$APQ" search --run whole "$@" >/dev/null
@@ -266,8 +266,7 @@ disturb() {
     done
     disturb INT
     expect_status 130
-    jq -e '.is_complete == false and .points[-1].is_complete == false
-        and (.points | length) < 14' cut/front.json
+    jq -e '.is_complete == false and (.points | length) < 14' cut/front.json
     (long_sweep --run cut 2>>note.txt >/dev/null)
     # Each time after more points than the time before.
     grep -o 'going on after [0-9]* of 14 budgets' note.txt >on.txt
