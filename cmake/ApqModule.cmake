@@ -56,8 +56,10 @@ function(apq_test name)
   add_test(NAME ${name} COMMAND test_${name}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600) # sanitizers on a busy machine
   endif()
   set_tests_properties(${name} PROPERTIES
-    LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+    LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+    # Threads that spin while they wait starve the tests beside them.
+    ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()

@@ -39,8 +39,12 @@ labels() {
                 .count, .weights_hash]' | sort
 }
 
-needs_sqlite() {
-    command -v sqlite3 >/dev/null || skip 'needs sqlite3 (Debian: sqlite3)'
+# same_labels DIR DIR
+same_labels() {
+    labels "$1" >"$scratch/labels.1"
+    labels "$2" >"$scratch/labels.2"
+    [ -s "$scratch/labels.1" ]
+    diff "$scratch/labels.1" "$scratch/labels.2"
 }
 
 # expect_sound DIR: a whole file, nobody at work, no record twice.
@@ -53,7 +57,7 @@ expect_sound() {
 }
 
 @test "three processes killed 20 times leave the records of one" {
-    needs_sqlite
+    need sqlite3
     settings=(collect.quantised_records=100 collect.repeats=5)
     new_run "$scratch/one"
     new_run "$scratch/three"
@@ -81,7 +85,7 @@ expect_sound() {
         wait "${pids[i]}"
     done
     expect_sound "$scratch/three"
-    diff <(labels "$scratch/one") <(labels "$scratch/three")
+    same_labels "$scratch/one" "$scratch/three"
     [ "$(jq .steps.collect "$scratch/one/manifest.json")" = \
       "$(jq .steps.collect "$scratch/three/manifest.json")" ]
     for dir in one three; do
@@ -94,20 +98,20 @@ expect_sound() {
 
 @test "the processes of mpirun leave the records of one" {
     need_mpi
-    needs_sqlite
+    need sqlite3
     new_run "$scratch/one"
     collect "$scratch/one" --quiet
     for n in 2 4; do
         new_run "$scratch/by$n"
-        lines=$(wc -l <"$scratch/by$n/cost.jsonl")
+        n_lines=$(wc -l <"$scratch/by$n/cost.jsonl")
         run "${mpi[@]}" -n $n "$APQ" collect --run "$scratch/by$n" --threads 1
         expect_status 0
         # One voice, one account.
         [ "$(printf '%s\n' "$output" | grep -c '^collect: done in')" -eq 1 ]
-        tail -n +$((lines + 1)) "$scratch/by$n/cost.jsonl" |
-            jq -es "all(.step == \"collect\" and .threads == $n)"
+        tail -n +$((n_lines + 1)) "$scratch/by$n/cost.jsonl" |
+            jq -es "length > 0 and all(.step == \"collect\" and .threads == $n)"
         expect_sound "$scratch/by$n"
-        diff <(labels "$scratch/one") <(labels "$scratch/by$n")
+        same_labels "$scratch/one" "$scratch/by$n"
     done
     # An error is told once.
     run "${mpi[@]}" -n 2 "$APQ" collect --run "$scratch/by2" \
@@ -117,7 +121,7 @@ expect_sound() {
 }
 
 @test "an interrupted process gives its claim back; others wait for none" {
-    needs_sqlite
+    need sqlite3
     new_run "$scratch/run"
     start "$scratch/run" collect.quantised_records=2000 \
         2>"$scratch/log" >/dev/null &
@@ -268,7 +272,7 @@ expect_sound() {
 }
 
 @test "a choice without a policy is an error" {
-    needs_sqlite
+    need sqlite3
     new_run "$scratch/run"
     settings=(--quiet collect.qat_steps=0 collect.float_records=2
         collect.quantised_records=2)
@@ -287,11 +291,11 @@ expect_sound() {
     new_run "$scratch/fast"
     collect "$scratch/slow" "${settings[@]}" search.time_limit_s=1e-9
     collect "$scratch/fast" "${settings[@]}"
-    diff <(labels "$scratch/slow") <(labels "$scratch/fast")
+    same_labels "$scratch/slow" "$scratch/fast"
 }
 
 @test "what is measured twice is one network, planned or not" {
-    needs_sqlite
+    need sqlite3
     new_run "$scratch/run"
     settings=(--quiet collect.qat_steps=0 collect.float_records=4)
     collect "$scratch/run" "${settings[@]}" collect.quantised_records=4 \
@@ -370,7 +374,7 @@ expect_sound() {
     run "${import[@]}" "$scratch/r"
     expect_status 0
     expect_output '^56 records read, 48 added$'
-    diff <(labels "$scratch/a") <(labels "$scratch/b")
+    same_labels "$scratch/a" "$scratch/b"
     run "${import[@]}" "$scratch/r"
     expect_output '^56 records read, 0 added$'
     # Nothing is left to measure.
@@ -481,7 +485,7 @@ expect_sound() {
 }
 
 @test "records of version 1 are read, and taken up" {
-    needs_sqlite
+    need sqlite3
     new_run "$scratch/run"
     collect "$scratch/run" --quiet collect.float_records=30
     db=$scratch/run/run.db

@@ -237,6 +237,7 @@ END
 }
 
 @test "load_pytorch.py finds classes by their names" {
+    need python3
     # What finds files and labels computes nothing: an empty PyTorch will do.
     mkdir -p lib/torch/nn images/boat images/cat
     echo 'float32 = int8 = int32 = None' >lib/torch/__init__.py
@@ -290,7 +291,8 @@ for file, label in load_pytorch.find(pathlib.Path('images'), $1):
     [ ! -e deep ]
     mkdir old
     full 4 c old/new//deep/out '[a-z._]*'
-    [ -d old ] && [ ! -e old/new ]
+    [ -d old ]
+    [ ! -e old/new ]
     # No folder can have such a name.
     run "$APQ" export --run "$RUN" -o "deep/$(printf '%0300d' 0)" --quiet
     expect_output 'cannot make folder'
@@ -334,9 +336,11 @@ for file, label in load_pytorch.find(pathlib.Path('images'), $1):
         --images 10 --quiet
     [ "$(cd out && echo .apq-export-*)" = ".apq-export-busy42 \
 .apq-export-links1 .apq-export-set.up .apq-export-setting" ]
-    [ -s out/.apq-export-busy42/network.c ] && [ -s elsewhere/kept ]
+    [ -s out/.apq-export-busy42/network.c ]
+    [ -s elsewhere/kept ]
     [ -s out/.apq-export-set.up/users ]
-    [ -s out/network.c ] && [ -s out/manifest.json ]
+    [ -s out/network.c ]
+    [ -s out/manifest.json ]
 }
 
 @test "a folder in the place of a file is refused, the others stay" {
@@ -374,7 +378,7 @@ says_nothing_stale() {
     says_nothing_stale "${export_it[@]}"
     says_nothing_stale "${verify_it[@]}"
     says_nothing_stale infer run/search.png
-    "$APQ" search --run run --latency-ms 0.012 --quiet
+    "$APQ" search --run run --latency-ms "$(tighter)" --quiet
     says_stale "${export_it[@]}"
     says_stale "${export_it[@]}" --quiet
     jq -e '.verification[0].agrees' out/manifest.json

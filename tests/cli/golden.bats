@@ -16,7 +16,7 @@ made() {
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
-    command -v python3 >/dev/null || skip 'needs python3'
+    need python3
 }
 
 @test "every golden file has a line that says which script makes it" {

@@ -7,6 +7,8 @@ APQ=${APQ:-$ROOT/build/apq}
 export ROOT APQ
 # Threads that spin while they wait starve the tests beside them.
 export OMP_WAIT_POLICY=passive
+# nproc obeys these, `--threads 0` does not.
+unset OMP_NUM_THREADS OMP_THREAD_LIMIT
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
@@ -44,6 +46,16 @@ wait_for() {
 # has_lines N FILE: at least so many.
 has_lines() {
     [ -e "$2" ] && [ "$(wc -l <"$2")" -ge "$1" ]
+}
+
+# need TOOL [PACKAGE of Debian]: skips where it is not there.
+need() {
+    command -v "$1" >/dev/null || skip "needs $1 (Debian: ${2:-$1})"
+}
+
+# tighter: a latency in ms that the network of RUN misses.
+tighter() {
+    jq '.cost.latency_ms * 0.9' "$RUN/best.json"
 }
 
 # need_runtime: skips without ONNX Runtime.

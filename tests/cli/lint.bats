@@ -84,4 +84,8 @@ lint() {
     lint negation
     expect_status 1
     expect_output '^tests/cli/a.bats:9: write ! \.\.\. \|\| false$'
+    printf '    [ a ] && [ b ]\n' >tests/cli/a.bats
+    lint negation
+    expect_status 1
+    expect_output '^tests/cli/a.bats:1: write two lines$'
 }

@@ -99,7 +99,8 @@ setup() {
     expect_status 3
     n=$("$APQ" lut build --space cifar10 -o t.jsonl --json --quiet |
         jq .resumed)
-    [ "$n" -gt 10 ] && [ "$n" -lt 2983 ]
+    [ "$n" -gt 10 ]
+    [ "$n" -lt 2983 ]
     [ ! -e t.jsonl.part ]
     sed 's/"date":"[^"]*"//' t.jsonl >resumed
     sed 's/"date":"[^"]*"//' "$CIFAR" >whole

@@ -82,7 +82,7 @@ page() {
 }
 
 @test "a page is found in the build folder and refers to existing ones" {
-    command -v man >/dev/null || skip 'needs man (Debian: man-db)'
+    need man man-db
     run man -M "$SHARE/man" -w apq-lut-build
     expect_status 0
     sed -n 's/\\-/-/g; s/^\.BR \([a-z-]*\) .*/\1/p' "$SHARE"/man/man1/*.1 |
@@ -183,12 +183,12 @@ expect_reply() {
 }
 
 @test "zsh reads its completion" {
-    command -v zsh >/dev/null || skip 'needs zsh (Debian: zsh)'
+    need zsh
     zsh -n "$SHARE/zsh/site-functions/_apq"
 }
 
 @test "fish completes" {
-    command -v fish >/dev/null || skip 'needs fish (Debian: fish)'
+    need fish
     # said LINE: what fish would offer, one a line.
     said() {
         fish --no-config -c \

@@ -127,13 +127,15 @@ finish() {
     [ "$status" -eq 130 ]
     step=$(sed -n 's/.*interrupted at step \([0-9]*\),.*/\1/p' "$scratch/log")
     # Alone as well.
-    run timeout -s INT 2 "$APQ" train "$scratch/long.yaml" checkpoint_s=0.1 \
-        --run "$scratch/run" --threads 1
-    expect_output "resuming training at step $step of"
+    "$APQ" train "$scratch/long.yaml" checkpoint_s=0.1 --run "$scratch/run" \
+        --threads 1 2>"$scratch/alone" &
+    wait_for grep "resuming training at step $step of" "$scratch/alone"
+    kill -INT $!
+    wait
 }
 
 @test "a resumed training by two processes repeats an undisturbed one" {
-    sed -i 's/^  epochs: .*/  epochs: 20/' "$scratch/long.yaml"
+    sed -i 's/^  epochs: .*/  epochs: 60/' "$scratch/long.yaml"
     # Progressive training has a teacher in its checkpoint.
     for schedule in sandwich progressive; do
         sed -i -e '/^  schedule:/d' \
@@ -153,6 +155,7 @@ finish() {
 }
 
 @test "a lost process ends the job; the last state is whole and of use" {
+    need pgrep procps
     start 4
     victim=$(pgrep -P "$job" | tail -1)
     kill -9 "$victim"

@@ -284,6 +284,7 @@ header() {
 }
 
 @test "the whole method by each way to a predictor: a row a budget" {
+    need sqlite3
     compare=(sh "$ROOT/benchmarks/end_to_end.sh"
         'builtin:shapes?train=600&test=200&size=16&seed=1' "$RUN" out '0.008 0.012'
         '1 2' more="$RUN",predictor.hidden=20,predictor.ensemble=2)

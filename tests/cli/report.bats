@@ -118,7 +118,7 @@ setup() {
 browse() {
     browser=$(command -v chromium || command -v google-chrome ||
         command -v chromium-browser) || skip 'needs chromium (Debian: chromium)'
-    timeout 100 "$browser" --headless --no-sandbox --disable-gpu \
+    timeout 100 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
         --user-data-dir="$BATS_TEST_TMPDIR/browser" \
         --virtual-time-budget=20000 "$@" 2>browser.log
 }
@@ -183,7 +183,7 @@ ask() {
     browser=$(command -v chromium || command -v google-chrome ||
         command -v chromium-browser) || skip 'needs chromium (Debian: chromium)'
     mkfifo to from
-    "$browser" --headless --no-sandbox --disable-gpu --enable-logging=stderr \
+    "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --enable-logging=stderr \
         --user-data-dir="$BATS_TEST_TMPDIR/browser" --remote-debugging-pipe \
         about:blank 3<to 4>from 2>browser.log &
     child=$!
@@ -514,7 +514,7 @@ ask() {
 }
 
 @test "a new search makes the fine-tuned network stale" {
-    "$APQ" search --run run --latency-ms 0.012 --quiet >/dev/null
+    "$APQ" search --run run --latency-ms "$(tighter)" --quiet >/dev/null
     "$APQ" report --run run --json >r.json
     jq -e '.result.is_measurement_stale and .result.measured == null
         and .search_cost.replaced.wall_s > 0

@@ -19,7 +19,7 @@ kill_until_done() {
         pid=$!
         # Longer from try to try, and ever more so: a busy machine must get
         # through a start.
-        ms=$((RANDOM % 250 + 50 + try * try / 2))
+        ms=$((RANDOM % 250 + 50 + try * try))
         sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
         if kill -9 "$pid" 2>/dev/null; then
             kills=$((kills + 1))
@@ -85,7 +85,8 @@ kill_until_done() {
     dir=$scratch/run
     "$APQ" run "$scratch/r.yaml" train.epochs=1 finetune.epochs=0 \
         --run "$dir" --quiet
-    tune() { # to one log; $tuner is the process
+    tune() { # to one log, never an old one; $tuner is the process
+        rm -f "$scratch/log"
         "$APQ" finetune --run "$dir" finetune.epochs=60 "$@" \
             --threads 1 2>"$scratch/log" &
         tuner=$!

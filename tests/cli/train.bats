@@ -64,7 +64,7 @@ setup() {
 }
 
 @test "a chart on a terminal, no escapes elsewhere" {
-    command -v script >/dev/null || skip 'needs script (Debian: bsdutils)'
+    need script bsdutils
     train() { # RUN, on a terminal of 80 x 24
         TERM=xterm script -qec "stty cols 80 rows 24; '$APQ' train r.yaml \
             train.epochs=60 --run $1 $2" /dev/null </dev/null

@@ -36,24 +36,33 @@ static double score(const apq_space *space, const apq_policy *policy,
     return 0.6 + sum;
 }
 
+/* All at once: each by itself would wait for the disk as often. */
 static void add(apq_records *records, const apq_space *space,
                 apq_record_kind kind, int n) {
+    apq_record rows[N_FLOAT] = {0};
+    char *texts[N_FLOAT];
+    size_t n_new;
+    assert_true(n <= N_FLOAT);
     for (int seq = 0; seq < n; seq++) {
         apq_policy policy;
         apq_rng rng =
             apq_rng_make(1, APQ_RNG_TEST, (uint64_t)(1000 * (int)kind + seq));
         apq_policy_random(space, &rng, &policy);
         apq_policy_canonical(space, &policy);
-        char *text = apq_policy_to_json(space, &policy);
-        assert_non_null(text);
-        apq_record record = {.policy = text,
-                             .kind = kind,
-                             .seq = seq,
-                             .count = 10000,
-                             .weights_hash = "0"};
-        record.accuracy = score(space, &policy, kind != APQ_RECORD_FLOAT);
-        assert_status(apq_records_add(records, &record), APQ_OK);
-        free(text);
+        texts[seq] = apq_policy_to_json(space, &policy);
+        assert_non_null(texts[seq]);
+        rows[seq] = (apq_record){
+            .policy = texts[seq],
+            .kind = kind,
+            .seq = seq,
+            .accuracy = score(space, &policy, kind != APQ_RECORD_FLOAT),
+            .count = 10000,
+            .weights_hash = "0"};
+    }
+    assert_status(apq_records_merge(records, rows, (size_t)n, &n_new), APQ_OK);
+    assert_int_equal(n_new, n);
+    for (int seq = 0; seq < n; seq++) {
+        free(texts[seq]);
     }
 }
 
