@@ -525,8 +525,9 @@ apq_status apq_nn_calibrate(apq_nn_net *net, const float *images,
                 : (int64_t)n_images * l->ir.in_size * l->ir.in_size;
         const float *x;
         APQ_TRY(float_input(net, i, pixels, &x));
-        APQ_TRY(apq_nn_calibrate_input(
-            net, l, x, (size_t)pixels * (size_t)l->ir.in_channels));
+        APQ_TRY(apq_quant_act_range(
+            x, (size_t)pixels * (size_t)l->ir.in_channels, l->ir.act_bits,
+            l->ir.is_act_signed, &l->act_range));
     }
     APQ_TRY(apq_nn_calibrate_streams(net, images, n_images));
     net->is_quantised = true;

@@ -109,22 +109,6 @@ apq_status apq_nn_calibrate_weights(const apq_nn_net *net, apq_nn_layer *l) {
     return APQ_OK;
 }
 
-apq_status apq_nn_calibrate_input(const apq_nn_net *net, apq_nn_layer *l,
-                                  const float *x, size_t n) {
-    if (net->quantiser == APQ_QUANTISER_APQ) {
-        return apq_quant_act_range(x, n, l->ir.act_bits, l->ir.is_act_signed,
-                                   &l->act_range);
-    }
-    float step = apq_lsq_act_step(x, n, l->ir.act_bits, l->ir.is_act_signed);
-    if (!isfinite(step)) {
-        APQ_FAIL(APQ_ERR_NUMERIC, "%s: an input is not finite", l->ir.name);
-    }
-    /* Inputs without any signal say nothing: the initial range is kept. */
-    float range = step * (float)apq_nn_highest_code(l);
-    l->act_range = range > 0.0F ? range : l->act_range;
-    return APQ_OK;
-}
-
 static float act_step(const apq_nn_layer *l) {
     return apq_quant_act_step(l->act_range, l->ir.act_bits,
                               l->ir.is_act_signed);

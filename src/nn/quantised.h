@@ -26,10 +26,6 @@ int apq_nn_highest_code(const apq_nn_layer *l);
  * that are not finite. */
 APQ_NODISCARD apq_status apq_nn_calibrate_weights(const apq_nn_net *net,
                                                   apq_nn_layer *l);
-/* Chooses the range of the input from n float values of it. Errors: as above */
-APQ_NODISCARD apq_status apq_nn_calibrate_input(const apq_nn_net *net,
-                                                apq_nn_layer *l, const float *x,
-                                                size_t n);
 
 /* Whether gradients of weights and inputs have to be passed through steps:
  * quantised by LSQ. */

@@ -12,6 +12,7 @@
 enum {
     PARALLEL_MIN = 32768, /* elements worth a thread team */
     N_PARTS = 64,
+    N_SHARES = 40, /* of the largest weight, tried as limits */
 };
 
 static const float smallest_step = 1e-6F;
@@ -27,28 +28,50 @@ int apq_lsq_lowest(int bits, bool is_signed) {
 }
 
 double apq_lsq_scale(int64_t n, int bits, bool is_signed) {
-    return 1.0 / sqrt((double)n * apq_lsq_highest(bits, is_signed));
+    double high = apq_lsq_highest(bits, is_signed);
+    double pace = fmin(apq_lsq_highest(4, is_signed) / high, 1.0);
+    return pow(pace, 1.5) / sqrt((double)n * high);
 }
 
 /* -------------------------------------------------------------- weights */
 
-static float initial_step(const apq_lsq_weights *t, const float *w) {
-    double sum = 0, squares = 0, largest = 0;
+static double squared_error(const apq_lsq_weights *t, const float *w,
+                            float step) {
+    float high = (float)apq_lsq_highest(t->bits, true), low = -high;
+    double sum = 0;
     for (int64_t i = 0; i < t->n; i++) {
-        double x = (double)w[i * t->by_value];
-        sum += x;
-        squares += x * x;
-        largest = fmax(largest, fabs(x));
+        float x = w[i * t->by_value];
+        float error = step * round_even(clamp(x / step, low, high)) - x;
+        sum += (double)error * (double)error;
     }
-    double mean = sum / (double)t->n;
-    double deviation = sqrt(fmax(squares / (double)t->n - mean * mean, 0.0));
-    double reach = fabs(mean) + 3 * deviation;
-    int high = apq_lsq_highest(t->bits, true);
-    double step = fmin(reach / (high + 1), largest / high);
-    return fmaxf((float)step, smallest_step);
+    return sum;
+}
+
+static float initial_step(const apq_lsq_weights *t, const float *w) {
+    float largest = 0;
+    for (int64_t i = 0; i < t->n; i++) {
+        largest = fmaxf(largest, fabsf(w[i * t->by_value]));
+    }
+    float widest = largest / (float)apq_lsq_highest(t->bits, true);
+    float best = fmaxf(widest, smallest_step);
+    double least = squared_error(t, w, best);
+    for (int part = N_SHARES - 1; part >= N_SHARES / 4; part--) {
+        float step = widest * (float)part / (float)N_SHARES;
+        if (step < smallest_step) {
+            break;
+        }
+        double error = squared_error(t, w, step);
+        if (error < least) {
+            least = error;
+            best = step;
+        }
+    }
+    return best;
 }
 
 void apq_lsq_weight_steps(const apq_lsq_weights *t, float *steps) {
+#pragma omp parallel for schedule(static) if (t->channels * t->n >=            \
+                                              PARALLEL_MIN)
     for (int64_t k = 0; k < t->channels; k++) {
         steps[k] = initial_step(t, t->w + k * t->by_channel);
     }
@@ -114,18 +137,6 @@ static double total_of(const double sums[N_PARTS]) {
         total += sums[part];
     }
     return total;
-}
-
-float apq_lsq_act_step(const float *x, size_t n, int bits, bool is_signed) {
-    double sum = 0, largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        double magnitude = fabs((double)x[i]);
-        sum += magnitude;
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    double high = apq_lsq_highest(bits, is_signed);
-    double step = 2 * sum / ((double)n * sqrt(high));
-    return (float)(step > largest / high ? largest / high : step); /* or NaN */
 }
 
 APQ_SIMD_CLONES

@@ -19,7 +19,8 @@
 int apq_lsq_highest(int bits, bool is_signed);
 /* -N of above, of activations. */
 int apq_lsq_lowest(int bits, bool is_signed);
-/* 1 / sqrt(n * P), n the values that share a step. */
+/* LSQ's 1 / sqrt(n * P), n the values that share a step; above 4 bits times
+ * (P of 4 bits / P)^1.5, so that limits P * s move no faster than there. */
 double apq_lsq_scale(int64_t n, int bits, bool is_signed);
 
 /* A weight tensor: value i of channel k is w[k * by_channel + i * by_value].
@@ -33,9 +34,9 @@ typedef struct apq_lsq_weights {
     const float *steps; /* (channels); not read by apq_lsq_weight_steps */
 } apq_lsq_weights;
 
-/* Initial steps: those of LSQ+ (CVPR workshops 2020),
- * max(|mean - 3 deviations|, |mean + 3 deviations|) / 2^(b-1), but none that
- * reaches further than the largest |w|; a channel of zeros gets a tiny one. */
+/* Initial steps: of those that reach from a quarter of a channel's largest |w|
+ * to all of it, the one with the least squared error; a channel of zeros gets
+ * a tiny one. */
 void apq_lsq_weight_steps(const apq_lsq_weights *t, float *steps);
 /* out: x_q; codes: round(v). */
 void apq_lsq_quantise_weights(const apq_lsq_weights *t, float *out);
@@ -45,9 +46,6 @@ void apq_lsq_weight_codes(const apq_lsq_weights *t, int8_t *codes);
 void apq_lsq_weights_backward(const apq_lsq_weights *t, const float *dout,
                               float *dw, float *dsteps);
 
-/* Initial step of LSQ, 2 * mean|x| / sqrt(P), but none that reaches further
- * than the largest |x|; 0 when all x are 0. */
-float apq_lsq_act_step(const float *x, size_t n, int bits, bool is_signed);
 /* y = x_q; may alias. */
 void apq_lsq_act(const float *x, size_t n, float step, int bits, bool is_signed,
                  float *y);

@@ -243,6 +243,10 @@ static double loss_of(twin *t) {
     return loss;
 }
 
+static double step_scale(int n, double highest, double highest_at_4) {
+    return pow(fmin(highest_at_4 / highest, 1.0), 1.5) / sqrt(n * highest);
+}
+
 /* What LSQ makes of a slope by parameter i of tensor k: steps are scaled, and
  * ranges move as their step would. */
 static double scale_of(const twin *t, size_t k, size_t i) {
@@ -251,7 +255,7 @@ static double scale_of(const twin *t, size_t k, size_t i) {
         const apq_ir_layer *l = &m->ir.layers[layer];
         if (k == m->weight_step[layer]) {
             int n = l->kind == APQ_IR_DEPTHWISE ? 9 : l->in_channels;
-            return 1 / sqrt(n * (pow(2, l->weight_bits - 1) - 1));
+            return step_scale(n, pow(2, l->weight_bits - 1) - 1, 7);
         }
     }
     if (k != m->act_range) {
@@ -260,7 +264,8 @@ static double scale_of(const twin *t, size_t k, size_t i) {
     const apq_ir_layer *l = &m->ir.layers[i];
     double highest = pow(2, l->act_bits - (l->is_act_signed ? 1 : 0)) - 1;
     int n = l->in_channels * (i + 1 == N_LAYERS ? 1 : SIDE * SIDE);
-    return highest * highest / sqrt(n * highest);
+    return highest * highest *
+           step_scale(n, highest, l->is_act_signed ? 7 : 15);
 }
 
 static void check_gradients(const char *backend, int bits) {

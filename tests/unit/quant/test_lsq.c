@@ -192,7 +192,8 @@ static void check_weights(bool is_column, int bits) {
             dw[at] = 3.0F;
             want += g * slope_by_step(x, s, bits, WEIGHT);
         }
-        want *= 1 / sqrt(DEPTH * (pow(2, bits - 1) - 1));
+        want *= pow(7 / (pow(2, bits - 1) - 1), 1.5) /
+                sqrt(DEPTH * (pow(2, bits - 1) - 1));
         assert_near((double)dsteps[k], 5 + want, 1e-4 * (1 + fabs(want)));
     }
     assert_true(n_lowest > 0);
@@ -209,37 +210,54 @@ static void weights_match_differences(void **state) {
     }
 }
 
-static void initial_steps_are_those_of_the_papers(void **state) {
-    (void)state;
-    float x[16] = {8.0F}; /* mean |x| 0.5 */
-    assert_near((double)apq_lsq_act_step(x, 16, 4, true), 1 / sqrt(7.0), 1e-6);
-    x[0] = -0.25F; /* not beyond the largest */
-    assert_near((double)apq_lsq_act_step(x, 1, 8, false), 0.25 / 255, 1e-8);
-    const float zeros[4] = {0};
-    assert_true(apq_lsq_act_step(zeros, 4, 4, false) == 0.0F);
-    x[1] = NAN;
-    assert_true(isnan(apq_lsq_act_step(x, 16, 4, true)) != 0);
-
-    /* Channels of mean 0 and deviation 0.5 k, of two values but for one. */
-    float w[K * DEPTH], steps[K];
-    for (int k = 0; k < K; k++) {
-        for (int i = 0; i < DEPTH; i++) {
-            w[k * DEPTH + i] = (i % 2 == 0 ? 0.5F : -0.5F) * (float)k;
-        }
+static double error_of(const float *w, int n, double step, int bits) {
+    double high = pow(2, bits - 1) - 1, sum = 0;
+    for (int i = 0; i < n; i++) {
+        double x = (double)w[i], v = fmin(fmax(x / step, -high), high);
+        sum += pow(step * rint(v) - x, 2);
     }
-    w[DEPTH] = 9.0F; /* an outlier in channel 1 */
-    apq_lsq_weights t = {.w = w,
-                         .channels = K,
-                         .n = DEPTH,
-                         .by_channel = DEPTH,
-                         .by_value = 1,
-                         .bits = 4};
-    apq_lsq_weight_steps(&t, steps);
-    assert_true(steps[0] > 0.0F && steps[0] < 1e-3F);
-    double mean = 8.5 / 12, square = (11 * 0.25 + 81) / 12;
-    assert_near((double)steps[1], (mean + 3 * sqrt(square - mean * mean)) / 8,
-                1e-5);
-    assert_near((double)steps[2], 1.0 / 7, 1e-6); /* 3 deviations reach 3 */
+    return sum;
+}
+
+/* The best of many steps, found without the function's own steps. */
+static double least_error(const float *w, int n, double largest, int bits) {
+    double least = INFINITY, high = pow(2, bits - 1) - 1;
+    for (int i = 1000; i >= 250; i--) {
+        least = fmin(least, error_of(w, n, largest / high * i / 1000, bits));
+    }
+    return least;
+}
+
+static void initial_steps_have_the_least_error(void **state) {
+    (void)state;
+    enum { C = 3, N = 400 };
+    float w[C * N], steps[C];
+    random_values(w, (size_t)C * N, 9);
+    memset(w, 0, N * sizeof *w);
+    w[2 * N] = 9.0F; /* an outlier in channel 2 */
+    for (int bits = 2; bits <= 8; bits++) {
+        apq_lsq_weights t = {.w = w,
+                             .channels = C,
+                             .n = N,
+                             .by_channel = N,
+                             .by_value = 1,
+                             .bits = bits};
+        apq_lsq_weight_steps(&t, steps);
+        assert_true(steps[0] > 0.0F && steps[0] < 1e-3F);
+        for (int k = 1; k < C; k++) {
+            const float *x = w + k * N;
+            double largest = 0;
+            for (int i = 0; i < N; i++) {
+                largest = fmax(largest, fabs((double)x[i]));
+            }
+            double least = least_error(x, N, largest, bits);
+            assert_true(error_of(x, N, (double)steps[k], bits) < 1.03 * least);
+        }
+        /* What is worth clipping at 4 bits is not at 8. */
+        float reach = steps[2] * (float)apq_lsq_highest(bits, true);
+        assert_true(bits != 4 || reach < 6.0F);
+        assert_true(bits != 8 || reach > 8.0F);
+    }
 }
 
 static void limits_and_scale(void **state) {
@@ -250,6 +268,13 @@ static void limits_and_scale(void **state) {
     assert_int_equal(apq_lsq_highest(4, false), 15);
     assert_int_equal(apq_lsq_lowest(8, true), -128);
     assert_near(apq_lsq_scale(100, 4, false), 1 / sqrt(1500.0), 1e-12);
+    assert_near(apq_lsq_scale(100, 2, true), 1 / sqrt(100.0), 1e-12);
+    /* A clipped value moves the limit P s by P^2 times the scale. */
+    for (int bits = 5; bits <= 8; bits++) {
+        double high = apq_lsq_highest(bits, true);
+        assert_near(high * high * apq_lsq_scale(100, bits, true),
+                    49 * apq_lsq_scale(100, 4, true), 1e-12);
+    }
 }
 
 int main(void) {
@@ -257,7 +282,7 @@ int main(void) {
         cmocka_unit_test(activations_match_differences),
         cmocka_unit_test(norms_give_the_same_step_gradient),
         cmocka_unit_test(weights_match_differences),
-        cmocka_unit_test(initial_steps_are_those_of_the_papers),
+        cmocka_unit_test(initial_steps_have_the_least_error),
         cmocka_unit_test(limits_and_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,16 +89,22 @@ static void expect_gradient(const apq_model *model, size_t tensor, size_t at,
     }
 }
 
-/* LSQ's 1 / sqrt(n P) of the weights; of the range P^2 times it. */
+/* Of n values with P = highest, which is as given at 4 bits. */
+static double step_scale(int n, double highest, double highest_at_4) {
+    return pow(fmin(highest_at_4 / highest, 1.0), 1.5) / sqrt(n * highest);
+}
+
+/* Of the weights; of the range P^2 times it. */
 static double weight_scale(const apq_ir_layer *ir) {
     int n = ir->kind == APQ_IR_DEPTHWISE ? ir->kernel * ir->kernel
                                          : ir->in_channels;
-    return 1 / sqrt(n * (pow(2, ir->weight_bits - 1) - 1));
+    return step_scale(n, pow(2, ir->weight_bits - 1) - 1, 7);
 }
 
 static double range_scale(const apq_ir_layer *ir) {
     double p = pow(2, ir->act_bits - (ir->is_act_signed ? 1 : 0)) - 1;
-    return p * p / sqrt(ir->in_channels * ir->in_size * ir->in_size * p);
+    int n = ir->in_channels * ir->in_size * ir->in_size;
+    return p * p * step_scale(n, p, ir->is_act_signed ? 7 : 15);
 }
 
 /* An extracted network has the steps and computes the same; its gradients,
