@@ -205,6 +205,10 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v,
     if (v->layer[0] != '\0') {
         (void)json_object_set_new(row, "first_layer", json_string(v->layer));
     }
+    if (v->no_layer[0] != '\0') {
+        (void)json_object_set_new(row, "no_first_layer",
+                                  json_string(v->no_layer));
+    }
     if (json_array_size(changed) > 0) {
         (void)json_object_set(row, "changed", changed);
     }

@@ -22,6 +22,8 @@ static void print_verdict(const apq_verification *v) {
     if (!v->agrees && v->layer[0] != '\0') {
         printf("first layer that differs: %s, %lld codes of image %lld\n",
                v->layer, (long long)v->n_codes, (long long)v->image);
+    } else if (!v->agrees && v->no_layer[0] != '\0') {
+        printf("first layer that differs: cannot be named: %s\n", v->no_layer);
     } else if (!v->agrees) {
         printf("all layers before the logits are equal for image %lld\n",
                (long long)v->image);

@@ -36,6 +36,9 @@ typedef struct apq_verification {
     /* Where it does not: the first layer with other codes, of the image that is
      * furthest off; empty where there is none before the logits. */
     char layer[APQ_IR_NAME_MAX];
+    /* Why that layer cannot be named, where the file does not give the values
+     * of the network's layers; else empty. */
+    char no_layer[320];
     int64_t image;   /* its number */
     int64_t n_codes; /* of that layer that differ */
 } apq_verification;

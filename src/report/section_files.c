@@ -28,6 +28,7 @@ static bool is_of_present(const json_t *files, const json_t *manifest) {
 
 static void put_verdict(apq_table *table, const json_t *check) {
     const char *layer = apq_document_text(check, "first_layer", NULL);
+    const char *no_layer = apq_document_text(check, "no_first_layer", NULL);
     const char *difference = apq_document_text(check, "difference", NULL);
     if (json_is_true(json_object_get(check, "agrees"))) {
         bool is_changed =
@@ -39,6 +40,11 @@ static void put_verdict(apq_table *table, const json_t *check) {
     } else if (layer != NULL) {
         apq_table_cell(table, "**no**: the first layer that differs is %s",
                        layer);
+    } else if (no_layer != NULL) {
+        apq_table_cell(table,
+                       "**no**: the first layer that differs cannot be named: "
+                       "%s",
+                       no_layer);
     } else {
         apq_table_cell(table, "%s", "**no**");
     }

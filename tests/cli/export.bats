@@ -236,3 +236,30 @@ setup() {
     expect_status 3
     expect_output '^apq: out/network\.onnx: ONNX Runtime: '
 }
+
+@test "the file of another network is a mismatch, though no layer can be named" {
+    need_runtime
+    for policy in smallest largest; do
+        cp -r "$RUN" "$policy"
+        "$APQ" finetune --run "$policy" "finetune.policy=$policy" --quiet \
+            finetune.epochs=1
+        "$APQ" export --run "$policy" -o "$policy-export" --quiet --images 20
+        jq -e '.verification[0].agrees' "$policy-export/manifest.json"
+    done
+    mkdir -p smallest/exports/onnx
+    cp smallest-export/network.onnx small.onnx
+    cp largest-export/network.onnx smallest-export/
+    mv small.onnx largest-export/network.onnx
+    for policy in smallest largest; do
+        run "$APQ" verify "$policy-export" --run "$policy" --images 20 --quiet
+        expect_status 5
+        expect_output '^does not agree in ONNX Runtime .*: 20 images, '
+        expect_output '^first layer that differs: cannot be named: .*block'
+        jq -e '.verification | length == 1 and (.[0] | (.agrees | not)
+            and .far > 0 and .no_first_layer != null
+            and (has("first_layer") | not))' "$policy-export/manifest.json"
+    done
+    cp smallest-export/manifest.json smallest/exports/onnx/
+    run "$APQ" report --run smallest --quiet
+    expect_output '\| \*\*no\*\*: the first layer that differs cannot be named: '
+}

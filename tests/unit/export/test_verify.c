@@ -142,6 +142,43 @@ static void test_disagreement(void **state) {
     expect_disagreement(APQ_ONNX_QONNX);
 }
 
+/* Exports of other networks of the same inputs and outputs: one whose layers
+ * have other sizes, one that lacks some of them. */
+static void test_unnamed_layers(void **state) {
+    (void)state;
+    (void)runtime();
+    static const char *const reasons[] = {"elements of type 1, expected",
+                                          "does not exist in the graph"};
+    for (size_t i = 0; i < 2; i++) {
+        bench b;
+        block_shape block = mixed_shape.blocks[0];
+        model_shape shape = mixed_shape;
+        shape.blocks = &block;
+        shape.n_blocks = 1;
+        block.middle += i == 0;
+        const apq_onnx_options written = {.is_packed = false};
+        open_bench(&b, 4, 0, &written);
+        apq_int_model_destroy(b.model);
+        b.model = i == 0 ? build_model(&shape, 4) : make_model(5, 0);
+        block.middle = mixed_shape.blocks[0].middle;
+        apq_int_model *other = build_model(&shape, 5);
+        assert_int_equal(apq_export_onnx(other, &written, b.path), APQ_OK);
+        apq_int_model_destroy(other);
+        apq_verification v;
+        apq_verify_options options = {.runtime = runtime(), .n_threads = 1};
+        assert_int_equal(
+            apq_verify_onnx(b.model, b.path, b.loader, &options, &v), APQ_OK);
+        assert_false(v.agrees);
+        assert_int_equal(v.n_images, 24);
+        assert_true(v.n_far > 0 && v.worst > 0);
+        assert_string_equal(v.layer, "");
+        if (strstr(v.no_layer, reasons[i]) == NULL) {
+            fail_msg("%s", v.no_layer);
+        }
+        close_bench(&b);
+    }
+}
+
 static void test_failures(void **state) {
     (void)state;
     bench b;
@@ -169,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agreement),
         cmocka_unit_test(test_disagreement),
+        cmocka_unit_test(test_unnamed_layers),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
