@@ -82,6 +82,7 @@ static apq_status verify_onnx(const apq_export_job *job,
                               apq_verify_options options, const char *path,
                               apq_loader *loader, apq_verification *out) {
     options.runtime = job->request->runtime;
+    options.is_changed = json_array_size(job->changed) > 0;
     options.n_threads = apq_backend_threads();
     options.progress = job->session.progress;
     return apq_verify_onnx(job->network.model, path, loader, &options, out);

@@ -88,14 +88,27 @@ static void release(const apq_ort *ort, int place, void *handle) {
     }
 }
 
+/* A message of several lines as one: what matters may be in any of them. */
+static void join_lines(const char *text, char *out, size_t size) {
+    size_t n = 0;
+    while (*text != '\0' && n + 1 < size) {
+        size_t breaks = strspn(text, " \r\n");
+        text += breaks;
+        if (*text != '\0') {
+            out[n++] = breaks > 0 ? ' ' : *text++;
+        }
+    }
+    out[n] = '\0';
+}
+
 /* Of the result of a call: NULL, or what went wrong, released here. */
 static apq_status check(const apq_ort *ort, void *status, apq_status st) {
     if (status == NULL) {
         return APQ_OK;
     }
     const char *text = CALL(ort, get_error_message, GET_ERROR_MESSAGE)(status);
-    char line[256];
-    (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+    char line[512];
+    join_lines(text, line, sizeof line);
     release(ort, RELEASE_STATUS, status);
     APQ_FAIL(st, "ONNX Runtime: %s", line);
 }

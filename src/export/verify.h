@@ -14,10 +14,12 @@
 enum { APQ_VERIFY_TEXT_MAX = 96 };
 
 typedef struct apq_verify_options {
-    const char *runtime;          /* library of ONNX Runtime */
-    bool is_float;                /* the runtime computes in float: see below */
-    bool has_codes;               /* LAYER.out are codes, not values */
-    int n_threads;                /* >= 1 */
+    const char *runtime; /* library of ONNX Runtime */
+    bool is_float;       /* the runtime computes in float: see below */
+    bool has_codes;      /* LAYER.out are codes, not values */
+    bool is_changed; /* the file is not as it was exported, so it is to blame
+                        where the runtime fails on it */
+    int n_threads;   /* >= 1 */
     const apq_progress *progress; /* may be NULL */
 } apq_verify_options;
 
@@ -47,8 +49,8 @@ typedef struct apq_verification {
  * whether they agree, which is no error: no image of another class and none
  * far; with is_float, where sums are rounded differently, at most 1 % of the
  * images (or one) of another class and a mean of 1e-2. Errors: EXTERNAL for the
- * runtime, FORMAT for a file that it refuses, ARG for no images, NOMEM,
- * INTERRUPTED, those of the loader. */
+ * runtime, FORMAT for a file that it cannot read or, as it was changed, not
+ * run, ARG for no images, NOMEM, INTERRUPTED, those of the loader. */
 APQ_NODISCARD apq_status apq_verify_onnx(const apq_int_model *model,
                                          const char *path, apq_loader *loader,
                                          const apq_verify_options *options,

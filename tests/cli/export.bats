@@ -234,7 +234,7 @@ setup() {
     echo rubbish >out/network.onnx
     run "$APQ" verify out --run "$RUN"
     expect_status 3
-    expect_output '^apq: out/network\.onnx: ONNX Runtime: '
+    expect_output '^apq: out/network\.onnx: changed since .*: ONNX Runtime: '
 }
 
 @test "the file of another network is a mismatch, though no layer can be named" {
@@ -262,4 +262,25 @@ setup() {
     cp smallest-export/manifest.json smallest/exports/onnx/
     run "$APQ" report --run smallest --quiet
     expect_output '\| \*\*no\*\*: the first layer that differs cannot be named: '
+}
+
+@test "a changed file that the runtime cannot run is damaged, with what it says" {
+    need_runtime
+    "$APQ" export --run "$RUN" -o out --quiet --images 10
+    cp -r out whole
+    # refuses CHANGE MESSAGE: of a sed of the file.
+    refuses() {
+        cp whole/network.onnx out/
+        LC_ALL=C sed -z -i "$1" out/network.onnx
+        run "$APQ" verify out --run "$RUN" --images 10 --quiet
+        expect_status 3
+        expect_output "^apq: out/network\.onnx: changed since .*: ONNX Runt.*$2"
+        [ "${#lines[@]}" -eq 1 ]
+        diff whole/manifest.json out/manifest.json
+    }
+    # Names of the input and the output; its sides, two dimensions of 16.
+    refuses 's/image/IMAGE/g' 'image'
+    refuses 's/logits/LOGITS/g' 'logits'
+    refuses 's/\n\x02\x08\x10\n\x02\x08\x10/\n\x02\x08\x18\n\x02\x08\x18/' \
+        'index: 2 Got: 16 Expected: 24'
 }
