@@ -101,22 +101,30 @@ static bool has_same_classes(const apq_dataset *data,
 }
 
 /* Of the images that the recipe names; where they are not asked for and not
- * there, of drawn ones. */
-static apq_status open_images(apq_export_job *job) {
+ * there, of drawn ones. Says in `images` which. */
+static apq_status open_images(apq_export_job *job,
+                              char images[APQ_IMAGES_MAX]) {
     apq_session *s = &job->session;
     int n_classes = s->space.n_classes;
     apq_status st = apq_session_open_data(s);
-    bool is_drawn = st == APQ_ERR_IO && !job->request->needs_data;
-    if (is_drawn) {
-        apq_note(s->progress, "%s: images are drawn%s", apq_error_message(),
-                 job->network.has_statistics
-                     ? ""
-                     : ", the normalisation is not known");
+    job->is_drawn = st == APQ_ERR_IO && !job->request->needs_data;
+    if (job->is_drawn) {
+        const char *why =
+            job->request->has_data ? apq_error_message() : "no data are named";
+        (void)snprintf(images, APQ_IMAGES_MAX, "drawn (%s)", why);
+        if (!job->network.has_statistics) {
+            apq_note(s->progress, "%s: the normalisation is not known", why);
+        }
         st = open_drawn(s, job->request->n_images);
     }
     APQ_TRY(st);
+    if (!job->is_drawn) {
+        (void)snprintf(images, APQ_IMAGES_MAX, "%s (%s)", s->recipe->data,
+                       apq_dataset_hash(s->dataset));
+    }
     apq_space_set_classes(&s->space, n_classes);
-    job->has_classes = !is_drawn && has_same_classes(s->dataset, &job->network);
+    job->has_classes =
+        !job->is_drawn && has_same_classes(s->dataset, &job->network);
     job->has_normalisation =
         strcmp(apq_dataset_hash(s->dataset), job->network.data_hash) == 0;
     apq_dataset_normalisation(s->dataset, job->mean, job->std);
@@ -130,11 +138,12 @@ static apq_status open_images(apq_export_job *job) {
 
 static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
                            const char *run_dir_or_null,
-                           const apq_progress *progress) {
+                           const apq_progress *progress,
+                           char images[APQ_IMAGES_MAX]) {
     APQ_TRY(apq_session_open(&job->session, recipe, progress));
     APQ_TRY(apq_network_file_load(&job->session, job->request->model,
                                   run_dir_or_null, &job->network));
-    return open_images(job);
+    return open_images(job, images);
 }
 
 static void close_job(apq_export_job *job) {
@@ -157,7 +166,7 @@ static apq_status run_verification(apq_export_job *job,
     apq_loader_destroy(loader);
     if (st == APQ_OK) {
         out->is_verified = true;
-        apq_manifest_set_row(out->manifest, &out->verification, job->changed);
+        apq_manifest_set_row(out->manifest, job, &out->verification);
     }
     return st;
 }
@@ -380,7 +389,7 @@ apq_status apq_app_verify(const apq_recipe *recipe, const char *run_dir_or_null,
         (void)snprintf(out->file, sizeof out->file, "%.*s%s",
                        (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
                        file);
-        st = open_job(&job, recipe, run_dir_or_null, progress);
+        st = open_job(&job, recipe, run_dir_or_null, progress, out->images);
         if (st == APQ_OK) {
             st = verify_with(&job, format, manifest, out);
         }
@@ -401,7 +410,8 @@ apq_status apq_app_export(const apq_recipe *recipe, const char *run_dir_or_null,
     APQ_TRY(apq_app_export_check(request));
     const apq_export_format *format = apq_export_format_find(request->format);
     apq_export_job job = {.request = request};
-    apq_status st = open_job(&job, recipe, run_dir_or_null, progress);
+    apq_status st =
+        open_job(&job, recipe, run_dir_or_null, progress, out->images);
     if (st == APQ_OK) {
         st = export_with(&job, format, out);
     }

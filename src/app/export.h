@@ -29,9 +29,12 @@ typedef struct apq_export_request {
     bool is_scaled;            /* qonnx: of values in place of codes */
     const char *prefix;        /* c: of names; NULL: "network" */
     int64_t n_images;          /* that verify; 0: all */
+    bool has_data;   /* the recipe's data were named, they are not a default */
     bool needs_data; /* the recipe's images; else, where they are not there,
                         drawn ones verify */
 } apq_export_request;
+
+enum { APQ_IMAGES_MAX = APQ_PATH_MAX + 64 };
 
 typedef struct apq_export_answer {
     char file[APQ_PATH_MAX]; /* the exported file */
@@ -42,6 +45,7 @@ typedef struct apq_export_answer {
     bool is_verified;
     const char *how; /* where not: what verifies such an export */
     apq_verification verification;
+    char images[APQ_IMAGES_MAX]; /* what they were, where it is verified */
 } apq_export_answer;
 
 /* ARG for options that are not for the format. */

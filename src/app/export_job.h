@@ -9,6 +9,7 @@ typedef struct apq_export_job {
     const apq_export_request *request;
     apq_session session;
     apq_network_file network;
+    bool is_drawn;    /* the images, as the recipe's are not there */
     bool has_classes; /* the images' classes are the network's */
     json_t *changed;  /* names: files of an earlier export not as written */
     /* Of the images that the network was trained on, where they are known. */
@@ -52,9 +53,10 @@ APQ_NODISCARD apq_status apq_manifest_note_changes(const json_t *manifest,
                                                    const char *file,
                                                    const apq_progress *progress,
                                                    json_t *changed);
-/* Adds a row, or replaces that of the same runtime; it names the files that had
- * changed, if any (NULL: none). */
-void apq_manifest_set_row(json_t *manifest, const apq_verification *row,
-                          json_t *changed);
+/* Adds a row, which says what its images were and names the files that had
+ * changed, if any. It replaces those of the same runtime; but one of drawn
+ * images none of data that the same files were verified with. */
+void apq_manifest_set_row(json_t *manifest, const apq_export_job *job,
+                          const apq_verification *v);
 
 #endif

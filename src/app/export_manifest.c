@@ -176,13 +176,47 @@ apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
     return APQ_OK;
 }
 
-void apq_manifest_set_row(json_t *manifest, const apq_verification *v,
-                          json_t *changed) {
+/* Rows of apq before they told their images count as of data. */
+static bool is_of_drawn(const json_t *row) {
+    return json_is_string(json_object_get(row, "data")) &&
+           json_object_get(row, "data_hash") == NULL;
+}
+
+static bool is_of_same_files(const json_t *row, const apq_export_job *job) {
+    const json_t *changed = json_object_get(row, "changed");
+    return json_array_size(changed) == 0 ? json_array_size(job->changed) == 0
+                                         : json_equal(changed, job->changed);
+}
+
+static bool is_replaced(const json_t *row, const apq_export_job *job,
+                        const apq_verification *v) {
+    const char *runtime = json_string_value(json_object_get(row, "runtime"));
+    return runtime != NULL && strcmp(runtime, v->runtime) == 0 &&
+           (!job->is_drawn || is_of_drawn(row) || !is_of_same_files(row, job));
+}
+
+/* The data by the last part of their name: where they are is nobody's business.
+ */
+static void put_images(json_t *row, const apq_export_job *job) {
+    if (job->is_drawn) {
+        (void)json_object_set_new(row, "data", json_string("drawn"));
+        return;
+    }
+    char data[APQ_PATH_MAX];
+    (void)snprintf(data, sizeof data, "%s", job->session.recipe->data);
+    for (size_t n = strlen(data); n > 1 && data[n - 1] == '/'; n--) {
+        data[n - 1] = '\0';
+    }
+    (void)json_object_set_new(row, "data", json_string(apq_path_name(data)));
+    (void)json_object_set_new(
+        row, "data_hash", json_string(apq_dataset_hash(job->session.dataset)));
+}
+
+void apq_manifest_set_row(json_t *manifest, const apq_export_job *job,
+                          const apq_verification *v) {
     json_t *rows = json_object_get(manifest, "verification");
     for (size_t i = json_array_size(rows); i > 0; i--) {
-        const char *runtime = json_string_value(
-            json_object_get(json_array_get(rows, i - 1), "runtime"));
-        if (runtime != NULL && strcmp(runtime, v->runtime) == 0) {
+        if (is_replaced(json_array_get(rows, i - 1), job, v)) {
             (void)json_array_remove(rows, i - 1);
         }
     }
@@ -191,6 +225,7 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v,
         v->agrees, "images", (json_int_t)v->n_images, "other_class",
         (json_int_t)v->n_other_class, "far", (json_int_t)v->n_far, "worst",
         apq_json_number(v->worst), "mean", apq_json_number(v->mean));
+    put_images(row, job);
     if (v->has_correct) {
         double n = (double)v->n_images;
         (void)json_object_set_new(row, "top1",
@@ -209,8 +244,8 @@ void apq_manifest_set_row(json_t *manifest, const apq_verification *v,
         (void)json_object_set_new(row, "no_first_layer",
                                   json_string(v->no_layer));
     }
-    if (json_array_size(changed) > 0) {
-        (void)json_object_set(row, "changed", changed);
+    if (json_array_size(job->changed) > 0) {
+        (void)json_object_set(row, "changed", job->changed);
     }
     (void)json_array_append_new(rows, row);
 }

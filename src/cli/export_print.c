@@ -2,6 +2,7 @@
 #include "cli/export_print.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void print_verdict(const apq_verification *v) {
     if (v->difference[0] != '\0') {
@@ -56,10 +57,25 @@ static void print_answer(const apq_export_options *options,
     if (answer->is_verified) {
         print_changed(answer->changed);
         print_verdict(&answer->verification);
+        printf("images: %s\n", answer->images);
     } else {
         printf("not verified: %s\n", answer->how);
     }
     json_decref(answer->manifest);
+}
+
+/* Whether someone has named the data of the recipe: what nobody has is no name
+ * to complain about. */
+static bool has_data(const apq_step_options *options, int first_word) {
+    const apq_common_options *common = &options->common;
+    bool has =
+        options->data != NULL || options->recipe != NULL || common->run != NULL;
+    for (int i = first_word; i < common->n_words; i++) {
+        const char *word = common->words[i];
+        has = has || strchr(word, '=') == NULL ||
+              strncmp(word, "data=", strlen("data=")) == 0;
+    }
+    return has;
 }
 
 int apq_export_command(const apq_export_options *options,
@@ -70,6 +86,7 @@ int apq_export_command(const apq_export_options *options,
     own.runtime =
         options->runtime != NULL ? options->runtime : apq_app_runtime();
     own.n_images = options->images;
+    own.has_data = has_data(&options->step, first_word);
     own.needs_data = options->step.data != NULL;
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options->step.common.quiet);

@@ -69,6 +69,7 @@ static void put_check(apq_table *table, const json_t *row, const json_t *files,
     }
     apq_table_cell(table, "%s", apq_document_text(check, "runtime", "-"));
     apq_cell_fixed(table, number(check, "images"), 0, "");
+    apq_table_cell(table, "%s", apq_document_text(check, "data", "-"));
     apq_cell_fixed(table, number(check, "other_class"), 0, "");
     apq_cell_number(table, check, "worst", 1);
     put_verdict(table, check);
@@ -95,9 +96,10 @@ void apq_section_exports(const json_t *root, apq_page *page) {
         return;
     }
     apq_page_heading(page, "Exports");
-    apq_table *table = apq_table_create(
-        "folder|format|made from|run by|>images|>of another class|>largest "
-        "difference|agrees");
+    apq_table *table =
+        apq_table_create("folder|format|made from|run by|>images|data|>of "
+                         "another class|>largest "
+                         "difference|agrees");
     size_t i, k;
     const json_t *row, *check;
     json_array_foreach(exports, i, row) {

@@ -415,11 +415,60 @@ says_nothing_stale() {
     jq '.data = "nowhere"' "$RUN/run.json" >run/run.json
     run "$APQ" export --run run --format c -o out --images 3
     expect_status 0
-    expect_output 'nowhere.*: images are drawn'
     expect_output '^agrees in C99 compiled by cc: 3 images'
+    expect_output '^images: drawn \(nowhere: no such dataset'
     run "$APQ" verify out --run run --images 1 --quiet
     expect_status 0
     expect_output ': 1 images'
+    expect_output '^images: drawn \(nowhere: no such dataset'
+    # A dataset that nobody has named is not complained about.
+    run "$APQ" verify out --model run/network.safetensors --space tiny --images 1
+    expect_status 0
+    expect_output '^images: drawn \(no data are named\)$'
+    [[ $output != *cifar10* ]]
+}
+
+# rows FILTER: of the manifest of out, as one line of JSON.
+rows() {
+    jq -c "[.verification[] | $1]" out/manifest.json
+}
+
+@test "a row says what its images were; drawn ones replace none of data" {
+    for class in {a..j}; do
+        mkdir -p "photos/train/$class" "photos/test/$class"
+        cp "$RUN/search.png" "photos/train/$class/1.png"
+        cp "$RUN/search.png" "photos/test/$class/2.png"
+    done
+    verify=(verify out --model "$RUN/network.safetensors" --space tiny --quiet)
+    "$APQ" export --run "$RUN" --format safetensors -o out --quiet --images 5
+    [ "$(rows '.data, (.data_hash | length)')" = \
+        "[$(jq .data "$RUN/run.json"),16]" ]
+    run "$APQ" "${verify[@]}" --images 7 --data "$PWD/photos/"
+    expect_status 0
+    expect_output '^images: /.*/photos/ \([0-9a-f]{16}\)$'
+    [ "$(rows '.data, .images')" = '["photos",7]' ]
+    run "$APQ" "${verify[@]}" --images 9 --json
+    [ "$(rows '.data, .images, has("data_hash")')" = \
+        '["photos",7,true,"drawn",9,false]' ]
+    "$APQ" "${verify[@]}" --images 8
+    [ "$(rows '.data, .images')" = '["photos",7,"drawn",8]' ]
+    mkdir -p run/exports
+    cp "$RUN"/*.json run/
+    cp -r out run/exports/weights
+    run "$APQ" report --run run --quiet
+    expect_output 'read back *\| *7 \| photos *\|'
+    expect_output 'read back *\| *8 \| drawn *\|'
+    # Of older versions, which did not tell.
+    jq 'del(.verification[0] | .data, .data_hash)' out/manifest.json >old.json
+    cp old.json out/manifest.json
+    "$APQ" "${verify[@]}" --images 8
+    [ "$(rows '.data, .images')" = '[null,7,"drawn",8]' ]
+    # What was found of other files is no longer true.
+    echo >>out/network.json
+    "$APQ" "${verify[@]}" --images 6
+    [ "$(rows '.data, .images')" = '["drawn",6]' ]
+    "$APQ" "${verify[@]}" --images 5 --data photos
+    [ "$(rows '.data, .images')" = '["photos",5]' ]
 }
 
 @test "verify takes the file of the manifest, no other beside it" {

@@ -388,7 +388,7 @@ ask() {
     "$APQ" report --run run -o r.html
     grep -q 'onnx&lt;b&gt;' r.html
     run "$APQ" report --run run
-    expect_output '^\| exports/onnx .* ORT *\| *1000 \| *0 \| *0\.00100 \| yes'
+    expect_output '^\| exports/onnx .* ORT *\| *1000 \| *- *\| *0 \| *0\.00100 \| yes'
     [[ $output != *'None in the directory'* ]]
     printf '[' >run/exports/onnx/manifest.json
     run "$APQ" report --run run

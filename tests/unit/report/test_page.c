@@ -176,19 +176,22 @@ static void test_exports(void **state) {
         "{\"runtime\": \"R\", \"agrees\": true, \"images\": 1000,"
         " \"other_class\": 0, \"worst\": 0.0},"
         "{\"runtime\": \"Q\", \"agrees\": false, \"images\": 7,"
-        " \"other_class\": 3, \"worst\": 0.25, \"first_layer\": \"stem\"}]}},"
+        " \"data\": \"photos\", \"other_class\": 3, \"worst\": 0.25, "
+        "\"first_layer\": \"stem\"}]}},"
         "{\"folder\": \"p\", \"manifest\": {\"format\": \"onnx\","
         " \"is_packed\": true, \"source\": {\"file\": \"n\", \"hash\":"
         " \"bb\"}, \"verification\": []}}]}";
     static const char *const rows[] = {
         "| c      | c            | n                          | R              "
-        "  |   1000 |                0 |                  0 | yes ",
+        "  |   1000 | -      |                0 |                  0 | yes ",
         "| c      | c            | n                          | Q              "
-        "  |      7 |                3 |              0.250 | **no**: the "
+        "  |      7 | photos |                3 |              0.250 | **no**: "
+        "the "
         "first "
         "layer that differs is stem |",
         "| p      | onnx, packed | n, **not the present one** | **not "
-        "verified** |        |                  |                    |  ",
+        "verified** |        |        |                  |                    "
+        "|  ",
     };
     json_t *root = json_loads(document, 0, NULL);
     assert_non_null(root);
