@@ -32,8 +32,8 @@ for network; do
         jq -r --arg network "$network" --arg format "$format" '.verification[0] as $v
             | def percent: if . == null then "-" else 1e4 * . | round / 100 end;
             [$network, $format, $v.runtime, "\($v.images) images",
-             "\($v.other_class) of another class", "worst \($v.worst)",
-             "mean \($v.mean)", "top-1 \($v.top1 | percent)",
+             "\($v.other_class // "-") of another class", "worst \($v.worst // "-")",
+             "mean \($v.mean // "-")", "top-1 \($v.top1 | percent)",
              "network \($v.network_top1 | percent)",
              if $v.agrees then "agrees" else "DIFFERS" end] | join("  ")
             ' "$out.json"

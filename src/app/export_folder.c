@@ -113,8 +113,9 @@ apq_status apq_export_verify_c(const apq_export_job *job, const char *file,
         return APQ_ERROR(APQ_ERR_FORMAT, "%s", apq_error_message());
     }
     APQ_TRY(st);
-    *out = (apq_verification){.n_images = options.n_images,
-                              .agrees = result.difference[0] == '\0'};
+    bool agrees = result.difference[0] == '\0';
+    *out = (apq_verification){.n_images = result.n_equal + !agrees,
+                              .agrees = agrees};
     (void)snprintf(out->runtime, sizeof out->runtime, "C99 compiled by %s",
                    options.compiler);
     (void)snprintf(out->difference, sizeof out->difference, "%s",

@@ -9,6 +9,7 @@
 #include <apq/apq.h>
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,21 @@ static void put_images(json_t *row, const apq_export_job *job) {
         row, "data_hash", json_string(apq_dataset_hash(job->session.dataset)));
 }
 
+static json_t *count_or_null(bool is_known, int64_t n) {
+    return is_known ? json_integer((json_int_t)n) : json_null();
+}
+
+static json_t *row_json(const apq_verification *v) {
+    bool is_measured = v->difference[0] == '\0';
+    return json_pack(
+        "{s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "runtime", v->runtime, "agrees",
+        v->agrees, "images", (json_int_t)v->n_images, "other_class",
+        count_or_null(is_measured, v->n_other_class), "far",
+        count_or_null(is_measured, v->n_far), "worst",
+        apq_json_number(is_measured ? v->worst : (double)NAN), "mean",
+        apq_json_number(is_measured ? v->mean : (double)NAN));
+}
+
 void apq_manifest_set_row(json_t *manifest, const apq_export_job *job,
                           const apq_verification *v) {
     json_t *rows = json_object_get(manifest, "verification");
@@ -220,11 +236,7 @@ void apq_manifest_set_row(json_t *manifest, const apq_export_job *job,
             (void)json_array_remove(rows, i - 1);
         }
     }
-    json_t *row = json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:o, s:o}", "runtime", v->runtime, "agrees",
-        v->agrees, "images", (json_int_t)v->n_images, "other_class",
-        (json_int_t)v->n_other_class, "far", (json_int_t)v->n_far, "worst",
-        apq_json_number(v->worst), "mean", apq_json_number(v->mean));
+    json_t *row = row_json(v);
     put_images(row, job);
     if (v->has_correct) {
         double n = (double)v->n_images;

@@ -34,7 +34,10 @@ typedef struct apq_verification {
                                          its runtime, and by the model */
     double worst, mean;               /* difference of logits, in ranges */
     bool agrees;
-    char difference[192]; /* in words, where exports are compared to the bit */
+    /* In words, where exports are compared to the bit; that ends with the first
+     * image that differs, the last of n_images, so that n_other_class, n_far,
+     * worst and mean are not known then. */
+    char difference[192];
     /* Where it does not: the first layer with other codes, of the image that is
      * furthest off; empty where there is none before the logits. */
     char layer[APQ_IR_NAME_MAX];

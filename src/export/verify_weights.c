@@ -352,6 +352,7 @@ static apq_status compare_batch(checker *c, const apq_int_engine *engine,
     APQ_TRY(apq_int_engine_run(their_engine, c->values, n, c->their_logits));
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)i * n_classes;
+        out->n_images++;
         if (memcmp(c->logits + at, c->their_logits + at,
                    n_classes * sizeof *c->logits) != 0) {
             out->image = first + i;
@@ -420,7 +421,7 @@ static apq_status compare_images(const apq_int_model *model,
 apq_status apq_verify_weights(const apq_int_model *model, const char *path,
                               const apq_verify_weights_options *options,
                               apq_verification *out) {
-    *out = (apq_verification){.n_images = options->n_images};
+    *out = (apq_verification){.n_images = 0};
     (void)snprintf(out->runtime, sizeof out->runtime, "apq, read back");
     reading *r = calloc(1, sizeof *r);
     if (r == NULL) {

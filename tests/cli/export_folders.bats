@@ -55,7 +55,14 @@ setup() {
     expect_output '^out/README\.md: gone since it was exported'
     expect_output '^out/weights\.c: changed since it was exported'
     jq -e '.verification | length == 1 and (.[0].agrees | not)
-        and .[0].first_layer == "stem"' out/manifest.json
+        and .[0].first_layer == "stem" and .[0].images == 1
+        and all(.[0] | .other_class, .far, .worst, .mean; . == null)
+        ' out/manifest.json
+    mkdir -p run/exports
+    cp "$RUN"/*.json run/
+    cp -r out run/exports/c
+    "$APQ" report --run run --quiet |
+        grep -qE 'by cc *\| *1 \|.*shapes[^|]*\| *- \| *- \| \*\*no\*\*: image 0'
     run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny
     expect_status 6
     [[ $output != *--model* ]]

@@ -147,6 +147,7 @@ static void changed_numbers_are_found(void **state) {
             fail_msg("%s changed: found in %s", changes[i].tensor, out.layer);
         }
         assert_non_null(strstr(out.difference, changes[i].layer));
+        assert_int_equal(out.n_images, out.image + 1);
         close_fixture(&f);
     }
 }
@@ -171,6 +172,7 @@ static void another_description_is_found(void **state) {
         alter(&f, NULL, 0, 0, changes[i][0], changes[i][1]);
         assert_status(verify(&f, &out), APQ_OK);
         assert_false(out.agrees);
+        assert_int_equal(out.n_images, 0);
         if (strstr(out.difference, changes[i][2]) == NULL) {
             fail_msg("%s: %s", changes[i][1], out.difference);
         }
