@@ -114,8 +114,8 @@ static apq_status verify_qonnx(const apq_export_job *job, const char *path,
 static const char *need_runtime(const apq_export_request *request) {
     return request->runtime != NULL
                ? NULL
-               : "name ONNX Runtime's libonnxruntime.so with --runtime or in "
-                 "APQ_ORT, then run apq verify";
+               : "apq verify needs ONNX Runtime's libonnxruntime.so, named "
+                 "with --runtime or in APQ_ORT";
 }
 
 static const char *need_function(const apq_export_request *request) {
@@ -127,9 +127,7 @@ static const char *need_function(const apq_export_request *request) {
 
 static const char *need_compiler(const apq_export_request *request) {
     (void)request;
-    return apq_export_can_compile() ? NULL
-                                    : "there is no C compiler cc; where there "
-                                      "is one, run apq verify";
+    return apq_export_can_compile() ? NULL : "apq verify needs a C compiler cc";
 }
 
 static const char *need_nothing(const apq_export_request *request) {

@@ -23,7 +23,8 @@ typedef struct apq_export_format {
     const char *member; /* of a folder: the file that stands for it */
     bool may_pack, has_intquant, may_have_prefix;
     bool reads_pixels; /* so that their normalisation must be known */
-    /* What would help to verify the export; NULL: it can be. */
+    /* Why the export cannot be verified and what would help, as apq export and
+     * apq verify both say it; NULL: it can be. */
     const char *(*obstacle)(const apq_export_request *request);
     apq_status (*write)(const apq_export_job *job, const char *path);
     /* `loader` has been started. */

@@ -2,10 +2,19 @@
 #include "cli/commands.h"
 #include "cli/export_print.h"
 
+#include <string.h>
+
 static const apq_option table[] = {
     APQ_EXPORT_TABLE,
     {.name = NULL},
 };
+
+/* Words behind the first are a recipe, a file, and settings of it. */
+static bool is_another_export(const char *word) {
+    const char *ending = strrchr(word, '.');
+    return apq_dir_exists(word) ||
+           (ending != NULL && strcmp(ending, ".onnx") == 0);
+}
 
 static int run(const apq_command *self, int argc, char **argv) {
     apq_export_options options = {.images = 1000};
@@ -16,6 +25,14 @@ static int run(const apq_command *self, int argc, char **argv) {
     if (options.step.common.n_words == 0) {
         (void)APQ_ERROR(APQ_ERR_ARG, "which export? give its file or folder");
         return apq_cli_usage(self);
+    }
+    for (int i = 1; i < options.step.common.n_words; i++) {
+        const char *word = options.step.common.words[i];
+        if (is_another_export(word)) {
+            (void)APQ_ERROR(APQ_ERR_ARG, "%s: one export is verified at a time",
+                            word);
+            return apq_cli_usage(self);
+        }
     }
     return apq_export_command(
         &options, &(apq_export_request){.path = options.step.common.words[0]},

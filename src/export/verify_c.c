@@ -238,6 +238,7 @@ static apq_status run_images(const scratch *s, const uint8_t *images,
 
 typedef struct checker {
     const apq_int_model *model;
+    const char *dir; /* of the source */
     const apq_verify_c_options *options;
     apq_c99_plan plan;
     size_t image_bytes;
@@ -303,8 +304,11 @@ static apq_status compare(const checker *k, int image, const char **at,
         }
     }
     if (!is_read || **at != '\n') {
-        APQ_FAIL(APQ_ERR_FORMAT,
-                 "main_test: no class, sums and logits of image %d", image);
+        APQ_FAIL(
+            APQ_ERR_FORMAT,
+            "%s: main_test prints no class, %d sums and %d logits of image "
+            "%d, as source of this network does: it is of another one",
+            k->dir, n, n, image);
     }
     ++*at;
     if (difference[0] == '\0' && !is_class_right(k, (int)class)) {
@@ -422,6 +426,7 @@ apq_status apq_verify_c(const apq_int_model *model, const char *dir,
     memcpy(format.mean, options->mean, sizeof format.mean);
     memcpy(format.std, options->std, sizeof format.std);
     checker k = {.model = model,
+                 .dir = dir,
                  .options = options,
                  .image_bytes =
                      3 * (size_t)model->resolution * (size_t)model->resolution};

@@ -259,7 +259,7 @@ static apq_status open_reading(reading *r,
                                apq_verification *out) {
     APQ_TRY(apq_tensor_file_load(r->path, &r->file));
     APQ_TRY(apq_tensor_file_check_format(r->file, "apq integer network",
-                                         "weights of apq export", 1));
+                                         "an integer network", 1));
     const char *text = apq_tensor_file_meta(r->file, "network");
     r->network = text == NULL ? NULL : json_loads(text, 0, NULL);
     if (!json_is_object(r->network)) {

@@ -148,7 +148,7 @@ setup() {
     "$APQ" export --run "$RUN" -o out --quiet
     run "$APQ" verify out --run "$RUN"
     expect_status 1
-    expect_output 'APQ_ORT'
+    expect_output '^apq: out/manifest\.json: cannot be run: apq verify needs .*APQ_ORT$'
     run "$APQ" verify out --model "$RUN/baseline.safetensors" --space tiny \
         --runtime x.so
     expect_status 6

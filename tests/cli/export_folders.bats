@@ -157,7 +157,7 @@ END
     expect_output '^apq: out: error: no$'
     PATH=/nowhere run "$APQ" verify out --run "$RUN" --quiet
     expect_status 1
-    expect_output '^apq: out/manifest\.json: cannot be run: there is no C compiler'
+    expect_output '^apq: out/manifest\.json: cannot be run: apq verify needs a C compiler cc$'
     # The same of weights.
     "$APQ" export --run "$RUN" --format safetensors -o weights --quiet
     rm weights/network.safetensors
@@ -572,4 +572,23 @@ interrupt() {
     cp whole/network.c whole/README.md out/
     "$APQ" verify out --run "$RUN" --images 4 --quiet --json |
         jq -e '.verification | length == 1 and (.[0] | has("changed") | not)'
+}
+
+@test "what is verified, and is not what it should be, is named" {
+    "$APQ" export --run "$RUN" --format c -o c --quiet --images 4
+    # As with another number of classes.
+    sed -i 's/printf(" %ld", (long)logits\[k\]);/(void)logits;/' c/main_test.c
+    run "$APQ" verify c --run "$RUN" --quiet
+    expect_status 3
+    expect_output '^apq: c: main_test prints no class, 10 sums and 10 logits of image 0'
+    "$APQ" export --run "$RUN" --format safetensors -o w --quiet --images 4
+    cp "$RUN/network.safetensors" w/
+    run "$APQ" verify w --run "$RUN" --quiet
+    expect_status 3
+    expect_output '^apq: w/network\.safetensors: not an integer network of apq$'
+    for other in w some.onnx; do
+        run "$APQ" verify c "$other" --run "$RUN" --quiet
+        expect_status 2
+        expect_output "^apq verify: $other: one export is verified at a time"
+    done
 }
