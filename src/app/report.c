@@ -113,33 +113,45 @@ static apq_status open_space(apq_report_source *source, const char *fallback) {
     return APQ_OK;
 }
 
-/* NULL where it cannot be loaded or is priced by a table alone. */
-static apq_target *load_target(const char *name) {
+/* *out stays NULL where the target is priced by a table alone. */
+static apq_status load_target(const char *name, apq_target **out) {
     apq_target *target = NULL;
-    if (apq_target_load(name, &target) != APQ_OK) {
-        return NULL;
-    }
+    APQ_TRY(apq_target_load(name, &target));
     if (apq_target_measured(target) != NULL) {
         apq_target_destroy(target);
-        return NULL;
+        target = NULL;
     }
-    return target;
+    *out = target;
+    return APQ_OK;
 }
 
 /* The target of the search: the recipe's, unless a search by hand used
  * another. One that is gone, or whose table nobody remembers, leaves the blocks
  * without prices. */
-static void open_target(apq_report_source *source) {
+static apq_status open_target(apq_report_source *source) {
     const char *made =
         json_string_value(json_object_get(source->best, "target"));
-    source->target = load_target(source->recipe.target);
+    apq_status st = load_target(source->recipe.target, &source->target);
+    APQ_TRY(apq_report_leave_out(source, st));
     source->is_recipe_target =
         source->target != NULL &&
         (made == NULL || strcmp(made, apq_target_name(source->target)) == 0);
-    if (!source->is_recipe_target && made != NULL) {
-        apq_target_destroy(source->target);
-        source->target = load_target(made);
+    if (source->is_recipe_target || made == NULL) {
+        return APQ_OK;
     }
+    apq_target_destroy(source->target);
+    source->target = NULL;
+    if (load_target(made, &source->target) == APQ_OK &&
+        source->target != NULL) {
+        return APQ_OK;
+    }
+    return st != APQ_OK ? APQ_OK
+                        : apq_report_leave_out(
+                              source, APQ_ERROR(APQ_ERR_IO,
+                                                "the table of target %s, which "
+                                                "%s/best.json was made with: "
+                                                "the run does not name it",
+                                                made, source->dir));
 }
 
 static apq_status open_source(const apq_report_request *request,
@@ -164,8 +176,7 @@ static apq_status open_source(const apq_report_request *request,
     APQ_TRY(load_file(source, "finetune.json", &source->finetune));
     APQ_TRY(load_file(source, "predictor.json", &source->predictor));
     APQ_TRY(open_space(source, request->space));
-    open_target(source);
-    return APQ_OK;
+    return open_target(source);
 }
 
 static void close_source(apq_report_source *source) {

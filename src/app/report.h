@@ -32,10 +32,10 @@ typedef struct apq_report_request {
 /* `apq report`: what a run directory holds, as one text (malloc'd, with a
  * final line feed). The document is described in docs/formats/report.md; what
  * the directory lacks is null there. Nothing is computed afresh but prices
- * and predictions. Weights, a predictor and manifests of exports that cannot be
- * read are left out, and told of in "problems".
- * Errors: IO no such directory; FORMAT not a run directory, or another damaged
- * file in it; MISMATCH the space was changed since; ARG a setting. */
+ * and predictions. Weights, a predictor, manifests of exports and the target
+ * that cannot be read are left out, and told of in "problems". Errors: IO no
+ * such directory; FORMAT not a run directory, or another damaged file in it;
+ * MISMATCH the space was changed since; ARG a setting. */
 APQ_NODISCARD apq_status apq_app_report(const apq_report_request *request,
                                         char **text);
 

@@ -148,23 +148,14 @@ static apq_status predict(const apq_report_source *source,
     return st;
 }
 
-/* What a target cannot execute has no price. */
+/* What a target cannot execute has no price, but a size. */
 static apq_status price(const apq_report_source *source,
                         const apq_policy *policy, apq_cost *out) {
-    static const apq_cost unknown = {
-        .latency_ms = (double)NAN,
-        .energy_mj = (double)NAN,
-        .bitops = (double)NAN,
-        .weight_bytes = (double)NAN,
-    };
     apq_ir_network network;
-    *out = unknown;
     APQ_TRY(apq_policy_lower(&source->space, policy, &network));
-    if (source->target == NULL ||
-        apq_cost_network(source->target, &network, out) != APQ_OK) {
-        *out = unknown;
-    }
-    return APQ_OK;
+    return apq_cost_network(source->target, &network, out) == APQ_OK
+               ? APQ_OK
+               : apq_cost_network(NULL, &network, out);
 }
 
 /* The front of accuracy over latency stays; so do all held-out records. */

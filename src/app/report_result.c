@@ -113,17 +113,17 @@ static void add_cost(apq_cost *sum, const apq_cost *part) {
 }
 
 /* Rows in the order of the network; skipped blocks follow their stage. */
-static apq_status rows_json(const apq_report_source *source,
+static apq_status rows_json(const apq_report_source *source, apq_target *target,
                             const apq_policy *policy, json_t *rows) {
     apq_ir_network network;
     apq_cost whole, blocks[APQ_MAX_BLOCKS] = {{0}};
     APQ_TRY(apq_policy_lower(&source->space, policy, &network));
-    APQ_TRY(apq_cost_network(source->target, &network, &whole));
+    APQ_TRY(apq_cost_network(target, &network, &whole));
     int next = 0; /* block whose row is to be written */
     for (size_t i = 0; i < network.n_layers; i++) {
         const apq_ir_layer *layer = &network.layers[i];
         apq_cost cost;
-        APQ_TRY(apq_cost_layer(source->target, layer, &cost));
+        APQ_TRY(apq_cost_layer(target, layer, &cost));
         if (layer->block >= 0) {
             add_cost(&blocks[layer->block], &cost);
         }
@@ -173,7 +173,7 @@ static json_t *layer_json(const apq_report_source *source,
 /* What the layer waits for, where the target says. */
 static json_t *bound_json(apq_target *target, const apq_ir_layer *layer) {
     apq_layer_cost cost;
-    if (apq_target_explain(target, layer, &cost) != APQ_OK ||
+    if (target == NULL || apq_target_explain(target, layer, &cost) != APQ_OK ||
         !isfinite(cost.compute_energy_mj)) { /* a table does not */
         return json_null();
     }
@@ -181,43 +181,48 @@ static json_t *bound_json(apq_target *target, const apq_ir_layer *layer) {
 }
 
 static apq_status layers_json(const apq_report_source *source,
-                              const apq_policy *policy, json_t *rows) {
+                              apq_target *target, const apq_policy *policy,
+                              json_t *rows) {
     apq_ir_network network;
     apq_cost whole;
     APQ_TRY(apq_policy_lower(&source->space, policy, &network));
-    APQ_TRY(apq_cost_network(source->target, &network, &whole));
+    APQ_TRY(apq_cost_network(target, &network, &whole));
     for (size_t i = 0; i < network.n_layers; i++) {
         const apq_ir_layer *layer = &network.layers[i];
         apq_cost cost;
-        APQ_TRY(apq_cost_layer(source->target, layer, &cost));
+        APQ_TRY(apq_cost_layer(target, layer, &cost));
         json_t *row = layer_json(source, policy, layer);
         put_cost(row, &cost, &whole);
-        (void)json_object_set_new(row, "bound",
-                                  bound_json(source->target, layer));
+        (void)json_object_set_new(row, "bound", bound_json(target, layer));
         (void)json_array_append_new(rows, row);
     }
     return APQ_OK;
 }
 
-/* Both lists stay empty where the target was changed since and cannot run the
- * network: the report goes without prices. */
+static apq_status add_rows(const apq_report_source *source, apq_target *target,
+                           const apq_policy *policy, json_t *rows,
+                           json_t *layers) {
+    APQ_TRY(rows_json(source, target, policy, rows));
+    return layers_json(source, target, policy, layers);
+}
+
+/* Where the target cannot price the network, as it was changed since, both
+ * lists go without prices. */
 static apq_status fill_rows(const apq_report_source *source,
                             const apq_policy *policy, json_t *rows,
                             json_t *layers) {
-    apq_status st = rows_json(source, policy, rows);
-    if (st == APQ_OK) {
-        st = layers_json(source, policy, layers);
+    apq_status st = add_rows(source, source->target, policy, rows, layers);
+    if (st == APQ_OK || source->target == NULL) {
+        return st;
     }
-    if (st == APQ_ERR_UNSUPPORTED) {
-        (void)json_array_clear(rows);
-        (void)json_array_clear(layers);
-        st = APQ_OK;
-    }
-    return st;
+    APQ_TRY(apq_report_leave_out(source, st));
+    (void)json_array_clear(rows);
+    (void)json_array_clear(layers);
+    return add_rows(source, NULL, policy, rows, layers);
 }
 
-/* rows, layers and weights of the result, empty or null where space or target
- * are not known. */
+/* rows, layers and weights of the result, empty or null where the space is not
+ * known. */
 static apq_status put_network(const apq_report_source *source,
                               const json_t *policy, const char *where,
                               json_t *result) {
@@ -230,12 +235,7 @@ static apq_status put_network(const apq_report_source *source,
     }
     apq_policy parsed;
     APQ_TRY(apq_json_to_policy(&source->space, policy, where, &parsed));
-    if (source->target != NULL) {
-        APQ_TRY(fill_rows(source, &parsed, rows, layers));
-    }
-    if (json_array_size(layers) == 0) {
-        return APQ_OK;
-    }
+    APQ_TRY(fill_rows(source, &parsed, rows, layers));
     json_t *weights;
     APQ_TRY(apq_report_add_sqnr(source, &parsed, layers, &weights));
     if (weights != NULL) {

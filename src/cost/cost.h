@@ -100,8 +100,9 @@ APQ_NODISCARD apq_status apq_target_explain(apq_target *target,
                                             apq_layer_cost *out);
 
 /* All additive fields of one layer; peak_activation_bytes is NaN, as it needs
- * the neighbours. apq_cost_network is the sum of these. */
-APQ_NODISCARD apq_status apq_cost_layer(apq_target *target,
+ * the neighbours. apq_cost_network is the sum of these. Without a target
+ * latency and energy are NaN. */
+APQ_NODISCARD apq_status apq_cost_layer(apq_target *target_or_null,
                                         const apq_ir_layer *layer,
                                         apq_cost *out);
 
@@ -109,8 +110,9 @@ APQ_NODISCARD apq_status apq_cost_layer(apq_target *target,
  * residual held across it. The largest is peak_activation_bytes. */
 double apq_cost_activation_bytes(const apq_ir_network *network, size_t layer);
 
-/* Whole network: latency and energy are sums over priced layers. */
-APQ_NODISCARD apq_status apq_cost_network(apq_target *target,
+/* Whole network: latency and energy are sums over priced layers; NaN without a
+ * target. */
+APQ_NODISCARD apq_status apq_cost_network(apq_target *target_or_null,
                                           const apq_ir_network *network,
                                           apq_cost *out);
 

@@ -283,8 +283,13 @@ apq_status apq_target_layer(apq_target *target, const apq_ir_layer *layer,
 
 apq_status apq_cost_layer(apq_target *target, const apq_ir_layer *layer,
                           apq_cost *out) {
-    apq_cost cost = {.peak_activation_bytes = (double)NAN};
-    APQ_TRY(apq_target_layer(target, layer, &cost.latency_ms, &cost.energy_mj));
+    apq_cost cost = {.latency_ms = (double)NAN,
+                     .energy_mj = (double)NAN,
+                     .peak_activation_bytes = (double)NAN};
+    if (target != NULL) {
+        APQ_TRY(
+            apq_target_layer(target, layer, &cost.latency_ms, &cost.energy_mj));
+    }
     apq_macs_layer(layer, &cost);
     *out = cost;
     return APQ_OK;

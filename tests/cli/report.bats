@@ -414,6 +414,43 @@ ask() {
     ! grep -qE 'legend">.*bound by|rect class="(compute|memory)"' r.html || false
 }
 
+@test "without its target the network is told block by block, unpriced" {
+    "$APQ" report --run run --json >priced.json
+    jq '.target = "board.jsonl"' run/run.json >r
+    mv r run/run.json
+    jq '.target = "board"' run/best.json >b
+    mv b run/best.json
+    "$APQ" report --run run --json >r.json 2>err
+    grep -q '^board\.jsonl: .*: left out$' err
+    jq -e '(.problems | length) == 1
+        and (.problems[0] | startswith("board.jsonl: "))' r.json
+    # The same but for the prices.
+    jq -es 'map(.result | [.rows, .layers] | map(map(delpaths([["latency_ms"],
+            ["energy_mj"], ["latency_share"], ["energy_share"], ["bound"]]))))
+        | .[0] == .[1] and (.[0][0] | length) > 4' r.json priced.json
+    jq -e 'all(.result.rows[], .result.layers[]; .latency_ms == null
+        and .latency_share == null)
+        and all(.records.rows[]; .latency_ms == null and .size_kb > 0)' r.json
+    run "$APQ" report --run run
+    expect_known
+    expect_output '^\| board\.jsonl: '
+    expect_output '^\| *2 .* of .* - \|'
+    "$APQ" report --run run -o r.html
+    grep -q '<figure class="layers">' r.html
+    # A search by hand, for another target than that of the run.
+    jq '.target = "bitfusion"' run/run.json >r
+    mv r run/run.json
+    "$APQ" report --run run --json --quiet | jq -e '(.problems | length) == 1
+        and (.problems[0] | contains("target board"))'
+    # One that was changed and no longer executes the network.
+    jq '.target = "./mine.yaml"' run/run.json >r
+    mv r run/run.json
+    sed 's/^name: .*/name: board/; s/^act_sram_bytes: .*/act_sram_bytes: 16/' \
+        "$ROOT/configs/targets/bitfusion.yaml" >mine.yaml
+    "$APQ" report --run run --json --quiet | jq -e '(.problems | length) == 1
+        and (.result.rows | length) > 4'
+}
+
 @test "the network of three searches in turn is in the report" {
     "$APQ" search --run run --latency-ms 0.02 --sequential --quiet >/dev/null
     "$APQ" report --run run --json |
