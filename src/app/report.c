@@ -6,6 +6,7 @@
 #include "app/json.h"
 #include "app/machine.h"
 #include "app/run_space.h"
+#include "base/path.h"
 #include "report/render.h"
 
 #include <apq/apq.h>
@@ -417,8 +418,11 @@ static apq_status print_json(const json_t *root, char **text) {
     return APQ_OK;
 }
 
-static apq_status print(const json_t *root, apq_report_form form, char **text) {
-    switch (form) {
+static apq_status print(const apq_report_source *source,
+                        const apq_report_request *request, const json_t *root,
+                        char **text) {
+    char files[APQ_PATH_MAX];
+    switch (request->form) {
     case APQ_REPORT_HTML:
         return apq_report_html(root, text);
     case APQ_REPORT_JSON:
@@ -426,7 +430,9 @@ static apq_status print(const json_t *root, apq_report_form form, char **text) {
     case APQ_REPORT_MARKDOWN:
         break;
     }
-    return apq_report_markdown(root, text);
+    apq_path_from(request->folder != NULL ? request->folder : ".", source->dir,
+                  files);
+    return apq_report_markdown(root, files, text);
 }
 
 apq_status apq_app_report(const apq_report_request *request, char **text) {
@@ -438,7 +444,7 @@ apq_status apq_app_report(const apq_report_request *request, char **text) {
         st = build(&source, request->targets, root);
     }
     if (st == APQ_OK) {
-        st = print(root, request->form, text);
+        st = print(&source, request, root, text);
     }
     json_decref(root);
     close_source(&source);

@@ -26,6 +26,7 @@ typedef struct apq_report_request {
     const char *targets; /* names or files of more targets to price
                             the networks on, by commas; NULL: none */
     apq_report_form form;
+    const char *folder; /* that the text is for; NULL: the current one */
     const apq_progress *progress; /* is told what is left out; NULL: none */
 } apq_report_request;
 

@@ -86,6 +86,7 @@ static apq_status write_report(const apq_recipe *recipe, const char *run_dir) {
         APQ_TRY(apq_path_join(path, run_dir, files[i].name));
         APQ_TRY(apq_app_report(&(apq_report_request){.run_dir = run_dir,
                                                      .recipe = recipe,
+                                                     .folder = run_dir,
                                                      .form = files[i].form},
                                &text));
         apq_status st = apq_file_write_text(path, text);

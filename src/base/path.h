@@ -9,5 +9,10 @@
 void apq_path_folder(const char *path, char out[APQ_PATH_MAX]);
 /* What stands after the last slash; points into `path`. */
 const char *apq_path_name(const char *path);
+/* What leads from `folder` to `path`, both seen from the current folder: "../b"
+ * from "a" to "b", "" from a folder to itself. The whole path where ".." in
+ * `folder` or one that is absolute leaves no shorter way. */
+void apq_path_from(const char *folder, const char *path,
+                   char out[APQ_PATH_MAX]);
 
 #endif

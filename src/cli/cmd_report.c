@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "app/report.h"
+#include "base/path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static int run(const apq_command *self, int argc, char **argv) {
     if (choose_form(&options, &form) != APQ_OK) {
         return apq_cli_usage(self);
     }
-    char *text = NULL;
+    char *text = NULL, folder[APQ_PATH_MAX];
+    apq_path_folder(options.out != NULL ? options.out : "", folder);
     apq_cli_progress progress;
     apq_cli_progress_init(&progress, options.common.quiet);
     apq_status st = apq_app_report(
@@ -97,6 +99,7 @@ static int run(const apq_command *self, int argc, char **argv) {
                               .n_settings = options.common.n_words,
                               .targets = options.targets,
                               .form = form,
+                              .folder = folder,
                               .progress = &progress.base},
         &text);
     apq_cli_progress_end(&progress);

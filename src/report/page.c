@@ -5,6 +5,7 @@
 #include "report/assets.h"
 #include "report/page_internal.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ typedef struct sink {
 
 struct apq_page {
     bool is_html;
+    const char *files; /* borrowed */
     sink body, links;
     char *paragraph; /* (n_paragraph + 1); NULL: none */
     size_t n_paragraph;
@@ -37,12 +39,13 @@ static void sink_close(sink *s) {
     free(s->text);
 }
 
-apq_page *apq_page_create(bool is_html) {
+apq_page *apq_page_create(bool is_html, const char *files) {
     apq_page *page = calloc(1, sizeof *page);
     if (page == NULL) {
         return NULL;
     }
     page->is_html = is_html;
+    page->files = files;
     if (!sink_open(&page->body) || !sink_open(&page->links)) {
         apq_page_destroy(page);
         return NULL;
@@ -157,6 +160,23 @@ void apq_page_put(apq_page *page, const char *format, ...) {
     }
     va_end(again);
     va_end(args);
+}
+
+/* Blanks and brackets would end the address of a link. */
+static void put_address(apq_page *page, const char *path) {
+    for (; *path != '\0'; path++) {
+        bool is_plain = isalnum((unsigned char)*path) != 0 ||
+                        strchr("/._-~", *path) != NULL;
+        apq_page_put(page, is_plain ? "%c" : "%%%02X", (unsigned char)*path);
+    }
+}
+
+void apq_page_link(apq_page *page, const char *name) {
+    apq_page_put(page, "[%s](", name);
+    put_address(page, page->files);
+    put_address(page, page->files[0] != '\0' ? "/" : "");
+    put_address(page, name);
+    apq_page_put(page, "%s", ")");
 }
 
 void apq_page_end(apq_page *page) {

@@ -13,8 +13,9 @@
  * literal and escaped. Running out of memory shows at the end. */
 typedef struct apq_page apq_page;
 
-/* NULL when memory is out. */
-apq_page *apq_page_create(bool is_html);
+/* Links lead to `files`, the folder of the files told of; "": that of the page.
+ * It stays the caller's. NULL when memory is out. */
+apq_page *apq_page_create(bool is_html, const char *files);
 /* NULL is fine. */
 void apq_page_destroy(apq_page *page);
 bool apq_page_is_html(const apq_page *page);
@@ -23,6 +24,8 @@ bool apq_page_is_html(const apq_page *page);
 void apq_page_heading(apq_page *page, const char *title);
 /* Goes on with a paragraph, or begins one. */
 void apq_page_put(apq_page *page, const char *format, ...) APQ_PRINTF(2, 3);
+/* Goes on with a link to a file; in Markdown. */
+void apq_page_link(apq_page *page, const char *name);
 /* Ends the paragraph. */
 void apq_page_end(apq_page *page);
 /* Prints and releases; NULL is fine. */

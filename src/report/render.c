@@ -26,11 +26,12 @@ static apq_status put_sections(const json_t *root, apq_page *page) {
     return APQ_OK;
 }
 
-static apq_status render(const json_t *root, bool is_html, char **text) {
+static apq_status render(const json_t *root, bool is_html, const char *files,
+                         char **text) {
     char title[512];
     (void)snprintf(title, sizeof title, "Report on %s",
                    apq_document_text(root, "directory", ""));
-    apq_page *page = apq_page_create(is_html);
+    apq_page *page = apq_page_create(is_html, files);
     if (page == NULL) {
         APQ_FAIL(APQ_ERR_NOMEM, "report: out of memory");
     }
@@ -42,12 +43,13 @@ static apq_status render(const json_t *root, bool is_html, char **text) {
     return st;
 }
 
-apq_status apq_report_markdown(const json_t *document, char **text) {
-    return render(document, false, text);
+apq_status apq_report_markdown(const json_t *document, const char *files,
+                               char **text) {
+    return render(document, false, files, text);
 }
 
 apq_status apq_report_html(const json_t *document, char **text) {
-    return render(document, true, text);
+    return render(document, true, "", text);
 }
 
 const char *apq_report_chart_version(void) {

@@ -10,9 +10,10 @@
  * their section out. *text is malloc'd. Errors: NOMEM; EXTERNAL cairo. */
 
 /* GitHub-flavoured Markdown, with tables padded so that they read well as
- * plain text too. */
+ * plain text too. Links lead to `files`, the folder of the run as seen from
+ * where the text will be; "": the same. */
 APQ_NODISCARD apq_status apq_report_markdown(const json_t *document,
-                                             char **text);
+                                             const char *files, char **text);
 
 /* One HTML page without outside parts: style, scripts, figures and tables. It
  * follows the reader's light or dark setting and can be printed; without

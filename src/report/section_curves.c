@@ -190,8 +190,8 @@ static void put_figure_names(const json_t *figures, apq_page *page) {
     size_t i;
     const json_t *name;
     json_array_foreach(figures, i, name) {
-        apq_page_put(page, "%s[%s](%s)", i == 0 ? "Figures: " : ", ",
-                     json_string_value(name), json_string_value(name));
+        apq_page_put(page, "%s", i == 0 ? "Figures: " : ", ");
+        apq_page_link(page, json_string_value(name));
     }
     apq_page_end(page);
 }

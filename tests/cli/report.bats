@@ -477,7 +477,8 @@ ask() {
     "$APQ" report --run run -o r.md
     "$APQ" report --run run --markdown | cmp - r.md
     # The run left the same, under the name it had then.
-    sed 1d r.md | cmp - <(sed 1d run/report.md)
+    "$APQ" report --run run -o run/r.md
+    sed 1d run/r.md | cmp - <(sed 1d run/report.md)
     "$APQ" report --run run --out r.json
     jq -e '.schema_version == 1' r.json
     run "$APQ" report --run run -o r.pdf
@@ -491,6 +492,30 @@ ask() {
     expect_status 2
     run "$APQ" report --run run --json --markdown
     expect_status 2
+}
+
+@test "Markdown links to the pictures from wherever it is written" {
+    # links FILE: each is there as seen from the file's folder.
+    links() {
+        grep -o ']([^)]*svg)' "$1" |
+            sed 's/^](//; s/)$//; s/%20/ /; s/%28/(/; s/%29/)/' >found
+        [ "$(wc -l <found)" -eq 2 ]
+        while read -r link; do
+            (cd "$(dirname "$1")" && [ -e "$link" ])
+        done <found
+    }
+    mkdir -p texts/of 'a (b)'
+    mv run 'a (b)/run'
+    for out in r.md texts/of/r.md 'a (b)/r.md' 'a (b)/run/r.md' "$PWD/r.md" \
+        texts/../r.md; do
+        "$APQ" report --run 'a (b)/run/' -o "$out"
+        links "$out"
+        "$APQ" report --run "$PWD/a (b)/run" -o "$out"
+        links "$out"
+    done
+    "$APQ" report --run 'a (b)/run' >r.md
+    links r.md
+    grep -qF '[search.svg](a%20%28b%29/run/search.svg)' r.md
 }
 
 @test "missing, foreign and damaged run directories" {

@@ -1,4 +1,5 @@
-/* Folder and name of a path, at the places where there is no folder. */
+/* Folder and name of a path, at the places where there is no folder, and the
+ * way from one path to another. */
 #include "base/path.h"
 
 #include <setjmp.h>
@@ -38,10 +39,46 @@ static void a_path_too_long_is_cut(void **state) {
     assert_int_equal(strlen(folder), APQ_PATH_MAX - 1);
 }
 
+static void one_path_is_seen_from_another(void **state) {
+    (void)state;
+    static const struct {
+        const char *folder, *path, *way;
+    } cases[] = {
+        {".", "run", "run"},
+        {".", "./run/", "run"},
+        {"a", "run", "../run"},
+        {"./a//b/", "run", "../../run"},
+        {"run", "run/", ""},
+        {"a/b", "a/./c/d", "../c/d"},
+        {"run/a", "./run", ".."},
+        {"a", "../run", "../../run"},
+        {"../a", "../run", "../run"},
+        {"/x/a", "/x/run", "../run"},
+        {"/x", "/x/run", "run"},
+        {"ab", "a", "../a"},
+        {".", "/x/run", "/x/run"},
+        {"a", ".", ".."},
+        {"/", "/x", "x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char way[APQ_PATH_MAX];
+        apq_path_from(cases[i].folder, cases[i].path, way);
+        assert_string_equal(way, cases[i].way);
+    }
+    static const char *const far[] = {"..", "/x", "a/../b"};
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        char way[APQ_PATH_MAX];
+        apq_path_from(far[i], "run", way);
+        assert_int_equal(way[0], '/');
+        assert_string_equal(apq_path_name(way), "run");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_fall_into_folder_and_name),
         cmocka_unit_test(a_path_too_long_is_cut),
+        cmocka_unit_test(one_path_is_seen_from_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,7 +119,7 @@ static void test_alone(void **state) {
 static void expect_sound(const json_t *root) {
     char *page = NULL, *text = NULL;
     assert_int_equal(apq_report_html(root, &page), APQ_OK);
-    assert_int_equal(apq_report_markdown(root, &text), APQ_OK);
+    assert_int_equal(apq_report_markdown(root, "", &text), APQ_OK);
     const char *body = strstr(page, "<main>");
     assert_non_null(body);
     char *end = strstr(page, "</main>");
@@ -196,7 +196,7 @@ static void test_exports(void **state) {
     json_t *root = json_loads(document, 0, NULL);
     assert_non_null(root);
     char *text = NULL;
-    assert_int_equal(apq_report_markdown(root, &text), APQ_OK);
+    assert_int_equal(apq_report_markdown(root, "", &text), APQ_OK);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strstr(text, rows[i]) == NULL) {
             fail_msg("no row %s in:\n%s", rows[i], text);
@@ -220,7 +220,7 @@ static void test_transfer(void **state) {
     json_t *root = json_loads(document, 0, NULL);
     assert_non_null(root);
     char *text = NULL, *page = NULL;
-    assert_int_equal(apq_report_markdown(root, &text), APQ_OK);
+    assert_int_equal(apq_report_markdown(root, "", &text), APQ_OK);
     assert_non_null(
         strstr(text, "69.4 % [54.0, 83.0] | 87.3 % [76.0, 95.0] |"));
     assert_non_null(strstr(text, " 18.0 [9.0, 31.0] |"));

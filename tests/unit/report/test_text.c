@@ -125,7 +125,7 @@ static void odd_documents(void **state) {
         json_t *document = json_loads(documents[i], 0, NULL);
         assert_non_null(document);
         char *text = NULL;
-        assert_int_equal(apq_report_markdown(document, &text), APQ_OK);
+        assert_int_equal(apq_report_markdown(document, "", &text), APQ_OK);
         assert_non_null(strstr(text, "not recorded"));
         free(text);
         json_decref(document);
