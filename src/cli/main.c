@@ -3,6 +3,7 @@
 #include "base/words.h"
 #include "cli/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,12 +80,26 @@ static int dispatch(int argc, char **argv) {
     return unknown_command(name);
 }
 
+/* The exit code once all results are written. A reader that has seen enough,
+ * such as head, is no failure to tell of: the end is that of other tools. */
+static int finish(int code) {
+    int error = fflush(stdout) == 0 ? 0 : errno;
+    if (error == 0 && !ferror(stdout)) {
+        return code;
+    }
+    /* Of an earlier write only its failure is known: one more says why. */
+    if (error == 0 && write(STDOUT_FILENO, "\n", 1) < 0) {
+        error = errno;
+    }
+    if (error == EPIPE && code == APQ_EXIT_OK) {
+        apq_cli_end_by_pipe();
+    }
+    (void)fprintf(stderr, "apq: cannot write to standard output%s%s\n",
+                  error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
+    return code == APQ_EXIT_OK ? APQ_EXIT_FAILURE : code;
+}
+
 int main(int argc, char **argv) {
     apq_cli_catch_signals();
-    int code = dispatch(argc, argv);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        (void)fprintf(stderr, "apq: cannot write to standard output\n");
-        return code == APQ_EXIT_OK ? APQ_EXIT_FAILURE : code;
-    }
-    return code;
+    return finish(dispatch(argc, argv));
 }

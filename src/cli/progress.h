@@ -27,7 +27,9 @@ void apq_cli_progress_init(apq_cli_progress *self, bool is_quiet);
 void apq_cli_progress_end(apq_cli_progress *self);
 
 /* SIGINT, SIGTERM and SIGUSR1 ask the running step to stop after saving its
- * state; a second signal ends the process at once. */
+ * state; a second signal ends the process at once. SIGPIPE is ignored. */
 void apq_cli_catch_signals(void);
+/* Ends the process as SIGPIPE does by default. */
+void apq_cli_end_by_pipe(void);
 
 #endif

@@ -110,6 +110,30 @@ load 'helper'
     [ -w /dev/full ] || skip 'needs a writable /dev/full'
     run sh -c '"$APQ" list spaces >/dev/full'
     expect_status 1
+    expect_output '^apq: cannot write to standard output: No space left on device$'
+    # More than fits in a buffer.
+    run sh -c '"$APQ" report --json >/dev/full'
+    expect_status 1
+    expect_output ': No space left on device$'
+}
+
+@test "a reader that has seen enough ends a command quietly" {
+    # A pipe that nobody reads from.
+    mkfifo pipe
+    exec 8<>pipe 9>pipe 8<&-
+    for words in 'list spaces' 'report --json' --help; do
+        # $words are several.
+        # shellcheck disable=SC2086
+        status=0
+        "$APQ" $words >&9 2>err || status=$?
+        [ "$status" -eq 141 ] # as of SIGPIPE
+        [ ! -s err ]
+    done
+    # What a run has come to is saved first.
+    "$APQ" run "$ROOT/recipes/tiny.yaml" --run run --quiet >&9 || status=$?
+    [ "$status" -eq 141 ]
+    exec 9>&-
+    [ -s run/report.html ]
 }
 
 @test "doctor and list print valid JSON" {
