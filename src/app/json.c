@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 json_t *apq_json_number(double value) {
     return isfinite(value) ? json_real(value) : json_null();
@@ -18,6 +19,21 @@ json_t *apq_json_cost(const apq_cost *cost) {
                                   apq_json_number(apq_cost_get(cost, field)));
     }
     return object;
+}
+
+json_t *apq_json_text(const char *text) {
+    json_t *value = json_string(text);
+    char *plain = value != NULL ? NULL : strdup(text);
+    for (char *c = plain; c != NULL && *c != '\0'; c++) {
+        if ((unsigned char)*c > 127) {
+            *c = '?';
+        }
+    }
+    if (plain != NULL) {
+        value = json_string(plain);
+        free(plain);
+    }
+    return value;
 }
 
 json_t *apq_json_policy(const apq_space *space, const apq_policy *policy) {

@@ -14,6 +14,9 @@
 json_t *apq_json_number(double value);
 /* All fields by name, null where the target gives none. */
 json_t *apq_json_cost(const apq_cost *cost);
+/* What may be no UTF-8, such as a path: then each of its bytes above 127 is
+ * '?'. */
+json_t *apq_json_text(const char *text);
 json_t *apq_json_policy(const apq_space *space, const apq_policy *policy);
 
 /* The policy of a JSON value; `where` prefixes messages. Errors: FORMAT for

@@ -24,7 +24,7 @@ apq_status apq_report_leave_out(const apq_report_source *source,
     }
     size_t i;
     json_t *known;
-    json_t *problem = json_string(apq_error_message());
+    json_t *problem = apq_json_text(apq_error_message());
     json_array_foreach(source->problems, i, known) {
         if (json_equal(known, problem)) {
             json_decref(problem);
@@ -345,7 +345,7 @@ static apq_status build_head(const apq_report_source *source, json_t *root) {
     APQ_TRY(load_file(source, "manifest.json", &manifest));
     (void)json_object_set_new(root, "schema_version",
                               json_integer(SCHEMA_VERSION));
-    (void)json_object_set_new(root, "directory", json_string(source->dir));
+    (void)json_object_set_new(root, "directory", apq_json_text(source->dir));
     (void)json_object_set_new(root, "is_shipped",
                               json_boolean(source->is_shipped));
     (void)json_object_set_new(root, "program", program_json());

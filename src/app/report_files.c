@@ -149,7 +149,7 @@ static apq_status add_export(const apq_report_source *source, const char *name,
         return APQ_OK;
     }
     (void)json_array_append_new(out, json_pack("{s:o, s:o}", "folder",
-                                               json_string(name), "manifest",
+                                               apq_json_text(name), "manifest",
                                                manifest));
     return APQ_OK;
 }
@@ -169,8 +169,8 @@ static apq_status list_names(const char *path, json_t ***out, size_t *n) {
     }
     json_t *names = json_array();
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (e->d_name[0] != '.') { /* a name that is not UTF-8 adds nothing */
-            (void)json_array_append_new(names, json_string(e->d_name));
+        if (e->d_name[0] != '.') { /* it need not be UTF-8 */
+            (void)json_array_append_new(names, json_string_nocheck(e->d_name));
         }
     }
     (void)closedir(dir);

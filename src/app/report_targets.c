@@ -33,10 +33,10 @@ static void add_network(const apq_report_source *source, apq_target *target,
     }
     bool is_priced = apq_cost_network(target, &network, &cost) == APQ_OK;
     (void)json_array_append_new(
-        out,
-        json_pack("{s:s, s:o, s:o}", "name", name, "cost",
-                  is_priced ? apq_json_cost(&cost) : json_null(), "why",
-                  is_priced ? json_null() : json_string(apq_error_message())));
+        out, json_pack("{s:s, s:o, s:o}", "name", name, "cost",
+                       is_priced ? apq_json_cost(&cost) : json_null(), "why",
+                       is_priced ? json_null()
+                                 : apq_json_text(apq_error_message())));
 }
 
 static json_t *target_json(const apq_report_source *source,

@@ -1,6 +1,7 @@
 /* apq data check: layout, classes, counts and defects of a dataset. */
 #include "cli/commands.h"
 
+#include "app/json.h"
 #include "app/parts.h"
 
 #include <stdio.h>
@@ -33,19 +34,18 @@ static json_t *report_json(const apq_data_report *report) {
             n[s] += row->n[s];
         }
         (void)json_array_append_new(
-            classes, json_pack("{s:o, s:I, s:I, s:I}", "name",
-                               apq_cli_json_path(row->name), "train",
-                               (json_int_t)row->n[APQ_SPLIT_TRAIN], "val",
-                               (json_int_t)row->n[APQ_SPLIT_VAL], "test",
-                               (json_int_t)row->n[APQ_SPLIT_TEST]));
+            classes,
+            json_pack("{s:o, s:I, s:I, s:I}", "name", apq_json_text(row->name),
+                      "train", (json_int_t)row->n[APQ_SPLIT_TRAIN], "val",
+                      (json_int_t)row->n[APQ_SPLIT_VAL], "test",
+                      (json_int_t)row->n[APQ_SPLIT_TEST]));
     }
     json_t *defects = json_array();
     for (size_t i = 0; i < report->n_defects; i++) {
         (void)json_array_append_new(
-            defects,
-            json_pack("{s:o, s:o}", "path",
-                      apq_cli_json_path(report->defects[i].path), "reason",
-                      apq_cli_json_path(report->defects[i].reason)));
+            defects, json_pack("{s:o, s:o}", "path",
+                               apq_json_text(report->defects[i].path), "reason",
+                               apq_json_text(report->defects[i].reason)));
     }
     const char *example = report->duplicate_example;
     return json_pack(
@@ -56,11 +56,10 @@ static json_t *report_json(const apq_data_report *report) {
         (json_int_t)n[APQ_SPLIT_VAL], "test", (json_int_t)n[APQ_SPLIT_TEST],
         "classes", classes, "defects", defects, "duplicates",
         (json_int_t)report->n_duplicates, "duplicate_example",
-        example == NULL ? json_null() : apq_cli_json_path(example), "size",
-        "width", report->min_width, report->max_width, "height",
-        report->min_height, report->max_height, "test_carved",
-        report->test_carved, "val_folder_as_test", report->val_folder_as_test,
-        "hash", report->hash);
+        example == NULL ? json_null() : apq_json_text(example), "size", "width",
+        report->min_width, report->max_width, "height", report->min_height,
+        report->max_height, "test_carved", report->test_carved,
+        "val_folder_as_test", report->val_folder_as_test, "hash", report->hash);
 }
 
 static void print_report(const apq_data_report *report) {

@@ -3,6 +3,7 @@
 
 #include "app/app.h"
 #include "app/export.h"
+#include "app/json.h"
 #include "app/machine.h"
 #include "app/parts.h"
 
@@ -46,8 +47,8 @@ static json_t *probe_backends(void) {
 static json_t *probe_exports(void) {
     char runtime[256];
     apq_app_describe_runtime(runtime);
-    return json_pack("{s:b, s:s}", "onnx", apq_app_has_onnx(), "runtime",
-                     runtime);
+    return json_pack("{s:b, s:o}", "onnx", apq_app_has_onnx(), "runtime",
+                     apq_json_text(runtime));
 }
 
 static json_t *probe_configs(int *n_broken) {
@@ -58,7 +59,7 @@ static json_t *probe_configs(int *n_broken) {
         *n_broken += !is_ready;
         (void)json_object_set_new(
             configs, *name,
-            json_string(is_ready ? "ready" : apq_error_message()));
+            apq_json_text(is_ready ? "ready" : apq_error_message()));
     }
     for (const char *const *name = apq_target_names(); *name != NULL; name++) {
         apq_target *target = NULL;
@@ -67,7 +68,7 @@ static json_t *probe_configs(int *n_broken) {
         apq_target_destroy(target);
         (void)json_object_set_new(
             configs, *name,
-            json_string(is_ready ? "ready" : apq_error_message()));
+            apq_json_text(is_ready ? "ready" : apq_error_message()));
     }
     return configs;
 }

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "app/classifier.h"
+#include "app/json.h"
 #include "app/machine.h"
 #include "app/network_file.h"
 #include "app/parts.h"
@@ -136,10 +137,9 @@ static void print_json(const infer_options *o, const answers *a) {
                 classes, json_pack("{s:i, s:s, s:f}", "label", c->label, "name",
                                    c->name, "probability", c->probability));
         }
-        /* null where the file's name is no UTF-8 */
-        (void)json_array_append_new(images, json_pack("{s:o?, s:o}", "image",
-                                                      json_string(a->images[i]),
-                                                      "classes", classes));
+        (void)json_array_append_new(
+            images, json_pack("{s:o, s:o}", "image",
+                              apq_json_text(a->images[i]), "classes", classes));
     }
     apq_cli_print_json(json_pack("{s:o}", "images", images), false);
 }

@@ -125,7 +125,7 @@ static void print_build(const lut_options *o, const apq_lut_build_report *r) {
     if (o->common.json) {
         apq_cli_print_json(
             json_pack("{s:o, s:I, s:I, s:I, s:b, s:f, s:{s:o, s:o}}", "table",
-                      apq_cli_json_path(o->out), "rows", (json_int_t)r->n_rows,
+                      apq_json_text(o->out), "rows", (json_int_t)r->n_rows,
                       "unsupported", (json_int_t)r->n_unsupported, "resumed",
                       (json_int_t)r->n_resumed, "built_before",
                       (int)r->is_built_before, "seconds", r->seconds,
@@ -201,7 +201,7 @@ static apq_status import_file(const lut_options *o, apq_lut **out) {
 static int finish(const lut_options *o, apq_lut *lut, apq_status st) {
     if (st == APQ_OK && o->common.json) {
         apq_cli_print_json(json_pack("{s:o, s:I}", "file",
-                                     apq_cli_json_path(o->out), "rows",
+                                     apq_json_text(o->out), "rows",
                                      (json_int_t)apq_lut_n_rows(lut)),
                            false);
     } else if (st == APQ_OK) {

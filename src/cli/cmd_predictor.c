@@ -3,6 +3,7 @@
 #include "cli/cmd_predictor.h"
 
 #include "app/app.h"
+#include "app/json.h"
 #include "app/judge.h"
 #include "cli/commands.h"
 #include "cli/step.h"
@@ -277,7 +278,7 @@ static apq_status take_over(const predictor_options *o) {
     apq_predictor_destroy(predictor);
     if (st == APQ_OK) {
         apq_cli_print_json(
-            json_pack("{s:o}", "predictor", apq_cli_json_path(o->out)), true);
+            json_pack("{s:o}", "predictor", apq_json_text(o->out)), true);
     }
     return st;
 }

@@ -127,21 +127,6 @@ void apq_cli_print_json(json_t *value, bool is_line) {
     json_decref(value);
 }
 
-json_t *apq_cli_json_path(const char *path) {
-    json_t *text = json_string(path);
-    char *plain = text != NULL ? NULL : strdup(path);
-    for (char *c = plain; c != NULL && *c != '\0'; c++) {
-        if ((unsigned char)*c > 127) {
-            *c = '?';
-        }
-    }
-    if (plain != NULL) {
-        text = json_string(plain);
-        free(plain);
-    }
-    return text != NULL ? text : json_null();
-}
-
 void apq_cli_print_number(int width, int digits, double value) {
     if (isfinite(value)) {
         printf(" %*.*g", width, digits, value);

@@ -66,9 +66,6 @@ int apq_cli_parse(const apq_command *self, int argc, char **argv, void *target);
 /* Prints one JSON value and a newline and releases it; `is_line` is the
  * compact form. */
 void apq_cli_print_json(json_t *value, bool is_line);
-/* A new string of what may be no UTF-8, such as a path: then each of its bytes
- * above 127 is '?'. null when memory is out. */
-json_t *apq_cli_json_path(const char *path);
 /* A space and a number of so many digits in a column; a dash for one that is
  * not known (NaN). */
 void apq_cli_print_number(int width, int digits, double value);

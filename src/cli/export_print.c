@@ -1,6 +1,8 @@
 /* The frame of `apq export` and `apq verify`, and what they print. */
 #include "cli/export_print.h"
 
+#include "app/json.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -49,7 +51,7 @@ static void print_answer(const apq_export_options *options,
                          apq_export_answer *answer) {
     if (options->step.common.json) {
         (void)json_object_set_new(answer->manifest, "path",
-                                  apq_cli_json_path(answer->file));
+                                  apq_json_text(answer->file));
         apq_cli_print_json(answer->manifest, false);
         return;
     }

@@ -5,6 +5,7 @@
 #include "cli/team.h"
 
 #include "app/app.h"
+#include "app/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,8 +106,8 @@ static apq_status print_result(const step *self,
         return APQ_OK;
     }
     json_t *document =
-        json_pack("{s:o, s:o, s:f}", "run", apq_cli_json_path(run), "result",
-                  apq_cli_json_path(path), "seconds", seconds);
+        json_pack("{s:o, s:o, s:f}", "run", apq_json_text(run), "result",
+                  apq_json_text(path), "seconds", seconds);
     apq_status st = self->content == NULL
                         ? APQ_OK
                         : add_content(run, self->content, document);

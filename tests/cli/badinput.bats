@@ -185,6 +185,7 @@ lacks() {
         and [.defects[].path] == ["train/c?/?.jpg", "train/dog/1.jpg"]'
     "$APQ" train "$ROOT/recipes/tiny.yaml" train.epochs=0 --quiet --json \
         --run $'r\xff' | jq -e '.run == "r?"'
+    APQ_ORT=$'o\xff' "$APQ" doctor --json | jq -e '.version'
 }
 
 @test "a path that run.json cannot tell is refused by name" {

@@ -32,6 +32,12 @@ setup_file() {
     [[ "${lines[1]}" == *" $name" ]]
 }
 
+@test "a name that is not UTF-8 is told as far as it is" {
+    cp "$IMAGE" $'n\xff.png'
+    "$APQ" infer --run "$RUN" --image $'n\xff.png' --json |
+        jq -e '.images[0].image == "n?.png"'
+}
+
 @test "any number of images, and all classes" {
     mapfile -t many < <(yes "$IMAGE" | head -n 150)
     "$APQ" infer --run "$RUN" "${many[@]:1}" --image "$IMAGE" --json --top 11 |

@@ -494,6 +494,20 @@ ask() {
     expect_status 2
 }
 
+@test "a directory whose name is not UTF-8 is told as far as it is" {
+    mkdir -p $'run/exports/\xfe'
+    mv run $'r\xff'
+    echo '{"format": "c", "file": "f"}' >$'r\xff/exports/\xfe/manifest.json'
+    "$APQ" report --run $'r\xff' --json |
+        jq -e '.directory == "r?" and .exports[0].folder == "exports/?"'
+    run "$APQ" report --run $'r\xff'
+    expect_status 0
+    [ "${lines[0]}" = '# Report on r?' ]
+    printf '[' >$'r\xff/exports/\xfe/manifest.json'
+    "$APQ" report --run $'r\xff' --json --quiet |
+        jq -e '.problems[0] | startswith("r?/exports/?/manifest.json")'
+}
+
 @test "Markdown links to the pictures from wherever it is written" {
     # links FILE: each is there as seen from the file's folder.
     links() {
