@@ -7,26 +7,104 @@ setup_file() {
     make_run
 }
 
-# members COMMAND: those of its row, sorted, a line each.
+# members ROW: those of a row of the table, sorted, a line each.
 members() {
-    grep -F "| \`$1\` |" "$ROOT/docs/automation.md" | cut -d'|' -f3 |
+    sed 's/`//g' "$ROOT/docs/automation.md" | grep -F "| $1 |" | cut -d'|' -f3 |
         grep -o '[a-z0-9_]*' | sort
 }
 
+# same ROW FILE [FILTER]: the members of what jq finds in a command's output, of
+# several objects those of any.
+same() {
+    members "$1" >documented
+    [ -s documented ]
+    jq -rs "[.[] | ${3:-.} | keys[]] | unique[]" "$2" | diff documented -
+}
+
 @test "commands print the members that are documented" {
-    "$APQ" policy show largest --space tiny --json >largest.json
+    cp -r "$RUN" run
+    "$APQ" policy show largest random:1 --space tiny --json >two.json
     jq -c .policy "$ROOT/models/cifar10/best.json" >found.json
-    "$APQ" cost --space tiny --target bitfusion --specs largest.json --json \
-        >'apq cost --specs'
-    "$APQ" cost --space tiny --target bitfusion --range --json >'apq cost --range'
-    "$APQ" eval --run "$RUN" --policy largest --json --quiet >'apq eval'
-    "$APQ" predict --space cifar10 --specs found.json --json >'apq predict'
-    "$APQ" infer --image "$RUN/search.png" --json >'apq infer'
-    for command in apq\ *; do
-        members "$command" >documented
-        [ -s documented ]
-        jq -r 'keys[]' "$command" | sort | diff documented -
+    cost=("$APQ" cost --space tiny --target bitfusion --json)
+    "${cost[@]}" --specs two.json >cost
+    same 'apq cost --specs' cost
+    "${cost[@]}" --specs two.json --explain >explained
+    same 'apq cost --explain: layers' explained '.layers[]'
+    "${cost[@]}" --range >range
+    same 'apq cost --range' range
+    "${cost[@]}" --bit-pairs >pairs
+    same 'apq cost --bit-pairs' pairs
+    same 'apq cost --bit-pairs: list' pairs '.list[]'
+    "$APQ" eval --run run --policy largest --json --quiet >eval
+    same 'apq eval' eval
+    "$APQ" predict --space cifar10 --specs found.json --json >predict
+    same 'apq predict' predict
+    "$APQ" encode --space tiny --specs two.json --json >encode
+    same 'apq encode' encode
+    "$APQ" infer --image run/search.png --json >infer
+    same 'apq infer' infer
+    "$APQ" predictor eval --run run --json --quiet >judged
+    same 'apq predictor eval' judged
+    "$APQ" predictor curve --run run --seeds 1 --json --quiet >curve
+    same 'apq predictor curve' curve
+    same 'apq predictor curve: sizes' curve '.sizes[]'
+    "$APQ" collect export --run run --format jsonl -o records
+    "$APQ" collect import --run run --records records --json >import
+    same 'apq collect import' import
+    "$APQ" data check --data 'builtin:shapes?train=600&test=200&size=16&seed=1' \
+        --json --quiet >data
+    same 'apq data check' data
+    "$APQ" list spaces --json >spaces
+    same 'apq list' spaces '.[]'
+    "$APQ" list targets --json >targets
+    same 'apq list targets' targets '.[]'
+    "$APQ" doctor --json >doctor
+    same 'apq doctor' doctor
+    same 'apq doctor: machine' doctor .machine
+}
+
+@test "tables: commands print the members that are documented" {
+    "$APQ" lut build --space tiny --target bitfusion -o t.jsonl --json --quiet \
+        >build
+    same 'apq lut build' build
+    "$APQ" lut show t.jsonl --json >show
+    same 'apq lut show' show
+    same 'apq lut show: kinds' show '.kinds[]'
+    "$APQ" lut check t.jsonl --rows 3 --json --quiet >check
+    same 'apq lut check' check
+    "$APQ" lut build --space imagenet-apq --target bitfusion -o i.jsonl --quiet
+    "$APQ" lut export --format apq-dict i.jsonl -o i.dict --json >export
+    same 'apq lut import, apq lut export' export
+    "$APQ" lut import i.dict -o again.jsonl --json >import
+    same 'apq lut import, apq lut export' import
+}
+
+@test "benchmarks: commands print the members that are documented" {
+    bench=("$APQ" bench --recipe "$ROOT/recipes/tiny.yaml" --threads 1 --json
+        --quiet)
+    "${bench[@]}" eval --dtype int8 >eval
+    same 'apq bench train, apq bench eval' eval
+    same 'apq bench train, apq bench eval: results' eval '.results[]'
+    "${bench[@]}" infer --dtype int8 --model "$RUN/network.safetensors" >infer
+    same 'apq bench infer' infer
+    same 'apq bench infer: results' infer '.results[]'
+    "${bench[@]}" search >search
+    same 'apq bench search' search
+    same 'apq bench search: results' search '.results[]'
+    "${bench[@]}" cost >cost
+    same 'apq bench cost' cost
+    same 'apq bench cost: results' cost '.results[]'
+    for kind in eval infer search cost; do
+        same 'apq bench: machine' "$kind" .machine
     done
+}
+
+@test "every row of the table is compared" {
+    sed -n 's/`//g; s/^| \(apq [^|]*\) |.*/\1/p' "$ROOT/docs/automation.md" |
+        sort >rows
+    [ "$(wc -l <rows)" -ge 30 ]
+    sed -n "s/^ *same '\\([^']*\\)' .*/\\1/p" "$BATS_TEST_FILENAME" | sort -u |
+        diff rows -
 }
 
 @test "exit statuses are those of the manual pages" {
