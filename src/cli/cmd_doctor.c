@@ -135,8 +135,7 @@ static int run(const apq_command *self, int argc, char **argv) {
         json_decref(facts);
     }
     if (n_broken > 0) {
-        (void)fprintf(stderr,
-                      "apq doctor: %d spaces or targets cannot be read\n",
+        (void)fprintf(stderr, "apq: %d spaces or targets cannot be read\n",
                       n_broken);
         return APQ_EXIT_FAILURE;
     }

@@ -114,6 +114,33 @@ same() {
         diff documented -
 }
 
+# fails STATUS BEGIN WORD...: with it, and its last line begins so.
+fails() {
+    local status=0
+    "$APQ" "${@:3}" >out 2>err || status=$?
+    [ "$status" -eq "$1" ]
+    [[ "$(tail -n 1 err)" == "$2"* ]]
+}
+
+@test "failures begin as the page says" {
+    fails 3 'apq: ' report --run nowhere
+    fails 2 'apq export: ' export --frobnicate
+    fails 2 'apq lut build: ' lut build --frobnicate
+    fails 2 'apq: ' frobnicate
+    mkdir -p broken/a broken/b
+    echo 'no picture' | tee broken/{a,b}/1.jpg >/dev/null
+    fails 3 '' data check --data broken --quiet
+    [ ! -s err ]
+    grep -q '1\.jpg' out
+    "$APQ" lut build --space tiny --target bitfusion -o t.jsonl --quiet >/dev/null
+    sed -i '$d; 1s/"rows":500/"rows":499/' t.jsonl
+    fails 5 '' lut check t.jsonl --rows 1 --quiet
+    [ ! -s err ]
+    mkdir -p data/configs/targets
+    echo 'name: [' >data/configs/targets/cpu.yaml
+    APQ_DATA_DIR=$PWD/data fails 1 'apq: 1 ' doctor
+}
+
 # results FILE: in it, sorted, what a run of the tiny recipe under a size prints.
 results() {
     local networks='(network|best_uniform4): test top-1 [0-9.]+ % of 6 images'
