@@ -69,9 +69,13 @@ APQ_NODISCARD apq_status apq_app_keep_recipe(const apq_recipe *recipe,
                                              const apq_progress *progress);
 
 /* Folder of the artefacts shipped for a space (models/SPACE), used when no
- * run directory is given. */
+ * run directory is given. Errors: IO there is none; those of apq_space_load for
+ * what is no space. */
 APQ_NODISCARD apq_status apq_app_shipped_dir(const char *space,
                                              char out[APQ_PATH_MAX]);
+/* The network in it. */
+APQ_NODISCARD apq_status apq_app_shipped_network(const char *space,
+                                                 char out[APQ_PATH_MAX]);
 
 /* The run directory's predictor, else the one shipped for the space. */
 APQ_NODISCARD apq_status apq_app_predictor_path(const char *space,

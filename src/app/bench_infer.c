@@ -360,12 +360,10 @@ static apq_status find_model(const apq_recipe *recipe,
         }
         return APQ_OK;
     }
-    char dir[APQ_PATH_MAX];
     if (request->run_dir != NULL) {
         return apq_rundir_need(request->run_dir, "network.safetensors", out);
     }
-    APQ_TRY(apq_app_shipped_dir(recipe->space, dir));
-    return apq_path_join(out, dir, "network.safetensors");
+    return apq_app_shipped_network(recipe->space, out);
 }
 
 apq_status apq_app_bench_infer(const apq_recipe *recipe,

@@ -78,10 +78,8 @@ apq_status apq_classifier_create(const char *path,
     char shipped[APQ_PATH_MAX];
     options = options == NULL ? &none : options;
     if (path == NULL) {
-        char dir[APQ_PATH_MAX];
-        APQ_TRY(apq_app_shipped_dir(
-            options->space != NULL ? options->space : "cifar10", dir));
-        APQ_TRY(apq_path_join(shipped, dir, "network.safetensors"));
+        APQ_TRY(apq_app_shipped_network(
+            options->space != NULL ? options->space : "cifar10", shipped));
         path = shipped;
     }
     apq_classifier *self = calloc(1, sizeof *self);

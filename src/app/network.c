@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT = 2 }; /* the newest version that is read */
+enum { FORMAT = 2 }; /* the version that is read */
 
 /* A name from a folder may hold bytes that are no UTF-8; then its number. */
 static json_t *name_json(const apq_dataset *dataset, int label) {
@@ -143,6 +143,20 @@ static apq_status load_space(apq_network *network, const char *path,
                            apq_error_message());
 }
 
+/* Of version 1, neither image nor linear layers were rounded: those are other
+ * networks. */
+static apq_status check_format(const apq_tensor_file *file, const char *path) {
+    APQ_TRY(apq_tensor_file_check_format(file, "apq network",
+                                         "a fine-tuned network", FORMAT));
+    if (strcmp(apq_tensor_file_meta(file, "format"), "apq network 1") == 0) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: a fine-tuned network of an older apq, format 1, this one "
+                 "reads %d; fine-tune it again",
+                 path, FORMAT);
+    }
+    return APQ_OK;
+}
+
 /* The space and the policy, checked against the file's own words. */
 static apq_status get_policy(apq_network *network, const char *path,
                              const char *space_or_null,
@@ -151,8 +165,7 @@ static apq_status get_policy(apq_network *network, const char *path,
     const char *hash = apq_tensor_file_meta(file, "space_hash");
     const char *policy = apq_tensor_file_meta(file, "policy");
     int n_classes = 0;
-    APQ_TRY(apq_tensor_file_check_format(file, "apq network",
-                                         "a fine-tuned network", FORMAT));
+    APQ_TRY(check_format(file, path));
     APQ_TRY(apq_tensor_file_meta_int(file, "classes", 1, APQ_MAX_CLASSES,
                                      &n_classes));
     if (name == NULL || hash == NULL || policy == NULL || n_classes == 0) {

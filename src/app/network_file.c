@@ -11,7 +11,6 @@
 static apq_status find_file(const apq_session *session, const char *path,
                             const char *run_dir_or_null,
                             char out[APQ_PATH_MAX]) {
-    char dir[APQ_PATH_MAX];
     if (path != NULL) {
         if (strlen(path) >= APQ_PATH_MAX) {
             APQ_FAIL(APQ_ERR_ARG, "%.64s...: path too long", path);
@@ -22,8 +21,7 @@ static apq_status find_file(const apq_session *session, const char *path,
     if (run_dir_or_null != NULL) {
         return apq_rundir_need(run_dir_or_null, "network.safetensors", out);
     }
-    APQ_TRY(apq_app_shipped_dir(session->recipe->space, dir));
-    return apq_path_join(out, dir, "network.safetensors");
+    return apq_app_shipped_network(session->recipe->space, out);
 }
 
 const char *apq_network_space_of_user(const char *space) {

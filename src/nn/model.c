@@ -203,20 +203,8 @@ static apq_status get_clips(apq_nn_net *net, const apq_tensor_file *file) {
     return APQ_OK;
 }
 
-/* Before there were such ranges, neither image nor linear layers were rounded:
- * that was another network. */
 static apq_status get_out_ranges(apq_nn_net *net, const apq_tensor_file *file) {
     int64_t n_layers = (int64_t)net->n_layers;
-    bool has_ranges = false;
-    for (size_t i = 0; i < apq_tensor_file_length(file); i++) {
-        has_ranges |=
-            strcmp(apq_tensor_file_at(file, i).name, "out_range") == 0;
-    }
-    if (!has_ranges) {
-        APQ_FAIL(APQ_ERR_FORMAT,
-                 "network without 'out_range', of an older version of apq; "
-                 "fine-tune it again");
-    }
     const void *ranges;
     APQ_TRY(
         apq_tensor_file_get(file, "out_range", APQ_F32, 1, &n_layers, &ranges));

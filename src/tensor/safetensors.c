@@ -370,7 +370,7 @@ apq_status apq_tensor_file_check_format(const apq_tensor_file *file,
     }
     if (version > newest) {
         APQ_FAIL(APQ_ERR_FORMAT,
-                 "%s: %s of a newer apq, format %ld, this one reads 1..%d",
+                 "%s: %s of a newer apq, format %ld, this one reads up to %d",
                  path_of(file), what, version, newest);
     }
     return APQ_OK;

@@ -38,6 +38,29 @@ setup_file() {
         jq -e '.images[0].image == "n?.png"'
 }
 
+@test "what is no space, and what ships nothing, is told" {
+    run "$APQ" infer --space cifar "$IMAGE"
+    expect_status 3
+    expect_output "^apq: unknown space 'cifar', did you mean 'cifar10'"
+    run "$APQ" export --space ./no.yaml --format c -o out
+    expect_status 3
+    expect_output '^apq: \./no\.yaml: cannot open: No such file or directory$'
+    run "$APQ" infer --space imagenet-apq "$IMAGE"
+    expect_status 3
+    expect_output '^apq: no artefacts are shipped .*; give --run or --model$'
+}
+
+@test "networks of other versions are refused by name" {
+    sed 's/apq network 2/apq network 1/' "$RUN/network.safetensors" >old
+    run "$APQ" infer --model old "$IMAGE"
+    expect_status 3
+    expect_output '^apq: old: .* older apq, format 1, this one reads 2; fine-tune'
+    sed 's/apq network 2/apq network 3/' "$RUN/network.safetensors" >new
+    run "$APQ" infer --model new "$IMAGE"
+    expect_status 3
+    expect_output '^apq: new: .* newer apq, format 3, this one reads up to 2$'
+}
+
 @test "any number of images, and all classes" {
     mapfile -t many < <(yes "$IMAGE" | head -n 150)
     "$APQ" infer --run "$RUN" "${many[@]:1}" --image "$IMAGE" --json --top 11 |
