@@ -15,7 +15,9 @@ static const apq_command *const commands[] = {
 const apq_command apq_program = {
     .name = "",
     .brief = "search networks and their bit-widths together",
-    .usage = "apq COMMAND [options]",
+    .usage = "apq COMMAND [options]\n"
+             "       apq help [COMMAND]\n"
+             "       apq version | --version",
     .summary = "apq searches architecture, channels and bit-widths of a "
                "network together\nunder a budget of the target hardware.",
     .examples =

@@ -106,6 +106,17 @@ load 'helper'
     done
 }
 
+@test "help and version are told, and work" {
+    for words in '--help' 'help'; do
+        run "$APQ" $words
+        expect_status 0
+        expect_output '^ +apq help \[COMMAND\]$'
+        expect_output '^ +apq version \| --version$'
+    done
+    [ "$("$APQ" version)" = "$("$APQ" --version)" ]
+    diff <("$APQ" help lut) <("$APQ" lut --help)
+}
+
 @test "a full disk behind standard output is exit 1" {
     [ -w /dev/full ] || skip 'needs a writable /dev/full'
     run sh -c '"$APQ" list spaces >/dev/full'
