@@ -282,6 +282,15 @@ static void fish_description(FILE *out, const char *text) {
     (void)fputs("'\n", out);
 }
 
+/* Each without a description: else fish shows the option's beside all. */
+static void fish_words(FILE *out, const char *const *words) {
+    (void)fputs(" -a '", out);
+    for (; *words != NULL; words++) {
+        (void)fprintf(out, "%s\\t%s", *words, words[1] != NULL ? " " : "");
+    }
+    (void)fputs("'", out);
+}
+
 static void fish_options(FILE *out, const apq_option *table,
                          const char *command) {
     for (const apq_option *o = table; o->name != NULL; o++) {
@@ -294,9 +303,7 @@ static void fish_options(FILE *out, const apq_option *table,
             (void)fputs(kind.is_file ? " -r -F" : " -x", out);
         }
         if (kind.words != NULL) {
-            (void)fputs(" -a '", out);
-            put_words(out, kind.words);
-            (void)fputs("'", out);
+            fish_words(out, kind.words);
         } else if (kind.list != NULL) {
             (void)fprintf(out, " -a '(__apq_names %s)'", kind.list);
         } else if (kind.is_folder) {

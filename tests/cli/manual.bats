@@ -125,6 +125,8 @@ expect_reply() {
     expect_reply $("$APQ" list strategies | cut -d ' ' -f 1)
     complete_bash "$APQ" search --strategy = ran
     expect_reply random
+    complete_bash "$APQ" export --format=q
+    expect_reply --format=qonnx
     complete_bash "$APQ" lut build --space imag
     expect_reply imagenet-apq
     complete_bash "$APQ" collect export --kind q
@@ -199,4 +201,14 @@ expect_reply() {
     said "$APQ search --str" | grep -qx -- --strategy
     said "$APQ search --strategy " | grep -qx random
     [ "$(said "$APQ collect export --kind qa")" = qat ]
+    said "$APQ export --format=q" | grep -qx -- --format=qonnx
+    # Options are described, their values only by what they are.
+    described() {
+        fish --no-config -c \
+            "source $SHARE/fish/vendor_completions.d/apq.fish
+            complete -C '$1'"
+    }
+    described "$APQ export --form" | grep -q '^--format[[:space:]].*C99'
+    described "$APQ export --format " | sed '/^[a-z]*[[:space:]]*$/d' | diff - /dev/null
+    described "$APQ search --space " | grep -q '^tiny[[:space:]].*networks$'
 }
