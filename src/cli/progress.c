@@ -147,6 +147,17 @@ static void format_seconds(double s, char *out, size_t size) {
     }
 }
 
+/* "3.4 M/s". */
+static void format_rate(double per_s, char *out, size_t size) {
+    if (per_s < 1e4) {
+        (void)snprintf(out, size, "%.4g/s", per_s);
+    } else if (per_s < 1e6) {
+        (void)snprintf(out, size, "%.1f k/s", 1e-3 * per_s);
+    } else {
+        (void)snprintf(out, size, "%.1f M/s", 1e-6 * per_s);
+    }
+}
+
 static void update(void *ctx, const char *what, uint64_t done, uint64_t total,
                    const char *detail) {
     apq_cli_progress *self = ctx;
@@ -169,13 +180,14 @@ static void update(void *ctx, const char *what, uint64_t done, uint64_t total,
     self->last_s = now;
     double spent = now - self->start_s;
     double rate = spent > 0 ? (double)(done - self->first_done) / spent : 0;
-    char left[32] = "?";
+    char left[32] = "?", speed[32];
+    format_rate(rate, speed, sizeof speed);
     if (rate > 0 && total >= done) {
         format_seconds((double)(total - done) / rate, left, sizeof left);
     }
     char line[512];
-    (void)snprintf(line, sizeof line, "%s %llu/%llu  %.4g/s  %s left%s%s", what,
-                   (unsigned long long)done, (unsigned long long)total, rate,
+    (void)snprintf(line, sizeof line, "%s %llu/%llu  %s  %s left%s%s", what,
+                   (unsigned long long)done, (unsigned long long)total, speed,
                    left, detail != NULL ? "  " : "",
                    detail != NULL ? detail : "");
     if (self->is_terminal) {

@@ -262,8 +262,10 @@ static void report_progress(const fit_run *run, int done, double best_tau) {
     if (run->parts.n_validation > 0) {
         (void)snprintf(detail, sizeof detail, "kendall tau %.4f", best_tau);
     }
-    apq_progress_update(run->options->progress, "epochs", (uint64_t)done,
-                        (uint64_t)run->options->epochs, detail);
+    apq_progress_update(run->options->progress,
+                        run->options->with_bits ? "predictor, quantised"
+                                                : "predictor, float",
+                        (uint64_t)done, (uint64_t)run->options->epochs, detail);
 }
 
 /* A ranking loss leaves the scale open until the end, others do not, and the

@@ -311,8 +311,8 @@ static apq_status step(apq_search_loop *r, bool *is_exhausted) {
     *is_exhausted = is_stalled(r, n);
     char detail[64] = "";
     if (r->top.n > 0) {
-        (void)snprintf(detail, sizeof detail, "best %.4f",
-                       r->top.entries[0].score.value);
+        (void)snprintf(detail, sizeof detail, "best %.2f %%",
+                       100 * r->top.entries[0].score.value);
     }
     apq_progress_update(r->options->progress, "candidates", r->n_done,
                         r->n_total, detail);

@@ -196,6 +196,31 @@ static void the_chart_is_redrawn_in_place(void **state) {
     terminal_close(&t);
 }
 
+static void rates_are_told_as_people_say_them(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t done; /* in a day, so that a slow test changes no digit */
+        const char *rate;
+    } cases[] = {{293760000000, "  3.4 M/s  "},
+                 {2021760000, "  23.4 k/s  "},
+                 {432000, "  5/s  "},
+                 {8640, "  0.1/s  "}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        apq_cli_progress p;
+        terminal t;
+        begin(&p, &t, 80, 24);
+        p.start_s = apq_now_s() - 86400;
+        p.last_s = -1;
+        p.base.update(p.base.ctx, "train", cases[i].done, 1 << 30, NULL);
+        const char *shown = written(&t);
+        if (strstr(shown, cases[i].rate) == NULL) {
+            terminal_close(&t);
+            fail_msg("no %s in %s", cases[i].rate, shown);
+        }
+        terminal_close(&t);
+    }
+}
+
 /* One line that is cut off, whatever its length. */
 static void narrow_terminals_get_one_line(void **state) {
     (void)state;
@@ -332,6 +357,7 @@ static void files_and_dumb_terminals_get_plain_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_chart_is_redrawn_in_place),
+        cmocka_unit_test(rates_are_told_as_people_say_them),
         cmocka_unit_test(narrow_terminals_get_one_line),
         cmocka_unit_test(low_terminals_get_one_line),
         cmocka_unit_test(shrunk_terminals_are_cleaned),
