@@ -3,10 +3,11 @@
 
     load_pytorch.py FOLDER IMAGES
 
-IMAGES is a folder of folders, each with the name of a class, with images of the
-network's size, which takes Pillow; prints the accuracy. Where the network knows
-no names, the folders are all its classes in the order of theirs. Or a file of
-images, each (H, W, 3) RGB bytes; prints the logits of each.
+IMAGES is a folder of folders, each with the name of a class, with images whose
+shorter side is the network's or up to 1/7 longer, which takes Pillow; prints the
+accuracy. Where the network knows no names, the folders are all its classes in the
+order of theirs. Or a file of images, each (H, W, 3) RGB bytes, as `apq infer
+--pixels FILE` makes of any image; prints the logits of each.
 Tensors hold whole numbers; float64 adds their products up without an error.
 """
 import json
@@ -79,13 +80,16 @@ def find(path, network):
 
 def read(path, network):
     """Images (N, side, side, 3) of class folders and their labels."""
-    from PIL import Image
+    from PIL import Image, ImageOps
     pixels, labels, side = bytearray(), [], network["resolution"]
     for file, label in find(path, network):
-        image = Image.open(file).convert("RGB")
-        if image.size != (side, side):
-            sys.exit(f"{file}: {image.size}, the network reads {side}")
-        pixels += image.tobytes()
+        image = ImageOps.exif_transpose(Image.open(file)).convert("RGB")
+        if not side <= min(image.size) <= side * 8 // 7:
+            sys.exit(f"{file}: {image.width} x {image.height}, the network reads "
+                     f"{side} x {side}; what `apq infer --image {file} --pixels "
+                     "FILE` writes is that, and read as IMAGES")
+        left, top = ((length - side) // 2 for length in image.size)
+        pixels += image.crop((left, top, left + side, top + side)).tobytes()
         labels.append(label)
     raw = torch.frombuffer(pixels, dtype=torch.uint8)
     return raw.reshape(-1, side, side, 3), torch.tensor(labels)

@@ -275,6 +275,45 @@ for file, label in load_pytorch.find(pathlib.Path('images'), $1):
     expect_output '^images/bird: the network knows cat, dog, boat$'
 }
 
+@test "load_pytorch.py takes images that need no resizing as apq makes them" {
+    python=${APQ_PYTHON:-python3}
+    "$python" -c 'import torch, PIL' 2>/dev/null ||
+        skip 'needs PyTorch and Pillow in python3 (APQ_PYTHON names another)'
+    side=$(jq .asked.space.resolution "$RUN/report.json")
+    mkdir -p images/a images/b
+    # Lossless; the second is to be turned, which is in its EXIF.
+    "$python" - "$side" <<'END'
+import random, sys
+from PIL import Image
+side = int(sys.argv[1])
+random.seed(1)
+def draw(w, h):
+    return Image.frombytes("RGB", (w, h), random.randbytes(3 * w * h))
+draw(side + 3, side).save("images/a/1.png")
+exif = Image.Exif()
+exif[0x112] = 6
+draw(side * 8 // 7, side + 5).save("images/b/2.png", exif=exif)
+END
+    "$APQ" infer --run "$RUN" --image images/a/1.png images/b/2.png \
+        --pixels pixels >/dev/null
+    read_images() {
+        PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$ROOT/examples run "$python" -c "
+import load_pytorch, pathlib, sys
+pixels, _ = load_pytorch.read(pathlib.Path('images'),
+    {'classes': 2, 'resolution': $side})
+open('read', 'wb').write(bytes(pixels.flatten().tolist()))"
+    }
+    read_images
+    expect_status 0
+    cmp pixels read
+    "$python" -c "
+from PIL import Image
+Image.new('RGB', (70, 90)).save('images/b/3.png')"
+    read_images
+    expect_status 1
+    expect_output '^images/b/3\.png: 70 x 90, .*`apq infer --image .* --pixels'
+}
+
 @test "a compiler that has no place to work in is not taken for none" {
     TMPDIR=/nowhere run "$APQ" export --run "$RUN" --format c -o out --quiet
     expect_status 3
