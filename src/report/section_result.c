@@ -14,14 +14,23 @@ static double number(const json_t *object, const char *key) {
     return apq_document_number(object, key);
 }
 
+/* Half the 95 % interval that the choice of its images gives a measured
+ * accuracy; NaN. */
+static double test_error(const json_t *measured) {
+    return 1.96 * number(measured, "test_standard_error");
+}
+
+static void print_error(double error, apq_page *page) {
+    if (error > 0) {
+        apq_page_put(page, " (\u00b1 %.2f points)", 100 * error);
+    }
+}
+
 static void print_measured(const json_t *measured, apq_page *page) {
     char percent[APQ_FORMAT_MAX];
     apq_page_put(page, "%s",
                  apq_format_percent(number(measured, "test_top1"), percent));
-    double error = number(measured, "test_standard_error");
-    if (error > 0) {
-        apq_page_put(page, " (standard error %.2f points)", 100 * error);
-    }
+    print_error(test_error(measured), page);
 }
 
 /* Budgets as "latency <= 0.5 ms". */
@@ -72,7 +81,7 @@ static void put_tiles(const json_t *root, const json_t *result,
     char text[APQ_FORMAT_MAX], note[64] = "";
     if (isfinite(p)) {
         (void)snprintf(note, sizeof note, "\u00b1 %.2f on %.0f images",
-                       196 * number(measured, "test_standard_error"),
+                       100 * test_error(measured),
                        number(measured, "test_count"));
         apq_page_tile(page, "top-1, measured", apq_format_percent(p, text),
                       note);
@@ -159,6 +168,23 @@ static void put_others(const json_t *root, apq_page *page) {
     }
 }
 
+/* What "\u00b1" means, where it was said. */
+static void put_intervals(const json_t *root, const json_t *measured,
+                          apq_page *page) {
+    bool has_test = test_error(measured) > 0;
+    if (!has_test && !(predictor_error(root) > 0)) {
+        return;
+    }
+    apq_page_put(
+        page, "%s%s",
+        "\u00b1: 95 % intervals. Of a predicted accuracy 1.96 times the "
+        "predictor's RMSE on records held out from its fit",
+        has_test ? ", of a measured one 1.96 standard errors by the "
+                   "choice of the test images."
+                 : ".");
+    apq_page_end(page);
+}
+
 void apq_section_verdict(const json_t *root, apq_page *page) {
     const json_t *result = json_object_get(root, "result");
     const json_t *measured = json_object_get(result, "measured");
@@ -179,10 +205,7 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
     apq_page_put(
         page, "predicted %s",
         apq_format_percent(number(result, "predicted_accuracy"), text));
-    double error = predictor_error(root);
-    if (error > 0) {
-        apq_page_put(page, " (\u00b1 %.2f points)", 100 * error);
-    }
+    print_error(predictor_error(root), page);
     apq_page_put(page, "%s", "; ");
     put_prices(root, json_object_get(result, "cost"), page);
     format_budget(json_object_get(asked, "constraints"), budget, sizeof budget);
@@ -194,6 +217,7 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
     }
     apq_page_end(page);
     put_tiles(root, result, page);
+    put_intervals(root, measured, page);
     if (json_is_true(json_object_get(result, "is_measurement_stale"))) {
         apq_page_put(page, "%s",
                      "The fine-tuned network in the directory is of an earlier "

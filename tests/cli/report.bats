@@ -97,6 +97,12 @@ setup() {
         expect_output "^## $title\$"
     done
     expect_output '^\*\*Result:\*\* top-1 [0-9.]+ % .* predicted [0-9.]+ %'
+    # Intervals of 95 % wherever there is one, and what they are.
+    expect_output "$(jq -r '1.96 * .result.measured.test_standard_error * 100 *
+        100 | round / 100 | "top-1 .* % \\(± \(.)0* points\\) on 200 test images"' \
+        run/report.json)"
+    expect_output '^±: 95 % intervals\. .* 1\.96 standard errors by the choice'
+    [[ $output != *'(standard error'* ]]
     expect_output 'latency ≤ 0\.02 ms'
     expect_output '^\| images +\| 500 to train, 100 to validate, 200 to test'
     ! printf '%s\n' "$output" | grep -qiE '\bnan\b|[0-9]e[-+][0-9]|null' ||
