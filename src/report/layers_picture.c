@@ -136,21 +136,33 @@ static bool has_bound(const json_t *layers, const char *bound) {
     return has;
 }
 
+/* A square as the bars of a class are drawn, hatches included: not every viewer
+ * of a printed page shows gradients of the style sheet. */
+static void put_key(FILE *out, const char *style, const char *text) {
+    (void)fprintf(out,
+                  "<svg class=\"key\"><rect class=\"%s\" width=\"100%%\" "
+                  "height=\"100%%\"/></svg>%s",
+                  style, text);
+}
+
 static void put_legend(FILE *out, const json_t *layers) {
     bool has_compute = has_bound(layers, "compute");
     bool has_memory = has_bound(layers, "memory");
-    (void)fprintf(
-        out,
-        "<p class=\"note legend\">Bits: <span class=\"key pw\"></span>1 "
-        "\u00d7 1 layers, <span class=\"key dw\"></span>depthwise "
-        "layers, <span class=\"key fixed\"></span>fixed layers. %s%s%s%s%s"
-        "Gaps part stages.</p>\n",
-        has_compute || has_memory ? "Share of latency: " : "",
-        has_compute ? "<span class=\"key compute\"></span>bound by arithmetic"
-                    : "",
-        has_compute && has_memory ? ", " : "",
-        has_memory ? "<span class=\"key mem\"></span>bound by memory" : "",
-        has_compute || has_memory ? ". " : "");
+    (void)fputs("<p class=\"note legend\">Bits: ", out);
+    put_key(out, "pw", "1 \u00d7 1 layers, ");
+    put_key(out, "dw", "depthwise layers, ");
+    put_key(out, "fixed", "fixed layers. ");
+    if (has_compute || has_memory) {
+        (void)fputs("Share of latency: ", out);
+    }
+    if (has_compute) {
+        put_key(out, "compute",
+                has_memory ? "bound by arithmetic, " : "bound by arithmetic. ");
+    }
+    if (has_memory) {
+        put_key(out, "memory", "bound by memory. ");
+    }
+    (void)fputs("Gaps part stages.</p>\n", out);
 }
 
 void apq_layers_picture(const json_t *layers, FILE *out) {

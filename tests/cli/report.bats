@@ -405,6 +405,10 @@ ask() {
 @test "prices of a table are sums, and tell what the table knows" {
     "$APQ" report --run run -o r.html
     grep -q 'legend">.*bound by arithmetic' r.html
+    # The legend is hatched as the bars are.
+    for style in pw dw fixed compute; do
+        grep -q "class=\"key\"><rect class=\"$style\"" r.html
+    done
     "$APQ" lut build --space tiny --target bitfusion -o t.jsonl --quiet
     jq '.target = "t.jsonl"' run/run.json >r
     mv r run/run.json
