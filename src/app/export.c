@@ -1,6 +1,7 @@
 /* `apq export` and `apq verify`: load the network, write a format, run it. */
 #include "app/export.h"
 
+#include "app/export_earlier.h"
 #include "app/export_job.h"
 #include "app/export_stage.h"
 #include "app/json.h"
@@ -231,6 +232,9 @@ static apq_status write_export(const apq_export_job *job,
     apq_path_folder(manifest, dir);
     APQ_TRY(apq_export_stage_open(&stage, dir));
     apq_status st = write_staged(job, format, &stage, out);
+    if (st == APQ_OK) {
+        st = apq_export_earlier_check(&stage, job->network.path);
+    }
     if (st == APQ_OK) {
         st = apq_export_stage_commit(&stage);
     }

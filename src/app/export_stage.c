@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ static size_t first_missing(const char *dir) {
 /* As mkdtemp(3) makes them of this. */
 static const char stage_name[] = ".apq-export-XXXXXX";
 
-static bool is_stage(const char *name) {
+bool apq_export_stage_has_name(const char *name) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     size_t n = sizeof stage_name - 1, n_prefix = n - 6;
@@ -80,7 +79,7 @@ static void remove_left_stages(const char *dir) {
     const struct dirent *entry;
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
         char path[APQ_PATH_MAX];
-        if (!is_stage(entry->d_name) ||
+        if (!apq_export_stage_has_name(entry->d_name) ||
             apq_path_join(path, dir, entry->d_name) != APQ_OK) {
             continue;
         }

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Where the files of an export wait until all of them are written: a folder in
@@ -25,6 +26,9 @@ APQ_NODISCARD apq_status apq_export_stage_open(apq_export_stage *self,
  * comes. Then removes what killed exports have left in that folder. Errors: IO;
  * all files of the export are the old ones. */
 APQ_NODISCARD apq_status apq_export_stage_commit(const apq_export_stage *self);
+
+/* Whether a folder is called as stages are. */
+bool apq_export_stage_has_name(const char *name);
 
 /* Removes the stage with what is in it. */
 void apq_export_stage_close(apq_export_stage *self);

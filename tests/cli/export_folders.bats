@@ -401,6 +401,81 @@ Image.new('RGB', (70, 90)).save('images/b/3.png')"
     diff -r before out
 }
 
+# refuses FILE OPTION...: an export that would replace the file changes nothing.
+refuses() {
+    local file=$1
+    shift
+    rm -rf before
+    cp -r "$(dirname "$file")" before
+    run "$APQ" export --space tiny --quiet --images 4 "$@"
+    expect_status 3
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == "apq: $file: "* ]]
+    diff -r "$(dirname "$file")" before
+}
+
+@test "files that no export has written stay" {
+    mkdir own
+    cp "$RUN/network.safetensors" own/
+    model=own/network.safetensors
+    refuses "$model" --model "$model" --format safetensors -o own
+    expect_output 'is the network that is exported'
+    ln -s own/network.safetensors link
+    refuses "$model" --model link --format safetensors -o own
+    for name in Makefile README.md network.c; do
+        mkdir "of-$name"
+        echo mine >"of-$name/$name"
+        refuses "of-$name/$name" --model "$model" --format c -o "of-$name"
+        expect_output 'of no earlier export'
+    done
+    # A link that leads nowhere is the user's, too.
+    mkdir linked
+    ln -s nowhere linked/manifest.json
+    run "$APQ" export --run "$RUN" --format c -o linked --quiet
+    expect_status 3
+    [ "$(ls linked)" = manifest.json ] && [ -L linked/manifest.json ]
+    # Nor do those become an export's that have the manifest of one beside them.
+    "$APQ" export --model "$model" --space tiny --format safetensors -o weights \
+        --quiet --images 4
+    jq 'del(.files["network.json"])' weights/manifest.json >cut.json
+    cp cut.json weights/manifest.json
+    echo mine >weights/network.json
+    refuses weights/network.json --model "$model" --format safetensors -o weights
+    rm weights/network.json
+    cp "$model" weights/network.safetensors
+    refuses weights/network.safetensors --model weights/network.safetensors \
+        --format safetensors -o weights
+}
+
+@test "an export goes where a killed one has left its files" {
+    "$APQ" export --run "$RUN" --format c -o new --quiet --images 4
+    "$APQ" export --model "$RUN/baseline.safetensors" --space tiny --format c \
+        -o killed --quiet --images 4
+    # In the midst of moving: some are old, some new, some in between.
+    mkdir killed/.apq-export-killed
+    for name in manifest.json network.c network.h weights.h; do
+        mv "killed/$name" "killed/.apq-export-killed/$name.old"
+    done
+    cp new/manifest.json new/network.h killed/.apq-export-killed/
+    cp new/network.c killed/
+    "$APQ" export --run "$RUN" --format c -o killed --quiet --images 4
+    diff -r new killed
+    rm -r killed
+    # There was none before.
+    mkdir -p killed/.apq-export-killed
+    cp new/manifest.json new/network.h killed/.apq-export-killed/
+    cp new/network.c new/weights.c killed/
+    "$APQ" export --model "$RUN/baseline.safetensors" --space tiny --format c \
+        -o killed --quiet --images 4
+    rm -r killed
+    # One that was killed before it could look what is there.
+    mkdir -p killed/.apq-export-killed
+    cp new/* killed/.apq-export-killed/
+    echo mine >killed/network.c
+    refuses killed/network.c --model "$RUN/baseline.safetensors" --format c \
+        -o killed
+}
+
 # says_stale COMMAND...: once, on standard error.
 says_stale() {
     "$APQ" "$@" --run run >out.txt 2>note.txt
