@@ -3,6 +3,7 @@
 
 #include "app/export_earlier.h"
 #include "app/export_job.h"
+#include "app/export_place.h"
 #include "app/export_stage.h"
 #include "app/json.h"
 #include "base/path.h"
@@ -225,11 +226,9 @@ static void note_packing(const apq_export_job *job) {
 
 /* All of it, or nothing. */
 static apq_status write_export(const apq_export_job *job,
-                               const apq_export_format *format,
-                               const char *manifest, apq_export_answer *out) {
-    char dir[APQ_PATH_MAX];
+                               const apq_export_format *format, const char *dir,
+                               apq_export_answer *out) {
     apq_export_stage stage;
-    apq_path_folder(manifest, dir);
     APQ_TRY(apq_export_stage_open(&stage, dir));
     apq_status st = write_staged(job, format, &stage, out);
     if (st == APQ_OK) {
@@ -238,27 +237,15 @@ static apq_status write_export(const apq_export_job *job,
     if (st == APQ_OK) {
         st = apq_export_stage_commit(&stage);
     }
-    if (st == APQ_OK) {
-        apq_export_stage_close(&stage);
-    } else {
-        apq_export_stage_abandon(&stage);
-    }
+    apq_export_stage_close(&stage);
     return st;
 }
 
 /* The manifest is there without and then with the verification: an export is
  * described whatever the runtime does. */
-static apq_status export_with(apq_export_job *job,
-                              const apq_export_format *format,
-                              apq_export_answer *out) {
-    char manifest[APQ_PATH_MAX];
-    APQ_TRY(check_normalisation(job, format));
-    APQ_TRY(find_places(format, job->request->path, out->file, manifest));
-    APQ_TRY(apq_manifest_check(manifest, out->file));
-    if (job->request->is_packed) {
-        note_packing(job);
-    }
-    APQ_TRY(write_export(job, format, manifest, out));
+static apq_status verify_written(apq_export_job *job,
+                                 const apq_export_format *format,
+                                 const char *manifest, apq_export_answer *out) {
     APQ_TRY(apq_file_hash(out->file, out->hash));
     out->how = format->obstacle(job->request);
     if (out->how != NULL) {
@@ -270,6 +257,29 @@ static apq_status export_with(apq_export_job *job,
                          apq_error_message(), out->file);
     }
     return apq_json_write(json_incref(out->manifest), 9, manifest);
+}
+
+static apq_status export_with(apq_export_job *job,
+                              const apq_export_format *format,
+                              apq_export_answer *out) {
+    char manifest[APQ_PATH_MAX], dir[APQ_PATH_MAX];
+    apq_export_place place;
+    APQ_TRY(check_normalisation(job, format));
+    APQ_TRY(find_places(format, job->request->path, out->file, manifest));
+    apq_path_folder(manifest, dir);
+    APQ_TRY(apq_export_place_make(&place, dir));
+    apq_status st = apq_manifest_check(manifest, out->file);
+    if (st == APQ_OK && job->request->is_packed) {
+        note_packing(job);
+    }
+    st = st == APQ_OK ? write_export(job, format, dir, out) : st;
+    if (st != APQ_OK) {
+        apq_export_place_abandon(&place);
+        return st;
+    }
+    st = verify_written(job, format, manifest, out);
+    apq_export_place_close(&place);
+    return st;
 }
 
 /* The same keys may mean other things in another version, and a row that is
@@ -372,36 +382,51 @@ static apq_status check_file(const char *path, const char *manifest,
     return APQ_OK;
 }
 
+/* In the folder of the manifest, which is held. */
+static apq_status
+verify_there(const apq_recipe *recipe, const char *run_dir_or_null,
+             const apq_export_request *request, const char *manifest,
+             const apq_progress *progress, apq_export_answer *out) {
+    apq_export_request own = *request;
+    apq_export_job job = {.request = &own};
+    const apq_export_format *format = NULL;
+    APQ_TRY(apq_json_read(manifest, &out->manifest));
+    APQ_TRY(read_export(out->manifest, manifest, &own, &format));
+    const char *file =
+        json_string_value(json_object_get(out->manifest, "file"));
+    APQ_TRY(check_file(request->path, manifest, file));
+    (void)snprintf(out->file, sizeof out->file, "%.*s%s",
+                   (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
+                   file);
+    apq_status st =
+        open_job(&job, recipe, run_dir_or_null, progress, out->images);
+    if (st == APQ_OK) {
+        st = verify_with(&job, format, manifest, out);
+    }
+    close_job(&job);
+    return st;
+}
+
+static void drop_answer(apq_export_answer *out) {
+    json_decref(out->manifest);
+    out->manifest = NULL;
+}
+
 apq_status apq_app_verify(const apq_recipe *recipe, const char *run_dir_or_null,
                           const apq_export_request *request,
                           const apq_progress *progress,
                           apq_export_answer *out) {
     *out = (apq_export_answer){.manifest = NULL};
-    apq_export_request own = *request;
-    apq_export_job job = {.request = &own};
-    const apq_export_format *format = NULL;
-    char manifest[APQ_PATH_MAX];
+    char manifest[APQ_PATH_MAX], dir[APQ_PATH_MAX];
+    apq_export_place place;
     APQ_TRY(find_manifest(request->path, manifest));
-    APQ_TRY(apq_json_read(manifest, &out->manifest));
-    apq_status st = read_export(out->manifest, manifest, &own, &format);
-    const char *file =
-        json_string_value(json_object_get(out->manifest, "file"));
-    if (st == APQ_OK) {
-        st = check_file(request->path, manifest, file);
-    }
-    if (st == APQ_OK) {
-        (void)snprintf(out->file, sizeof out->file, "%.*s%s",
-                       (int)(strrchr(manifest, '/') + 1 - manifest), manifest,
-                       file);
-        st = open_job(&job, recipe, run_dir_or_null, progress, out->images);
-        if (st == APQ_OK) {
-            st = verify_with(&job, format, manifest, out);
-        }
-        close_job(&job);
-    }
+    apq_path_folder(manifest, dir);
+    APQ_TRY(apq_export_place_take(&place, dir));
+    apq_status st =
+        verify_there(recipe, run_dir_or_null, request, manifest, progress, out);
+    apq_export_place_close(&place);
     if (st != APQ_OK) {
-        json_decref(out->manifest);
-        out->manifest = NULL;
+        drop_answer(out);
     }
     return st;
 }
@@ -421,8 +446,7 @@ apq_status apq_app_export(const apq_recipe *recipe, const char *run_dir_or_null,
     }
     close_job(&job);
     if (st != APQ_OK) {
-        json_decref(out->manifest);
-        out->manifest = NULL;
+        drop_answer(out);
     }
     return st;
 }

@@ -55,7 +55,8 @@ apq_app_export_check(const apq_export_request *request);
 /* Writes the export and manifest.json beside it, then verifies it where there
  * is a runtime; what does not agree is no error but said in the answer. Errors:
  * those of the check; ARG for a file in the way that no earlier export has
- * written; those of what is read and written. */
+ * written; IO for a folder where another export or verification is at work;
+ * those of what is read and written. */
 APQ_NODISCARD apq_status apq_app_export(const apq_recipe *recipe,
                                         const char *run_dir_or_null,
                                         const apq_export_request *request,

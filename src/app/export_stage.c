@@ -34,23 +34,6 @@ static void remove_folder(const char *path) {
     (void)rmdir(path);
 }
 
-/* Length of the first part of the path that is no folder; 0: all are. */
-static size_t first_missing(const char *dir) {
-    char part[APQ_PATH_MAX];
-    for (size_t n = 1;; n++) {
-        if (dir[n] != '/' && dir[n] != '\0') {
-            continue;
-        }
-        (void)snprintf(part, sizeof part, "%.*s", (int)n, dir);
-        if (!apq_dir_exists(part)) {
-            return n;
-        }
-        if (dir[n] == '\0') {
-            return 0;
-        }
-    }
-}
-
 /* Stages ------------------------------------------------------------------ */
 
 /* As mkdtemp(3) makes them of this. */
@@ -112,14 +95,9 @@ static apq_status make_stage(apq_export_stage *self) {
 }
 
 apq_status apq_export_stage_open(apq_export_stage *self, const char *dir) {
-    *self = (apq_export_stage){.lock = -1, .n_first = first_missing(dir)};
+    *self = (apq_export_stage){.lock = -1};
     (void)snprintf(self->dir, sizeof self->dir, "%s", dir);
-    apq_status st = apq_dir_make(dir);
-    st = st == APQ_OK ? make_stage(self) : st;
-    if (st != APQ_OK) {
-        apq_export_stage_abandon(self);
-    }
-    return st;
+    return make_stage(self);
 }
 
 void apq_export_stage_close(apq_export_stage *self) {
@@ -130,21 +108,6 @@ void apq_export_stage_close(apq_export_stage *self) {
     if (self->lock >= 0) {
         (void)close(self->lock);
         self->lock = -1;
-    }
-}
-
-/* All in a folder that was made is of this export. */
-void apq_export_stage_abandon(apq_export_stage *self) {
-    apq_export_stage_close(self);
-    if (self->n_first == 0) {
-        return;
-    }
-    remove_folder(self->dir);
-    char *slash;
-    while ((slash = strrchr(self->dir, '/')) != NULL &&
-           (size_t)(slash - self->dir) >= self->n_first) {
-        *slash = '\0';
-        (void)rmdir(self->dir); /* fails where others put something into it */
     }
 }
 

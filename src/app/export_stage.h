@@ -5,7 +5,6 @@
 #include "base/status.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 /* Where the files of an export wait until all of them are written: a folder in
  * that of the export, so that nothing but renaming is left to be done. */
@@ -13,11 +12,9 @@ typedef struct apq_export_stage {
     char dir[APQ_PATH_MAX];  /* of the export */
     char path[APQ_PATH_MAX]; /* .apq-export-XXXXXX in it; "": there is none */
     int lock;                /* of the stage: it is in use; -1: none */
-    size_t n_first; /* bytes of the first part of `dir` that was missing; 0:
-                       none was */
 } apq_export_stage;
 
-/* Makes both folders. Errors: IO, ARG; nothing is left of them. */
+/* `dir` is there. Errors: IO, ARG. */
 APQ_NODISCARD apq_status apq_export_stage_open(apq_export_stage *self,
                                                const char *dir);
 
@@ -32,8 +29,5 @@ bool apq_export_stage_has_name(const char *name);
 
 /* Removes the stage with what is in it. */
 void apq_export_stage_close(apq_export_stage *self);
-
-/* After an error: closes, and removes the folders that opening made. */
-void apq_export_stage_abandon(apq_export_stage *self);
 
 #endif

@@ -476,6 +476,50 @@ refuses() {
         -o killed
 }
 
+@test "one export or verification at a time is at work in a folder" {
+    mkdir out
+    for format in c onnx safetensors; do
+        run flock out "$APQ" export --run "$RUN" --format "$format" -o out --quiet
+        expect_status 3
+        [ "$output" = 'apq: out: in use by another export or verification of this folder' ]
+        [ -z "$(ls -A out)" ]
+    done
+    "$APQ" export --run "$RUN" --format c -o out --quiet --images 4
+    cp -r out before
+    run flock out "$APQ" verify out/network.c --run "$RUN" --quiet --images 5
+    expect_status 3
+    [ "$output" = 'apq: out: in use by another export or verification of this folder' ]
+    diff -r before out
+    # Also while it is run.
+    (
+        slow_tools program
+        "$APQ" verify out --run "$RUN" --quiet 2>log &
+        pid=$!
+        wait_for test -e "$PIDS"
+        run "$APQ" export --run "$RUN" --format c -o out --quiet
+        expect_status 3
+        expect_output '^apq: out: in use'
+        kill -INT "$pid"
+        wait "$pid" || [ $? -eq 130 ]
+    )
+    diff -r before out
+    # Two at once: the manifest is of what is there.
+    for i in 1 2 3; do
+        "$APQ" export --run "$RUN" --format safetensors -o "two$i" --quiet \
+            --images 4 2>log &
+        pid=$!
+        run "$APQ" export --model "$RUN/baseline.safetensors" --space tiny \
+            --format safetensors -o "two$i" --quiet --images 4
+        wait "$pid" || [ $? -eq 3 ]
+        [ "$status" -eq 0 ] || expect_status 3
+        source=$(jq -r .source.file "two$i/manifest.json")
+        run "$APQ" verify "two$i" --model "$RUN/$source" --space tiny --quiet \
+            --images 4
+        expect_status 0
+        [[ $output != *changed* ]]
+    done
+}
+
 # says_stale COMMAND...: once, on standard error.
 says_stale() {
     "$APQ" "$@" --run run >out.txt 2>note.txt
