@@ -343,6 +343,7 @@ static apq_status check_source(const apq_export_job *job,
     return APQ_OK;
 }
 
+/* A verdict is one also where the manifest cannot be written. */
 static apq_status verify_with(apq_export_job *job,
                               const apq_export_format *format,
                               const char *manifest, apq_export_answer *out) {
@@ -354,7 +355,11 @@ static apq_status verify_with(apq_export_job *job,
     APQ_TRY(run_verification(job, format, out));
     APQ_TRY(apq_file_hash(out->file, out->hash));
     out->changed = json_array_size(job->changed) > 0 ? job->changed : NULL;
-    return apq_json_write(json_incref(out->manifest), 9, manifest);
+    if (apq_json_write(json_incref(out->manifest), 9, manifest) != APQ_OK) {
+        (void)snprintf(out->not_entered, sizeof out->not_entered, "%s",
+                       apq_error_message());
+    }
+    return APQ_OK;
 }
 
 /* The folder of an export, or its file. */

@@ -43,7 +43,9 @@ typedef struct apq_export_answer {
     const json_t *changed;   /* names of files that are not as the manifest has
                                 them, borrowed from it; NULL: none */
     bool is_verified;
-    const char *how; /* where not: what verifies such an export */
+    const char *how;        /* where not: what verifies such an export */
+    char not_entered[1024]; /* why the manifest on disk is not this one; "": it
+                               is */
     apq_verification verification;
     char images[APQ_IMAGES_MAX]; /* what they were, where it is verified */
 } apq_export_answer;
@@ -63,7 +65,8 @@ APQ_NODISCARD apq_status apq_app_export(const apq_recipe *recipe,
                                         const apq_progress *progress,
                                         apq_export_answer *out);
 
-/* Verifies an earlier export and enters the result in its manifest. Errors:
+/* Verifies an earlier export and enters the result in its manifest; where that
+ * cannot be written, the answer says why. Errors:
  * MISMATCH for an export of another network; UNSUPPORTED without the runtime or
  * compiler that the format needs; FORMAT, IO for one that is damaged, so that
  * it cannot be run; as above. */

@@ -106,8 +106,12 @@ int apq_export_command(const apq_export_options *options,
     }
     bool is_wrong = answer.is_verified && !answer.verification.agrees;
     print_answer(options, &answer);
+    (void)fflush(stdout);
+    if (answer.not_entered[0] != '\0') {
+        (void)fprintf(stderr, "%s; the manifest does not have the verdict\n",
+                      answer.not_entered);
+    }
     if (is_wrong) {
-        (void)fflush(stdout);
         (void)fprintf(stderr, "apq: %s: not what the network computes\n",
                       answer.file);
         return APQ_EXIT_VERIFICATION;

@@ -9,6 +9,7 @@ setup_file() {
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
+    ORT=${APQ_ORT-}
     unset APQ_ORT
 }
 
@@ -518,6 +519,49 @@ refuses() {
         expect_status 0
         [[ $output != *changed* ]]
     done
+}
+
+# bound COMMAND...: permissions hold for root, too.
+bound() {
+    if [ "$(id -u)" -eq 0 ]; then
+        setpriv --bounding-set=-dac_override "$@"
+    else
+        "$@"
+    fi
+}
+
+@test "an export in a folder that cannot be written gets its verdict" {
+    for format in c safetensors onnx; do
+        [ "$format" != onnx ] || [ -n "$ORT" ] || continue
+        "$APQ" export --run "$RUN" --format "$format" -o out --quiet --images 4
+        cp -r out before
+        chmod a-w out
+        ! bound touch out/file 2>log || skip 'needs setpriv, and a right to use it'
+        run bound env APQ_ORT="$ORT" "$APQ" verify out --run "$RUN" --images 5 \
+            --quiet
+        expect_status 0
+        expect_output '^agrees in .*: 5 images, 0 of another class'
+        expect_output '^out/manifest\.json: cannot create: Permission denied; the manifest does not have the verdict$'
+        # The runtime's accuracy is a line of its own.
+        [ "${#lines[@]}" -eq 3 ] || [ "$format ${#lines[@]}" = 'onnx 4' ]
+        bound env APQ_ORT="$ORT" "$APQ" verify out --run "$RUN" --images 5 \
+            --quiet --json 2>log >answer.json
+        jq -e '.verification[0].images == 5' answer.json
+        chmod u+w out
+        diff -r before out
+        rm -r before out
+    done
+    # A full disk, too; and what does not agree is told as ever.
+    "$APQ" export --run "$RUN" --format safetensors -o out --quiet --images 4
+    cp out/manifest.json before
+    sed -i 's/shorter_side/longest_side/' out/network.safetensors
+    run bash -c "trap '' XFSZ; ulimit -f 0
+        exec '$APQ' verify out --run '$RUN' --quiet | cat; exit \${PIPESTATUS[0]}"
+    expect_status 5
+    expect_output '^does not agree in '
+    expect_output '^out/manifest\.json: cannot write: .*; the manifest does not have'
+    expect_output '^apq: out/network\.safetensors: not what the network computes$'
+    cmp before out/manifest.json
 }
 
 # says_stale COMMAND...: once, on standard error.
