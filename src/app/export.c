@@ -343,6 +343,21 @@ static apq_status check_source(const apq_export_job *job,
     return APQ_OK;
 }
 
+/* To the message of a verification that failed: it may have failed by these. */
+static apq_status add_changed(apq_status st, const json_t *changed) {
+    char names[512] = "";
+    size_t i, n = 0;
+    const json_t *name;
+    json_array_foreach(changed, i, name) {
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s",
+                              i == 0 ? "" : ", ", json_string_value(name));
+        n = n < sizeof names ? n : sizeof names - 1;
+    }
+    return i == 0 ? st
+                  : APQ_ERROR(st, "%s (changed or gone since exported: %s)",
+                              apq_error_message(), names);
+}
+
 /* A verdict is one also where the manifest cannot be written. */
 static apq_status verify_with(apq_export_job *job,
                               const apq_export_format *format,
@@ -350,9 +365,11 @@ static apq_status verify_with(apq_export_job *job,
     APQ_TRY(check_source(job, out->manifest, manifest));
     APQ_TRY(check_normalisation(job, format));
     job->changed = json_array();
-    APQ_TRY(apq_manifest_note_changes(out->manifest, out->file,
-                                      job->session.progress, job->changed));
-    APQ_TRY(run_verification(job, format, out));
+    APQ_TRY(apq_manifest_find_changes(out->manifest, out->file, job->changed));
+    apq_status st = run_verification(job, format, out);
+    if (st != APQ_OK) {
+        return add_changed(st, job->changed);
+    }
     APQ_TRY(apq_file_hash(out->file, out->hash));
     out->changed = json_array_size(job->changed) > 0 ? job->changed : NULL;
     if (apq_json_write(json_incref(out->manifest), 9, manifest) != APQ_OK) {

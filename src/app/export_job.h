@@ -47,12 +47,11 @@ json_t *apq_export_preprocessing(const apq_export_job *job);
 json_t *apq_export_expected(const apq_export_job *job);
 /* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
-/* A line for each file of the export that is gone or not as the manifest has
- * it; its name is added to `changed`. Errors: FORMAT for a name with a folder;
- * IO for a file that cannot be read. */
-APQ_NODISCARD apq_status apq_manifest_note_changes(const json_t *manifest,
+/* Adds to `changed` the names of the export's files that are gone or not as the
+ * manifest has them. Errors: FORMAT for a name with a folder; IO for a file
+ * that cannot be read. */
+APQ_NODISCARD apq_status apq_manifest_find_changes(const json_t *manifest,
                                                    const char *file,
-                                                   const apq_progress *progress,
                                                    json_t *changed);
 /* Adds a row, which says what its images were and names the files that had
  * changed, if any. It replaces those of the same runtime; but one of drawn

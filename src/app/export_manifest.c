@@ -148,8 +148,13 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         "expected", apq_export_expected(job), "verification");
 }
 
-apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
-                                     const apq_progress *progress,
+/* Empty: there is no such file. */
+static apq_status present_hash(const char *path, char hash[APQ_HASH_MAX]) {
+    hash[0] = '\0';
+    return apq_file_exists(path) ? apq_file_hash(path, hash) : APQ_OK;
+}
+
+apq_status apq_manifest_find_changes(const json_t *manifest, const char *file,
                                      json_t *changed) {
     char dir[APQ_PATH_MAX], path[APQ_PATH_MAX], hash[APQ_HASH_MAX];
     apq_path_folder(file, dir);
@@ -162,15 +167,9 @@ apq_status apq_manifest_note_changes(const json_t *manifest, const char *file,
                      dir, name);
         }
         APQ_TRY(apq_path_join(path, dir, name));
-        if (!apq_file_exists(path)) {
-            apq_note(progress, "%s: gone since it was exported", path);
-            (void)json_array_append_new(changed, json_string(name));
-            continue;
-        }
-        APQ_TRY(apq_file_hash(path, hash));
+        APQ_TRY(present_hash(path, hash));
         if (!json_is_string(known) ||
             strcmp(json_string_value(known), hash) != 0) {
-            apq_note(progress, "%s: changed since it was exported", path);
             (void)json_array_append_new(changed, json_string(name));
         }
     }

@@ -39,7 +39,7 @@ static void print_changed(const json_t *changed) {
     size_t i;
     const json_t *name;
     json_array_foreach(changed, i, name) {
-        printf("%s%s", i == 0 ? "changed since exported: " : ", ",
+        printf("%s%s", i == 0 ? "changed or gone since exported: " : ", ",
                json_string_value(name));
     }
     if (i > 0) {

@@ -148,11 +148,8 @@ static apq_status name_file(const comparison *c, apq_status st) {
     if (st != APQ_ERR_EXTERNAL && st != APQ_ERR_FORMAT) {
         return st;
     }
-    if (c->options->is_changed) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: changed since it was exported: %s",
-                 c->path, apq_error_message());
-    }
-    return APQ_ERROR(st, "%s: %s", c->path, apq_error_message());
+    return APQ_ERROR(c->options->is_changed ? APQ_ERR_FORMAT : st, "%s: %s",
+                     c->path, apq_error_message());
 }
 
 static apq_status compare_all(comparison *c, apq_loader *loader) {
