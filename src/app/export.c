@@ -305,6 +305,7 @@ static apq_status check_form(const json_t *manifest, const char *path) {
 static apq_status read_export(const json_t *manifest, const char *path,
                               apq_export_request *request,
                               const apq_export_format **format) {
+    APQ_TRY(apq_manifest_check_age(manifest, path));
     const char *name = json_string_value(json_object_get(manifest, "format"));
     *format = name == NULL ? NULL : apq_export_format_find(name);
     const char *file = json_string_value(json_object_get(manifest, "file"));

@@ -35,6 +35,10 @@ typedef struct apq_export_format {
 /* NULL: none has the name. */
 const apq_export_format *apq_export_format_find(const char *name);
 
+/* FORMAT for the manifest of an export that a later version has written: the
+ * same keys may mean other things in it. */
+APQ_NODISCARD apq_status apq_manifest_check_age(const json_t *manifest,
+                                                const char *path);
 /* The file that "manifest.json" beside `file` describes must be this one, or
  * there is none yet. Errors: ARG, FORMAT. */
 APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,

@@ -14,6 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MANIFEST_VERSION = 1 };
+
+apq_status apq_manifest_check_age(const json_t *manifest, const char *path) {
+    json_int_t version =
+        json_integer_value(json_object_get(manifest, "schema_version"));
+    if (version > MANIFEST_VERSION) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: an export of a newer apq, schema_version %lld, this one "
+                 "reads %d",
+                 path, (long long)version, MANIFEST_VERSION);
+    }
+    return APQ_OK;
+}
+
 apq_status apq_manifest_check(const char *manifest, const char *file) {
     if (!apq_file_exists(manifest)) {
         return APQ_OK;
@@ -21,8 +35,9 @@ apq_status apq_manifest_check(const char *manifest, const char *file) {
     json_t *root;
     APQ_TRY(apq_json_read(manifest, &root));
     const char *described = json_string_value(json_object_get(root, "file"));
-    apq_status st = APQ_OK;
-    if (described == NULL || strcmp(described, apq_path_name(file)) != 0) {
+    apq_status st = apq_manifest_check_age(root, manifest);
+    if (st == APQ_OK &&
+        (described == NULL || strcmp(described, apq_path_name(file)) != 0)) {
         st = APQ_ERROR(APQ_ERR_ARG,
                        "%s: is of %s; give this export a folder of its own",
                        manifest, described == NULL ? "no export" : described);
@@ -134,8 +149,8 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
     return json_pack(
         "{s:i, s:s, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, "
         "s:o, s:o, s:o, s:o, s:o, s:[]}",
-        "schema_version", 1, "tool_version", apq_version(), "format", r->format,
-        "is_packed", r->is_packed, "has_function",
+        "schema_version", MANIFEST_VERSION, "tool_version", apq_version(),
+        "format", r->format, "is_packed", r->is_packed, "has_function",
         is_qonnx && !r->is_function_left_out, "has_codes",
         is_qonnx && !r->is_scaled, "file", apq_path_name(file), "hash", own,
         "files", files_json(file), "source", "file",

@@ -79,15 +79,26 @@ static bool holds_strings(json_t *object) {
     return json_is_object(object);
 }
 
-static apq_status check_manifest(const apq_rundir *dir) {
-    json_t *bound = json_object_get(dir->manifest, "bound");
-    json_t *steps = json_object_get(dir->manifest, "steps");
-    json_t *version = json_object_get(dir->manifest, "version");
-    if (!json_is_integer(version) ||
-        json_integer_value(version) != MANIFEST_VERSION) {
+static apq_status check_version(const apq_rundir *dir) {
+    const json_t *version = json_object_get(dir->manifest, "version");
+    json_int_t number = json_integer_value(version);
+    if (number > MANIFEST_VERSION) {
+        APQ_FAIL(APQ_ERR_FORMAT,
+                 "%s: run directory of a newer apq, version %lld, this one "
+                 "reads %d",
+                 dir->manifest_path, (long long)number, MANIFEST_VERSION);
+    }
+    if (number != MANIFEST_VERSION) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: version is not %d", dir->manifest_path,
                  MANIFEST_VERSION);
     }
+    return APQ_OK;
+}
+
+static apq_status check_manifest(const apq_rundir *dir) {
+    json_t *bound = json_object_get(dir->manifest, "bound");
+    json_t *steps = json_object_get(dir->manifest, "steps");
+    APQ_TRY(check_version(dir));
     if (!holds_strings(bound) || !json_is_object(steps)) {
         APQ_FAIL(APQ_ERR_FORMAT, "%s: no texts in bound, or no object steps",
                  dir->manifest_path);

@@ -161,12 +161,20 @@ setup() {
     jq -e '.verification == []' other/manifest.json
     cp out/manifest.json sound.json
     for change in '.verification = 3' '.verification = [3]' \
-        'del(.verification)' '.schema_version = 99' 'del(.schema_version)'; do
+        'del(.verification)' '.schema_version = 0' 'del(.schema_version)'; do
         jq "$change" sound.json >out/manifest.json
         run "$APQ" verify out --run "$RUN" --runtime x.so
         expect_status 3
         expect_output '^apq: out/manifest\.json: (verification|schema_version) is'
         [ "${#lines[@]}" -eq 1 ]
+    done
+    # Its format may be one that this version does not know.
+    jq '.schema_version = 2 | .format = "later"' sound.json >out/manifest.json
+    for command in 'verify out' 'export -o out'; do
+        # shellcheck disable=SC2086
+        run "$APQ" $command --run "$RUN" --runtime x.so --quiet
+        expect_status 3
+        [ "$output" = 'apq: out/manifest.json: an export of a newer apq, schema_version 2, this one reads 1' ]
     done
     echo '{}' >out/manifest.json
     run "$APQ" verify out --run "$RUN" --runtime x.so

@@ -191,6 +191,18 @@ static void broken_manifests_are_refused(void **state) {
     }
 }
 
+static void a_later_version_is_told(void **state) {
+    apq_rundir *dir = NULL;
+    write_manifest(*state, "{\"version\": 2, \"bound\": {}, \"steps\": {}}");
+    assert_int_equal(apq_rundir_open(*state, true, &dir), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(),
+                           "manifest.json: run directory of a newer apq, "
+                           "version 2, this one reads 1"));
+    write_manifest(*state, "{\"version\": 0, \"bound\": {}, \"steps\": {}}");
+    assert_int_equal(apq_rundir_open(*state, true, &dir), APQ_ERR_FORMAT);
+    assert_non_null(strstr(apq_error_message(), "version is not 1"));
+}
+
 static void what_is_missing_names_its_step(void **state) {
     char gone[APQ_PATH_MAX], path[APQ_PATH_MAX];
     assert_int_equal(apq_path_join(gone, *state, "gone"), APQ_OK);
@@ -294,6 +306,7 @@ int main(void) {
         CASE(reader_changes_nothing),
         CASE(no_run_is_an_error),
         CASE(broken_manifests_are_refused),
+        CASE(a_later_version_is_told),
         CASE(what_is_missing_names_its_step),
         CASE(files_lie_in_the_directory),
         CASE(leftovers_of_a_kill_are_removed),
