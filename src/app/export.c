@@ -149,6 +149,7 @@ static apq_status open_job(apq_export_job *job, const apq_recipe *recipe,
 }
 
 static void close_job(apq_export_job *job) {
+    json_decref(job->expected);
     json_decref(job->changed);
     apq_network_file_fini(&job->network);
     apq_session_fini(&job->session);
@@ -205,6 +206,9 @@ static apq_status write_staged(const apq_export_job *job,
 
 /* What --storage packed comes to, which may be nothing. */
 static void note_packing(const apq_export_job *job) {
+    if (!job->request->is_packed) {
+        return;
+    }
     const apq_int_model *m = job->network.model;
     int n = m->classifier.weight_bits <= 4, n_layers = m->n_convs + 1;
     for (int i = 0; i < m->n_convs; i++) {
@@ -269,10 +273,11 @@ static apq_status export_with(apq_export_job *job,
     apq_path_folder(manifest, dir);
     APQ_TRY(apq_export_place_make(&place, dir));
     apq_status st = apq_manifest_check(manifest, out->file);
-    if (st == APQ_OK && job->request->is_packed) {
+    if (st == APQ_OK) {
+        apq_export_read_expected(job);
         note_packing(job);
+        st = write_export(job, format, dir, out);
     }
-    st = st == APQ_OK ? write_export(job, format, dir, out) : st;
     if (st != APQ_OK) {
         apq_export_place_abandon(&place);
         return st;

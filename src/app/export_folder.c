@@ -54,7 +54,7 @@ apq_status apq_export_write_c(const apq_export_job *job, const char *file) {
     memcpy(options.mean, job->mean, sizeof options.mean);
     memcpy(options.std, job->std, sizeof options.std);
     options.class_names = job->network.class_names;
-    json_t *expected = apq_export_expected(job);
+    const json_t *expected = job->expected;
     options.origin = (apq_c99_origin){
         .version = apq_version(),
         .space = job->session.space.name,
@@ -62,7 +62,6 @@ apq_status apq_export_write_c(const apq_export_job *job, const char *file) {
         .test_top1 = json_number_value(json_object_get(expected, "test_top1")),
         .test_count =
             json_integer_value(json_object_get(expected, "test_count"))};
-    json_decref(expected);
     apq_status st = apq_export_c(job->network.model, &options, dir, NULL);
     free(pixels);
     return st;

@@ -11,6 +11,8 @@ typedef struct apq_export_job {
     apq_network_file network;
     bool is_drawn;    /* the images, as the recipe's are not there */
     bool has_classes; /* the images' classes are the network's */
+    json_t *expected; /* `test_top1` and `test_count` of finetune.json beside
+                         the network; null: it does not tell them */
     json_t *changed;  /* names: files of an earlier export not as written */
     /* Of the images that the network was trained on, where they are known. */
     bool has_normalisation;
@@ -46,9 +48,8 @@ APQ_NODISCARD apq_status apq_manifest_check(const char *manifest,
 /* How images become the input, as the manifest and ONNX files tell; likewise
  * new. */
 json_t *apq_export_preprocessing(const apq_export_job *job);
-/* `test_top1` and `test_count` of the network's row of finetune.json beside it;
- * null where that is absent or of another network. New. */
-json_t *apq_export_expected(const apq_export_job *job);
+/* Sets `expected`; a note where finetune.json is there and does not tell it. */
+void apq_export_read_expected(apq_export_job *job);
 /* New; NULL without memory. The export is what is in the folder of `file`. */
 json_t *apq_manifest_create(const apq_export_job *job, const char *file);
 /* Adds to `changed` the names of the export's files that are gone or not as the

@@ -88,29 +88,50 @@ json_t *apq_export_preprocessing(const apq_export_job *job) {
                                       job->std);
 }
 
-json_t *apq_export_expected(const apq_export_job *job) {
+/* Of the network's row in finetune.json; NULL: it has none. New. */
+static json_t *find_expected(const json_t *root, const char *file,
+                             const char *network_hash) {
     static const char *const names[] = {"network", "baseline"};
-    char path[APQ_PATH_MAX];
-    const char *file = job->network.path;
-    int n = (int)(apq_path_name(file) - file);
-    (void)snprintf(path, sizeof path, "%.*sfinetune.json", n, file);
-    json_t *root = NULL, *expected = NULL;
-    if (!apq_file_exists(path) || apq_json_read(path, &root) != APQ_OK) {
-        return json_null();
-    }
     for (size_t i = 0; i < 2; i++) {
         const json_t *row = json_object_get(root, names[i]);
         const char *of = json_string_value(json_object_get(row, "file"));
         const char *hash = json_string_value(json_object_get(row, "hash"));
-        bool is_other = hash != NULL && strcmp(hash, job->network.hash) != 0;
-        if (of != NULL && strcmp(of, apq_path_name(file)) == 0 && !is_other) {
-            expected = json_pack(
-                "{s:O, s:O}", "test_top1", json_object_get(row, "test_top1"),
-                "test_count", json_object_get(row, "test_count"));
+        json_t *top1 = json_object_get(row, "test_top1");
+        json_t *count = json_object_get(row, "test_count");
+        bool is_other = hash != NULL && strcmp(hash, network_hash) != 0;
+        if (of != NULL && strcmp(of, file) == 0 && !is_other &&
+            json_is_number(top1) && json_is_integer(count)) {
+            return json_pack("{s:O, s:O}", "test_top1", top1, "test_count",
+                             count);
+        }
+    }
+    return NULL;
+}
+
+void apq_export_read_expected(apq_export_job *job) {
+    const apq_progress *progress = job->session.progress;
+    const char *file = job->network.path;
+    char path[APQ_PATH_MAX];
+    int n = (int)(apq_path_name(file) - file);
+    (void)snprintf(path, sizeof path, "%.*sfinetune.json", n, file);
+    json_t *root = NULL, *expected = NULL;
+    if (!apq_file_exists(path)) {
+        job->expected = json_null();
+        return;
+    }
+    if (apq_json_read(path, &root) != APQ_OK) {
+        apq_note(progress, "%s; the export tells no accuracy",
+                 apq_error_message());
+    } else {
+        expected = find_expected(root, apq_path_name(file), job->network.hash);
+        if (expected == NULL) {
+            apq_note(progress,
+                     "%s: has no accuracy of %s; the export tells none", path,
+                     file);
         }
     }
     json_decref(root);
-    return expected == NULL ? json_null() : expected;
+    job->expected = expected == NULL ? json_null() : expected;
 }
 
 static int is_shown(const struct dirent *entry) {
@@ -160,7 +181,7 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
         widths_json(job->network.model), "input", input_json(job),
         "preprocessing", apq_export_preprocessing(job), "classes",
         apq_describe_classes(job->network.class_names, job->network.n_classes),
-        "expected", apq_export_expected(job), "verification");
+        "expected", json_incref(job->expected), "verification");
 }
 
 /* Empty: there is no such file. */

@@ -520,6 +520,39 @@ refuses() {
     done
 }
 
+@test "a finetune.json that does not tell the accuracy is noted" {
+    mkdir run
+    cp "$RUN/network.safetensors" "$RUN/baseline.safetensors" run/
+    export_it() { # NETWORK
+        run "$APQ" export --model "run/$1" --space tiny --format c -o out \
+            --images 4
+        expect_status 0
+    }
+    export_it network.safetensors
+    [[ $output != *finetune.json* ]]
+    cp "$RUN/finetune.json" run/
+    for network in network baseline; do
+        export_it "$network.safetensors"
+        [[ $output != *finetune.json* ]]
+        jq -e --slurpfile tuned run/finetune.json --arg of "$network" \
+            '.expected.test_top1 == $tuned[0][$of].test_top1' out/manifest.json
+    done
+    cp run/network.safetensors run/copy.safetensors
+    export_it copy.safetensors
+    expect_output '^run/finetune\.json: has no accuracy of run/copy\.safetensors; the'
+    for change in 'del(.network)' '.network.hash = "0"' '[]' \
+        '.network.test_top1 = "high"' '.network.test_count = null'; do
+        jq "$change" "$RUN/finetune.json" >run/finetune.json
+        export_it network.safetensors
+        expect_output '^run/finetune\.json: .*; the export tells no'
+        jq -e '.expected == null' out/manifest.json
+    done
+    head -c 100 "$RUN/finetune.json" >run/finetune.json
+    export_it network.safetensors
+    expect_output '^run/finetune\.json:[0-9]+: not JSON: .*; the export tells no accuracy$'
+    [ "$(grep -c finetune.json <<<"$output")" -eq 1 ]
+}
+
 # bound COMMAND...: permissions hold for root, too.
 bound() {
     if [ "$(id -u)" -eq 0 ]; then
