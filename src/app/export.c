@@ -65,6 +65,18 @@ static apq_status find_places(const apq_export_format *format, const char *path,
     return apq_path_join(manifest, dir, "manifest.json");
 }
 
+/* The manifest tells the name to `apq verify`, and JSON is UTF-8. */
+static apq_status check_name(const char *file) {
+    json_t *name = json_string(apq_path_name(file));
+    bool is_utf8 = name != NULL;
+    json_decref(name);
+    if (!is_utf8) {
+        APQ_FAIL(APQ_ERR_ARG, "%s: the file has a name that is not UTF-8",
+                 file);
+    }
+    return APQ_OK;
+}
+
 static int64_t clamp(int64_t value, int64_t low, int64_t high) {
     return value < low ? low : value > high ? high : value;
 }
@@ -270,6 +282,7 @@ static apq_status export_with(apq_export_job *job,
     apq_export_place place;
     APQ_TRY(check_normalisation(job, format));
     APQ_TRY(find_places(format, job->request->path, out->file, manifest));
+    APQ_TRY(check_name(out->file));
     apq_path_folder(manifest, dir);
     APQ_TRY(apq_export_place_make(&place, dir));
     apq_status st = apq_manifest_check(manifest, out->file);

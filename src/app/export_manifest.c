@@ -168,15 +168,15 @@ json_t *apq_manifest_create(const apq_export_job *job, const char *file) {
     json_t *own =
         apq_file_hash(file, hash) == APQ_OK ? json_string(hash) : json_null();
     return json_pack(
-        "{s:i, s:s, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:{s:s, s:s, s:s}, s:o, "
+        "{s:i, s:s, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:{s:o, s:s, s:s}, s:o, "
         "s:o, s:o, s:o, s:o, s:o, s:[]}",
         "schema_version", MANIFEST_VERSION, "tool_version", apq_version(),
         "format", r->format, "is_packed", r->is_packed, "has_function",
         is_qonnx && !r->is_function_left_out, "has_codes",
         is_qonnx && !r->is_scaled, "file", apq_path_name(file), "hash", own,
         "files", files_json(file), "source", "file",
-        apq_path_name(job->network.path), "hash", job->network.hash, "space",
-        job->session.space.name, "policy",
+        apq_json_text(apq_path_name(job->network.path)), "hash",
+        job->network.hash, "space", job->session.space.name, "policy",
         apq_json_policy(&job->session.space, &job->network.policy), "widths",
         widths_json(job->network.model), "input", input_json(job),
         "preprocessing", apq_export_preprocessing(job), "classes",

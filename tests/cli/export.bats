@@ -117,6 +117,23 @@ setup() {
     [ ! -e a/two.onnx ]
 }
 
+@test "names that are not UTF-8" {
+    unset APQ_ORT
+    mkdir $'m\xff'
+    cp "$RUN/network.safetensors" $'m\xff/n\xfe.safetensors'
+    "$APQ" export --model $'m\xff/n\xfe.safetensors' --space tiny --quiet \
+        -o $'out\xff/net.onnx' --json >answer.json
+    jq -e '.path == "out?/net.onnx" and .source.file == "n?.safetensors"
+        and .file == "net.onnx"' answer.json
+    jq -e '.source.file == "n?.safetensors"' $'out\xff/manifest.json'
+    # Of the file itself, apq verify must find it by the manifest.
+    run "$APQ" export --run "$RUN" -o $'other\xff/b\xfe.onnx' --quiet
+    expect_status 3
+    expect_output 'the file has a name that is not UTF-8$'
+    [ "${#lines[@]}" -eq 1 ]
+    [ ! -e $'other\xff' ]
+}
+
 @test "bad networks and exports" {
     unset APQ_ORT
     run "$APQ" export --model "$RUN/supernet.safetensors" --space tiny -o out
