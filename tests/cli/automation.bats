@@ -85,9 +85,14 @@ same() {
     "${bench[@]}" eval --dtype int8 >eval
     same 'apq bench train, apq bench eval' eval
     same 'apq bench train, apq bench eval: results' eval '.results[]'
-    "${bench[@]}" infer --dtype int8 --model "$RUN/network.safetensors" >infer
+    infer=("${bench[@]}" infer --dtype int8 --model "$RUN/network.safetensors")
+    env -u APQ_ORT "${infer[@]}" >infer
     same 'apq bench infer' infer
     same 'apq bench infer: results' infer '.results[]'
+    if [ -n "${APQ_ORT-}" ]; then
+        "${infer[@]}" >beside
+        same 'apq bench infer: results with a runtime' beside '.results[]'
+    fi
     "${bench[@]}" search >search
     same 'apq bench search' search
     same 'apq bench search: results' search '.results[]'

@@ -433,7 +433,8 @@ refuses() {
     ln -s nowhere linked/manifest.json
     run "$APQ" export --run "$RUN" --format c -o linked --quiet
     expect_status 3
-    [ "$(ls linked)" = manifest.json ] && [ -L linked/manifest.json ]
+    [ "$(ls linked)" = manifest.json ]
+    [ -L linked/manifest.json ]
     # Nor do those become an export's that have the manifest of one beside them.
     "$APQ" export --model "$model" --space tiny --format safetensors -o weights \
         --quiet --images 4
