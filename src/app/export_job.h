@@ -37,6 +37,24 @@ typedef struct apq_export_format {
 /* NULL: none has the name. */
 const apq_export_format *apq_export_format_find(const char *name);
 
+/* Opens the request's network, or the run's, and the images that the recipe
+ * names; where they are not asked for and not there, drawn ones. `images` says
+ * which. The job is to be closed, after an error too. */
+APQ_NODISCARD apq_status apq_export_job_open(apq_export_job *job,
+                                             const apq_recipe *recipe,
+                                             const char *run_dir_or_null,
+                                             const apq_progress *progress,
+                                             char images[APQ_IMAGES_MAX]);
+void apq_export_job_close(apq_export_job *job);
+/* ARG where the format needs a normalisation that is not known. */
+APQ_NODISCARD apq_status apq_export_job_check(const apq_export_job *job,
+                                              const apq_export_format *format);
+/* Runs out->file on the images and adds the row to out->manifest. Errors: those
+ * of the format and of the loader. */
+APQ_NODISCARD apq_status apq_export_job_verify(apq_export_job *job,
+                                               const apq_export_format *format,
+                                               apq_export_answer *out);
+
 /* FORMAT for the manifest of an export that a later version has written: the
  * same keys may mean other things in it. */
 APQ_NODISCARD apq_status apq_manifest_check_age(const json_t *manifest,
