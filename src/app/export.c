@@ -10,7 +10,6 @@
 #include "export/c99.h"
 
 #include <stdio.h>
-#include <string.h>
 
 apq_status apq_app_export_check(const apq_export_request *r) {
     const apq_export_format *format = apq_export_format_find(r->format);
@@ -38,11 +37,6 @@ apq_status apq_app_export_check(const apq_export_request *r) {
     return r->prefix == NULL ? APQ_OK : apq_c99_check_prefix(r->prefix);
 }
 
-static bool has_ending(const char *path, const char *ending) {
-    size_t n = strlen(path), n_ending = strlen(ending);
-    return n > n_ending && strcmp(path + n - n_ending, ending) == 0;
-}
-
 /* The exported file and its manifest: FILE.onnx and manifest.json beside it, or
  * both in a folder. */
 static apq_status find_places(const apq_export_format *format, const char *path,
@@ -52,7 +46,7 @@ static apq_status find_places(const apq_export_format *format, const char *path,
         APQ_TRY(apq_path_join(file, path, format->member));
         return apq_path_join(manifest, path, "manifest.json");
     }
-    if (!has_ending(path, format->ending) || apq_dir_exists(path)) {
+    if (!apq_path_has_ending(path, format->ending) || apq_dir_exists(path)) {
         char name[64];
         (void)snprintf(name, sizeof name, "network%s", format->ending);
         APQ_TRY(apq_path_join(file, path, name));
@@ -83,9 +77,7 @@ static apq_status write_staged(const apq_export_job *job,
                                const apq_export_stage *stage,
                                apq_export_answer *out) {
     char file[APQ_PATH_MAX], manifest[APQ_PATH_MAX];
-    const char *slash = strrchr(out->file, '/');
-    APQ_TRY(apq_path_join(file, stage->path,
-                          slash == NULL ? out->file : slash + 1));
+    APQ_TRY(apq_path_join(file, stage->path, apq_path_name(out->file)));
     APQ_TRY(apq_path_join(manifest, stage->path, "manifest.json"));
     APQ_TRY(format->write(job, file));
     out->manifest = apq_manifest_create(job, file);

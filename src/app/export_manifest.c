@@ -218,10 +218,10 @@ static bool is_of_drawn(const json_t *row) {
            json_object_get(row, "data_hash") == NULL;
 }
 
+/* Of files that had changed nothing tells whether they have again. */
 static bool is_of_same_files(const json_t *row, const apq_export_job *job) {
-    const json_t *changed = json_object_get(row, "changed");
-    return json_array_size(changed) == 0 ? json_array_size(job->changed) == 0
-                                         : json_equal(changed, job->changed);
+    return json_array_size(json_object_get(row, "changed")) == 0 &&
+           json_array_size(job->changed) == 0;
 }
 
 static bool is_replaced(const json_t *row, const apq_export_job *job,
@@ -282,14 +282,14 @@ void apq_manifest_set_row(json_t *manifest, const apq_export_job *job,
     }
     if (v->difference[0] != '\0') {
         (void)json_object_set_new(row, "difference",
-                                  json_string(v->difference));
+                                  apq_json_text(v->difference));
     }
     if (v->layer[0] != '\0') {
         (void)json_object_set_new(row, "first_layer", json_string(v->layer));
     }
     if (v->no_layer[0] != '\0') {
         (void)json_object_set_new(row, "no_first_layer",
-                                  json_string(v->no_layer));
+                                  apq_json_text(v->no_layer));
     }
     if (json_array_size(job->changed) > 0) {
         (void)json_object_set(row, "changed", job->changed);

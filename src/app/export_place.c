@@ -53,7 +53,10 @@ static bool is_gone(const apq_export_place *self) {
 static apq_status make_and_take(apq_export_place *self) {
     do {
         apq_export_place_close(self);
-        self->n_first = first_missing(self->dir);
+        size_t first = first_missing(self->dir);
+        if (first > 0 && (self->n_first == 0 || first < self->n_first)) {
+            self->n_first = first; /* and not more in a later round */
+        }
         APQ_TRY(apq_dir_make(self->dir));
         APQ_TRY(take_lock(self));
     } while (is_gone(self));

@@ -77,8 +77,8 @@ static void remove_left_stages(const char *dir) {
     }
 }
 
-/* Anew where another export took it for a left one before it was locked. File
- * systems without locks have no such removals either. */
+/* Anew where an older apq, which locks no folder, took it for a left one before
+ * it was locked. File systems without locks have no such removals either. */
 static apq_status make_stage(apq_export_stage *self) {
     do {
         char path[APQ_PATH_MAX];

@@ -13,10 +13,9 @@
 /* The same keys may mean other things in another version, and a row that is
  * added to no list would be lost. */
 static apq_status check_form(const json_t *manifest, const char *path) {
-    const json_t *version = json_object_get(manifest, "schema_version");
     const json_t *rows = json_object_get(manifest, "verification");
-    if (!json_is_integer(version) || json_integer_value(version) != 1) {
-        APQ_FAIL(APQ_ERR_FORMAT, "%s: schema_version is not 1", path);
+    if (json_integer_value(json_object_get(manifest, "schema_version")) < 1) {
+        APQ_FAIL(APQ_ERR_FORMAT, "%s: schema_version is none", path);
     }
     bool is_list = json_is_array(rows);
     for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -91,11 +90,15 @@ static apq_status add_changed(apq_status st, const json_t *changed) {
 static apq_status verify_with(apq_export_job *job,
                               const apq_export_format *format,
                               const char *manifest, apq_export_answer *out) {
-    APQ_TRY(check_source(job, out->manifest, manifest));
-    APQ_TRY(apq_export_job_check(job, format));
     job->changed = json_array();
     APQ_TRY(apq_manifest_find_changes(out->manifest, out->file, job->changed));
-    apq_status st = apq_export_job_verify(job, format, out);
+    apq_status st = check_source(job, out->manifest, manifest);
+    if (st == APQ_OK) {
+        st = apq_export_job_check(job, format);
+    }
+    if (st == APQ_OK) {
+        st = apq_export_job_verify(job, format, out);
+    }
     if (st != APQ_OK) {
         return add_changed(st, job->changed);
     }

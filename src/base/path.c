@@ -2,7 +2,6 @@
  * counts like any other. */
 #include "base/path.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +19,11 @@ void apq_path_folder(const char *path, char out[APQ_PATH_MAX]) {
 const char *apq_path_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash == NULL ? path : slash + 1;
+}
+
+bool apq_path_has_ending(const char *path, const char *ending) {
+    size_t n = strlen(path), n_ending = strlen(ending);
+    return n > n_ending && strcmp(path + n - n_ending, ending) == 0;
 }
 
 /* The first name of *path, of *n bytes, 0 at its end; "." is none. *path goes

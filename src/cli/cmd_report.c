@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct report_options {
     apq_common_options common;
@@ -40,11 +39,6 @@ static const apq_option table[] = {
     {.name = NULL},
 };
 
-static bool ends_with(const char *text, const char *ending) {
-    size_t n = strlen(text), m = strlen(ending);
-    return n > m && strcmp(text + n - m, ending) == 0;
-}
-
 /* The form is that of the file's name, if there is one. */
 static apq_status choose_form(const report_options *o, apq_report_form *form) {
     static const struct {
@@ -62,7 +56,7 @@ static apq_status choose_form(const report_options *o, apq_report_form *form) {
         return APQ_OK;
     }
     size_t i = 0;
-    while (i < N_ENDINGS && !ends_with(o->out, endings[i].ending)) {
+    while (i < N_ENDINGS && !apq_path_has_ending(o->out, endings[i].ending)) {
         i++;
     }
     if (i == N_ENDINGS) {

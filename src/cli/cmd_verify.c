@@ -1,8 +1,7 @@
 /* apq verify: an export run by its runtime, beside the network. */
 #include "cli/commands.h"
+#include "base/path.h"
 #include "cli/export_print.h"
-
-#include <string.h>
 
 static const apq_option table[] = {
     APQ_EXPORT_TABLE,
@@ -11,9 +10,7 @@ static const apq_option table[] = {
 
 /* Words behind the first are a recipe, a file, and settings of it. */
 static bool is_another_export(const char *word) {
-    const char *ending = strrchr(word, '.');
-    return apq_dir_exists(word) ||
-           (ending != NULL && strcmp(ending, ".onnx") == 0);
+    return apq_dir_exists(word) || apq_path_has_ending(word, ".onnx");
 }
 
 static int run(const apq_command *self, int argc, char **argv) {

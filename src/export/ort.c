@@ -91,6 +91,7 @@ static void release(const apq_ort *ort, int place, void *handle) {
 /* A message of several lines as one: what matters may be in any of them. */
 static void join_lines(const char *text, char *out, size_t size) {
     size_t n = 0;
+    text += strspn(text, " \r\n");
     while (*text != '\0' && n + 1 < size) {
         size_t breaks = strspn(text, " \r\n");
         text += breaks;

@@ -29,6 +29,14 @@ static void paths_fall_into_folder_and_name(void **state) {
     }
 }
 
+static void endings_have_something_before_them(void **state) {
+    (void)state;
+    assert_true(apq_path_has_ending("a/b.onnx", ".onnx"));
+    assert_false(apq_path_has_ending(".onnx", ".onnx"));
+    assert_false(apq_path_has_ending("nnx", ".onnx"));
+    assert_false(apq_path_has_ending("b.onnx.old", ".onnx"));
+}
+
 static void a_path_too_long_is_cut(void **state) {
     (void)state;
     char path[APQ_PATH_MAX + 10], folder[APQ_PATH_MAX];
@@ -77,6 +85,7 @@ static void one_path_is_seen_from_another(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_fall_into_folder_and_name),
+        cmocka_unit_test(endings_have_something_before_them),
         cmocka_unit_test(a_path_too_long_is_cut),
         cmocka_unit_test(one_path_is_seen_from_another),
     };
