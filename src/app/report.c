@@ -149,9 +149,9 @@ static apq_status open_target(apq_report_source *source) {
     return st != APQ_OK ? APQ_OK
                         : apq_report_leave_out(
                               source, APQ_ERROR(APQ_ERR_IO,
-                                                "the table of target %s, which "
-                                                "%s/best.json was made with: "
-                                                "the run does not name it",
+                                                "target %s, which %s/best.json "
+                                                "was made with, is not found: "
+                                                "run.json names another",
                                                 made, source->dir));
 }
 

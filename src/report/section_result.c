@@ -168,20 +168,38 @@ static void put_others(const json_t *root, apq_page *page) {
     }
 }
 
-/* What "\u00b1" means, where it was said. */
-static void put_intervals(const json_t *root, const json_t *measured,
-                          apq_page *page) {
-    bool has_test = test_error(measured) > 0;
-    if (!has_test && !(predictor_error(root) > 0)) {
+/* Of the network found, of another in its place or of one beside it. */
+static bool has_test_error(const json_t *root) {
+    const json_t *result = json_object_get(root, "result");
+    const json_t *own = json_object_get(result, "own_choice");
+    bool has = test_error(json_object_get(result, "measured")) > 0 ||
+               test_error(json_object_get(own, "measured")) > 0;
+    size_t i;
+    const json_t *row;
+    json_array_foreach(json_object_get(root, "baselines"), i, row) {
+        has = has || test_error(json_object_get(row, "measured")) > 0;
+    }
+    return has;
+}
+
+/* What "\u00b1" means, where it is said. */
+static void put_intervals(const json_t *root, apq_page *page) {
+    bool has_predictor = predictor_error(root) > 0;
+    bool has_test = has_test_error(root);
+    if (!has_predictor && !has_test) {
         return;
     }
-    apq_page_put(
-        page, "%s%s",
-        "\u00b1: 95 % intervals. Of a predicted accuracy 1.96 times the "
-        "predictor's RMSE on records held out from its fit",
-        has_test ? ", of a measured one 1.96 standard errors by the "
-                   "choice of the test images."
-                 : ".");
+    apq_page_put(page, "%s", "\u00b1: 95 % intervals. ");
+    if (has_predictor) {
+        apq_page_put(page, "%s",
+                     "Of a predicted accuracy 1.96 times the predictor's RMSE "
+                     "on records held out from its fit. ");
+    }
+    if (has_test) {
+        apq_page_put(page, "%s",
+                     "Of a measured one 1.96 standard errors by the choice of "
+                     "the test images.");
+    }
     apq_page_end(page);
 }
 
@@ -217,7 +235,7 @@ void apq_section_verdict(const json_t *root, apq_page *page) {
     }
     apq_page_end(page);
     put_tiles(root, result, page);
-    put_intervals(root, measured, page);
+    put_intervals(root, page);
     if (json_is_true(json_object_get(result, "is_measurement_stale"))) {
         apq_page_put(page, "%s",
                      "The fine-tuned network in the directory is of an earlier "

@@ -618,6 +618,7 @@ ask() {
     run "$APQ" report --run run
     expect_status 0
     expect_output 'Fine-tuned was another network, `finetune.policy`: top-1 '
+    expect_output '^±: 95 % intervals\. .*Of a measured one 1\.96 standard errors'
     [[ $output != *'run `apq finetune` again'* ]]
 }
 
