@@ -130,8 +130,11 @@ finish() {
     "$APQ" train "$scratch/long.yaml" checkpoint_s=0.1 --run "$scratch/run" \
         --threads 1 2>"$scratch/alone" &
     wait_for grep "resuming training at step $step of" "$scratch/alone"
-    kill -INT $!
-    wait
+    pid=$!
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -eq 130 ]
 }
 
 @test "a resumed training by two processes repeats an undisturbed one" {

@@ -141,8 +141,10 @@ load 'helper'
         [ ! -s err ]
     done
     # What a run has come to is saved first.
-    "$APQ" run "$ROOT/recipes/tiny.yaml" --run run --quiet >&9 || status=$?
+    status=0
+    "$APQ" run "$ROOT/recipes/tiny.yaml" --run run --quiet >&9 2>err || status=$?
     [ "$status" -eq 141 ]
+    [ ! -s err ]
     exec 9>&-
     [ -s run/report.html ]
 }
