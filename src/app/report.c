@@ -146,13 +146,14 @@ static apq_status open_target(apq_report_source *source) {
         source->target != NULL) {
         return APQ_OK;
     }
-    return st != APQ_OK ? APQ_OK
-                        : apq_report_leave_out(
-                              source, APQ_ERROR(APQ_ERR_IO,
-                                                "target %s, which %s/best.json "
-                                                "was made with, is not found: "
-                                                "run.json names another",
-                                                made, source->dir));
+    if (st != APQ_OK) {
+        return APQ_OK; /* told above */
+    }
+    return apq_report_leave_out(
+        source, APQ_ERROR(APQ_ERR_IO,
+                          "target %s, which %s/best.json was made with, is not "
+                          "found: run.json names another",
+                          made, source->dir));
 }
 
 static apq_status open_source(const apq_report_request *request,
