@@ -30,16 +30,11 @@ void apq_cli_catch_signals(void) {
     (void)sigaction(SIGUSR1, &action, NULL);
     /* A reader that goes away is an error of the write, not a death: what is
      * computed is saved first. */
-    action.sa_handler = SIG_IGN;
-    (void)sigaction(SIGPIPE, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
 }
 
 void apq_cli_end_by_pipe(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGPIPE, &action, NULL);
+    (void)signal(SIGPIPE, SIG_DFL);
     (void)raise(SIGPIPE);
 }
 
